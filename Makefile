@@ -1,0 +1,68 @@
+# Everything a person or a build types. `make help` lists it. Needs git, make and Python 3.11+ with its venv package.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The environment is rebuilt when what it is made from changes, and only then.
+STAMP := $(VENV)/stamp-$(shell cat requirements/dev.txt pyproject.toml .ci/venv | sha256sum | cut -c1-16)
+
+SEEDS ?= 500
+FROM ?= 0
+KILLS ?= 200
+PYTEST_ARGS ?=
+BRANCHES_MIN := 95
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format unit test-packaging test-slow bench bench-peers crash sim lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## make .venv with the locked requirements and .venv/bin/rustqueue
+
+$(STAMP): requirements/dev.txt pyproject.toml .ci/venv
+	@sh .ci/venv $(VENV) $(STAMP)
+
+demo: $(STAMP) ## run real jobs through a durable node, kill it in the middle, show that nothing was lost
+	@$(BIN)/rustqueue demo $(ARGS)
+
+test: $(STAMP) ## all gates and tests, in under five minutes
+	@start=$$(date +%s); $(MAKE) --no-print-directory lint unit && echo "make test: passed in $$(( $$(date +%s) - start )) s"
+
+lint: $(STAMP) ## formatting, lint rules, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## format the code and sort its imports
+	$(BIN)/ruff check --fix-only --select I .
+	$(BIN)/ruff format .
+
+unit: $(STAMP)
+	$(BIN)/pytest -rs --cov --cov-report= --durations=5 $(PYTEST_ARGS)
+	$(BIN)/coverage json -q -o coverage.json
+	$(BIN)/python .ci/branches.py coverage.json $(BRANCHES_MIN)
+
+test-packaging: $(STAMP) ## build the wheel, install it bare and complete into fresh environments
+	$(BIN)/pytest -rs -m packaging tests/test_packaging.py
+
+test-slow: $(STAMP) ## the tests that are too slow for every change
+	$(BIN)/pytest -rs -m slow $(PYTEST_ARGS)
+
+bench: $(STAMP) ## benchmarks of one node: a table and a JSON file
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(STAMP) ## the same with the peers that are installed on this machine
+	$(BIN)/python -m benchmarks --peers $(ARGS)
+
+crash: $(STAMP) ## KILLS=200: kill a real node under load, check every acknowledged command
+	$(BIN)/python -m tests.chaos.crash --kills $(KILLS) $(ARGS)
+
+sim: $(STAMP) ## SEEDS=500 FROM=0: the real node in a simulated world with power cuts and bad disks
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(ARGS)
+
+lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml
+	@sh .ci/lock $(BIN)
+
+clean: ## remove what make made
+	rm -rf $(VENV) dist build .coverage coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
