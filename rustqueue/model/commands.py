@@ -1,0 +1,334 @@
+"""Commands: everything that can change state. One frozen struct a verb, tagged by `cmd` with the name TCP uses.
+
+The names are those of contract A7 and decisions D. The same struct decodes a TCP line, is filled from an HTTP request
+and is what the log entry's JSON decodes into. `Push` and `PushBatch` are the wire forms; `wire` turns both into
+`PushJobs`, the one form that the machine knows.
+"""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from rustqueue.model import limits
+from rustqueue.model.jobs import (
+    Count,
+    DurationMs,
+    IdText,
+    JobItem,
+    JobOptions,
+    LeaseMs,
+    NodeDefaults,
+    Outcome,
+    PauseMode,
+    Priority,
+    QueueLimits,
+    QueueMode,
+    QueueText,
+    RetentionSettings,
+    WorkerText,
+)
+
+AttemptToken = Annotated[str, Meta(max_length=limits.ATTEMPT_TOKEN_BYTES_MAX)]
+ErrorText = Annotated[str, Meta(max_length=limits.ERROR_BYTES_MAX)]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=limits.IDEMPOTENCY_KEY_BYTES_MAX)]
+RequestId = Annotated[str, Meta(max_length=limits.REQUEST_ID_BYTES_MAX)] | int
+
+
+class Request(
+    Struct, frozen=True, kw_only=True, tag_field="cmd", forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
+    """What every request may carry: `request_id` is echoed by TCP and only correlates."""
+
+    request_id: RequestId | None = None
+
+
+class Write(Request, frozen=True, kw_only=True):
+    """A request that changes state: `idempotency_key` makes a repeat within ten minutes answer as the first did."""
+
+    idempotency_key: IdempotencyKey | None = None
+
+
+class Push(
+    JobItem,
+    frozen=True,
+    kw_only=True,
+    tag_field="cmd",
+    tag="push",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
+):
+    """A single push. It repeats the fields of `Write`, since structs cannot have two bases with fields."""
+
+    queue: QueueText
+    receipt: bool = False
+    idempotency_key: IdempotencyKey | None = None
+    request_id: RequestId | None = None
+
+
+class PushBatch(Write, frozen=True, kw_only=True, tag="push_batch"):
+    queue: QueueText
+    jobs: Annotated[list[JobItem], Meta(max_length=limits.BATCH_JOBS_MAX)]
+    receipt: bool = False
+
+
+class NewJob(Struct, frozen=True, gc=False):
+    """A job to be, normalised: `options` is None when none was given, and then holds neither `options` nor conflicts."""
+
+    name: str
+    data: bytes
+    options: JobOptions | None
+
+
+class PushJobs(Struct, frozen=True, gc=False):
+    """Both pushes, checked and normalised. `single` decides the shape of the answer."""
+
+    queue: str
+    jobs: list[NewJob]
+    single: bool
+    receipt: bool = False
+    idempotency_key: str | None = None
+    request_id: str | int | None = None
+
+
+class WeightedQueue(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    queue: QueueText
+    weight: Annotated[int, Meta(ge=1, le=limits.PULL_WEIGHT_MAX)] = 1
+
+
+class Pull(Write, frozen=True, kw_only=True, tag="pull"):
+    """Lease up to `count` jobs of `queue`, or of several `queues` by weight; `wait_ms` waits for the first one."""
+
+    queue: QueueText | None = None
+    queues: Annotated[list[WeightedQueue], Meta(min_length=1, max_length=limits.PULL_QUEUES_MAX)] | None = None
+    count: Annotated[int, Meta(ge=0, le=limits.PULL_COUNT_MAX)] = 1
+    wait_ms: Annotated[int, Meta(ge=0, le=limits.WAIT_MS_MAX)] = 0
+    worker_id: WorkerText | None = None
+    lease_ms: LeaseMs | None = None
+    with_parent_results: bool = False
+
+
+class Ack(Write, frozen=True, kw_only=True, tag="ack"):
+    """Complete a leased job. `cancelled` ends it as cancelled after a cancel request (decisions A12)."""
+
+    id: IdText
+    result: Raw | UnsetType = UNSET
+    attempt_token: AttemptToken | None = None
+    cancelled: bool = False
+
+
+class AckItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    id: IdText
+    result: Raw | UnsetType = UNSET
+    attempt_token: AttemptToken | None = None
+    cancelled: bool = False
+
+
+class AckBatch(Write, frozen=True, kw_only=True, tag="ack_batch"):
+    items: Annotated[list[AckItem], Meta(max_length=limits.BATCH_JOBS_MAX)] | None = None
+    ids: Annotated[list[IdText], Meta(max_length=limits.BATCH_JOBS_MAX)] | None = None
+
+
+class Fail(Write, frozen=True, kw_only=True, tag="fail"):
+    id: IdText
+    error: ErrorText = "unknown error"
+    attempt_token: AttemptToken | None = None
+    cancelled: bool = False
+
+
+class FailItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    id: IdText
+    error: ErrorText = "unknown error"
+    attempt_token: AttemptToken | None = None
+    cancelled: bool = False
+
+
+class FailBatch(Write, frozen=True, kw_only=True, tag="fail_batch"):
+    items: Annotated[list[FailItem], Meta(max_length=limits.BATCH_JOBS_MAX)]
+
+
+class Cancel(Write, frozen=True, kw_only=True, tag="cancel"):
+    """Cancel a job that does not run; with `running` also ask a running one to stop (202, decisions A12)."""
+
+    id: IdText
+    running: bool = False
+
+
+class Progress(Write, frozen=True, kw_only=True, tag="progress"):
+    """Contract A4: 0 to 255 is taken, above 100 counts as 100; `message` becomes a log line."""
+
+    id: IdText
+    progress: Annotated[int, Meta(ge=0, le=255)]
+    message: Annotated[str, Meta(max_length=limits.MESSAGE_BYTES_MAX)] | None = None
+    attempt_token: AttemptToken | None = None
+
+
+class Heartbeat(Write, frozen=True, kw_only=True, tag="heartbeat"):
+    id: IdText
+    attempt_token: AttemptToken | None = None
+
+
+class JobRetry(Write, frozen=True, kw_only=True, tag="job_retry"):
+    """Bring a job back from the DLQ, or a delayed retry forward to now. Attempts start at 0, the fence goes on."""
+
+    id: IdText
+
+
+class JobPromote(Write, frozen=True, kw_only=True, tag="job_promote"):
+    """Make a delayed job ready now."""
+
+    id: IdText
+
+
+class JobPriority(Write, frozen=True, kw_only=True, tag="job_priority"):
+    id: IdText
+    priority: Priority
+
+
+class JobRemove(Write, frozen=True, kw_only=True, tag="job_remove"):
+    """Delete a job that does not run, finished or not, with all that is kept of it."""
+
+    id: IdText
+
+
+class QueuePause(Write, frozen=True, kw_only=True, tag="queue_pause"):
+    """`reject` refuses pushes (the original's pause), `hold` keeps accepting and stops pulls, `both` does both."""
+
+    queue: QueueText
+    mode: PauseMode = "reject"
+
+
+class QueueResume(Write, frozen=True, kw_only=True, tag="queue_resume"):
+    queue: QueueText
+
+
+class QueueSet(Write, frozen=True, kw_only=True, tag="queue_settings"):
+    """Replace all settings of a queue; creates it. A missing `mode` keeps the present one."""
+
+    queue: QueueText
+    defaults: JobOptions | None = None
+    limits: QueueLimits | None = None
+    retention: RetentionSettings | None = None
+    lease_ms: LeaseMs | None = None
+    mode: QueueMode | None = None
+
+
+class QueueDelete(Write, frozen=True, kw_only=True, tag="queue_delete"):
+    """Refused while jobs are there, unless `force`: then a sweep removes them and the queue, and pushes are refused
+    meanwhile.
+    """
+
+    queue: QueueText
+    force: bool = False
+
+
+class QueueDrain(Write, frozen=True, kw_only=True, tag="queue_drain"):
+    """Remove all waiting and delayed jobs."""
+
+    queue: QueueText
+
+
+class QueueClean(Write, frozen=True, kw_only=True, tag="queue_clean"):
+    """Remove finished jobs of one state that ended more than `older_than_ms` ago, oldest first, at most `limit`."""
+
+    queue: QueueText
+    state: Outcome
+    older_than_ms: DurationMs = 0
+    limit: Count | None = None
+
+
+class DlqFilter(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """All given parts must match. `before` and `after` are RFC 3339 times of arrival in the DLQ."""
+
+    fingerprint: Annotated[str, Meta(max_length=64)] | None = None
+    name: str | None = None
+    error_contains: Annotated[str, Meta(max_length=1_024)] | None = None
+    before: str | None = None
+    after: str | None = None
+
+
+class DlqRetry(Write, frozen=True, kw_only=True, tag="dlq_retry"):
+    queue: QueueText
+    filter: DlqFilter | None = None
+    limit: Count | None = None
+    rate_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    dry_run: bool = False
+
+
+class DlqPurge(Write, frozen=True, kw_only=True, tag="dlq_purge"):
+    queue: QueueText
+
+
+class SweepCancel(Write, frozen=True, kw_only=True, tag="sweep_cancel"):
+    id: IdText
+
+
+class Tick(Request, frozen=True, kw_only=True, tag="!tick"):
+    """Internal: time has passed and something is due. Proposed by the leader only."""
+
+
+class Configure(Request, frozen=True, kw_only=True, tag="!configure"):
+    """Internal: the node's configuration that apply depends on, proposed at start when it differs from the replicated
+    one.
+    """
+
+    defaults: NodeDefaults
+
+
+WireCommand = (
+    Push
+    | PushBatch
+    | Pull
+    | Ack
+    | AckBatch
+    | Fail
+    | FailBatch
+    | Cancel
+    | Progress
+    | Heartbeat
+    | JobRetry
+    | JobPromote
+    | JobPriority
+    | JobRemove
+    | QueuePause
+    | QueueResume
+    | QueueSet
+    | QueueDelete
+    | QueueDrain
+    | QueueClean
+    | DlqRetry
+    | DlqPurge
+    | SweepCancel
+)
+"""What a client may send."""
+
+InternalCommand = Tick | Configure
+"""What only a node may propose; undecodable from outside."""
+
+Command = (
+    PushJobs
+    | Pull
+    | Ack
+    | AckBatch
+    | Fail
+    | FailBatch
+    | Cancel
+    | Progress
+    | Heartbeat
+    | JobRetry
+    | JobPromote
+    | JobPriority
+    | JobRemove
+    | QueuePause
+    | QueueResume
+    | QueueSet
+    | QueueDelete
+    | QueueDrain
+    | QueueClean
+    | DlqRetry
+    | DlqPurge
+    | SweepCancel
+    | Tick
+    | Configure
+)
+"""What the machine applies."""

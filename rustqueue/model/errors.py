@@ -1,0 +1,153 @@
+"""The error tree. Every refusal a client can see is one of these.
+
+    ApiError
+    ├── ParseError            400  not JSON, not UTF-8
+    ├── ValidationFailed      400  unknown key, value out of range (422 for a missing field or a wrong type)
+    ├── TooLarge              413
+    ├── NotFound              404  route, job, queue, sweep
+    ├── Conflict              409  state, duplicate key, stale attempt, queue not empty
+    ├── Unavailable           503  paused, full disk, no leader, unknown outcome, shutting down
+    └── Limited               429  overload, limits
+
+`code` is stable and part of the contract (A3, decisions A8 and D); the text may change.
+"""
+
+from typing import Any, ClassVar
+
+
+class ApiError(Exception):
+    """A refusal: stable `code`, HTTP status, text, and details that name field, limit or index."""
+
+    http_status: ClassVar[int] = 500
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, code: str, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+    @property
+    def status(self) -> int:
+        return self.http_status
+
+
+class ParseError(ApiError):
+    http_status = 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__("PARSE_ERROR", message)
+
+
+class ValidationFailed(ApiError):
+    """A field is wrong. `shape` marks a missing field or wrong type: 422 instead of 400 (decisions A8)."""
+
+    http_status = 400
+
+    def __init__(self, reason: str, field: str | None = None, *, shape: bool = False, **details: Any) -> None:
+        named = {**({"field": field} if field is not None else {}), **details}
+        super().__init__("VALIDATION_ERROR", f"Validation error: {reason}", named or None)
+        self.shape = shape
+
+    @property
+    def status(self) -> int:
+        return 422 if self.shape else 400
+
+
+class UnknownCommand(ApiError):
+    http_status = 400
+
+    def __init__(self, name: str) -> None:
+        super().__init__("UNKNOWN_COMMAND", f"Unknown command: {name}", {"field": "cmd"})
+
+
+class TooLarge(ApiError):
+    http_status = 413
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__("TOO_LARGE", f"{what} is larger than {limit} bytes", {"field": what, "limit": limit})
+
+
+class NotFound(ApiError):
+    http_status = 404
+
+    @classmethod
+    def job(cls, reference: str) -> "NotFound":
+        return cls("JOB_NOT_FOUND", f"Job '{reference}' not found")
+
+    @classmethod
+    def queue(cls, name: str) -> "NotFound":
+        return cls("QUEUE_NOT_FOUND", f"Queue '{name}' not found")
+
+    @classmethod
+    def sweep(cls, reference: str) -> "NotFound":
+        return cls("SWEEP_NOT_FOUND", f"Sweep '{reference}' not found")
+
+
+class Conflict(ApiError):
+    http_status = 409
+
+    @classmethod
+    def state(cls, current: str, expected: str) -> "Conflict":
+        text = f"Job is in invalid state '{current.capitalize()}' for operation (expected: {expected})"
+        return cls("INVALID_STATE", text, {"state": current})
+
+    @classmethod
+    def duplicate(cls, key: str, field: str = "unique_key") -> "Conflict":
+        noun = "unique key" if field == "unique_key" else "custom id"
+        return cls("DUPLICATE_KEY", f"Duplicate {noun} '{key}'", {"field": field})
+
+    @classmethod
+    def stale(cls, reference: str) -> "Conflict":
+        return cls(
+            "STALE_ATTEMPT",
+            f"Job '{reference}' is no longer leased under this attempt token",
+            {"field": "attempt_token"},
+        )
+
+
+class IdempotencyMismatch(ApiError):
+    http_status = 422
+
+    def __init__(self) -> None:
+        text = "This idempotency key was used with another request"
+        super().__init__("IDEMPOTENCY_MISMATCH", text, {"field": "idempotency_key"})
+
+
+class Unavailable(ApiError):
+    http_status = 503
+    retry_after_s = 1
+
+    @classmethod
+    def paused(cls, queue: str) -> "Unavailable":
+        return cls("QUEUE_PAUSED", f"Queue '{queue}' is paused")
+
+    @classmethod
+    def disk_full(cls) -> "Unavailable":
+        return cls("DISK_FULL", "The disk is nearly full: pushes are refused, pulls, acks, cancels and purges go on")
+
+    @classmethod
+    def stopping(cls) -> "Unavailable":
+        return cls("SHUTTING_DOWN", "The node is shutting down")
+
+    @classmethod
+    def unknown_outcome(cls) -> "Unavailable":
+        text = "The outcome is unknown; retry with the same idempotency key"
+        return cls("OUTCOME_UNKNOWN", text)
+
+
+class Limited(ApiError):
+    http_status = 429
+    retry_after_s = 1
+
+    @classmethod
+    def overloaded(cls) -> "Limited":
+        return cls("OVERLOADED", "Too many commands are waiting to be stored")
+
+    @classmethod
+    def queue_full(cls, queue: str, limit: int) -> "Limited":
+        return cls(
+            "RATE_LIMITED",
+            f"Queue '{queue}' holds {limit} waiting jobs, its limit",
+            {"field": "max_waiting", "limit": limit},
+        )

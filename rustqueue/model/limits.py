@@ -1,0 +1,88 @@
+"""Every limit of the product, once, each with its reason.
+
+A limit is checked before work is done, and the error names the field and the limit. Sizes are bytes, durations
+milliseconds.
+"""
+
+from typing import Final
+
+NAME_BYTES_MAX: Final = 1_024  # Contract A5: job names; they appear in every listing, so they stay short.
+QUEUE_NAME_BYTES_MAX: Final = 256  # Contract A5: part of every index key of the queue.
+DATA_BYTES_MAX: Final = 1_048_576  # Contract A5: one payload must fit in one log entry beside others.
+RESULT_BYTES_MAX: Final = 1_048_576  # Same reason as payloads: a result is the next job's payload in a chain.
+METADATA_BYTES_MAX: Final = 65_536  # Contract A5.
+UNIQUE_KEY_BYTES_MAX: Final = 1_024  # Contract A5; part of an index key.
+CUSTOM_ID_BYTES_MAX: Final = 256  # Part of an index key and of URLs.
+FLOW_ID_BYTES_MAX: Final = 256  # Part of an index key and of URLs.
+GROUP_ID_BYTES_MAX: Final = 256  # Will be part of an index key (group concurrency).
+WORKER_ID_BYTES_MAX: Final = 256  # Kept with every lease in memory.
+TRACEPARENT_BYTES_MAX: Final = 256  # W3C trace context is 55 bytes today; room for later versions.
+IDEMPOTENCY_KEY_BYTES_MAX: Final = 256  # Hashed before it is stored; the limit bounds the request.
+REQUEST_ID_BYTES_MAX: Final = 256  # Echoed in the answer.
+ATTEMPT_TOKEN_BYTES_MAX: Final = 128  # Ours are under 40 bytes.
+ID_TEXT_BYTES_MAX: Final = 600  # `custom:QUEUE:ID` at full length.
+TAGS_MAX: Final = 64  # Tags are searched by scanning.
+TAG_BYTES_MAX: Final = 256
+ERROR_BYTES_MAX: Final = 10_240  # Contract A4: error text of a failed attempt.
+MESSAGE_BYTES_MAX: Final = 4_096  # One progress message.
+LOG_LINES_MAX: Final = 100  # Oldest lines give way; the original kept all of them for ever.
+DEPENDS_ON_MAX: Final = 10_000  # Parents of one job (design 4.12).
+CHILDREN_MAX: Final = 10_000  # Children of one parent (design 4.12).
+CHILDREN_SETTLED_AT_ONCE_MAX: Final = (
+    1_000  # More settle in following entries, so that one ack cannot hold the loop (design 4.12).
+)
+DAG_DEPTH_DEFAULT: Final = 10  # `jobs.max_dag_depth`, contract A12.
+DAG_DEPTH_MAX: Final = 1_000  # The depth of a job is stored with it, so a check costs one read per parent.
+FOLLOW_UPS_MAX: Final = 100  # They are pushed in the same entry as the ack.
+
+BATCH_JOBS_MAX: Final = 1_000  # One batch is one log entry; more would hold up every other caller.
+PULL_COUNT_MAX: Final = 1_000  # Larger asks are refused, not cut (contract A30: 2^32-1 killed the original).
+PULL_QUEUES_MAX: Final = 64  # Each is looked at once per pull.
+PULL_BYTES_MAX: Final = 16_777_216  # Decisions A25: a pull stops at this much payload.
+PULL_WEIGHT_MAX: Final = 100  # Decisions C.
+PARENT_RESULTS_BYTES_MAX: Final = (
+    1_048_576  # Results added to one pulled job; past it `parent_results_truncated` says so.
+)
+WAIT_MS_MAX: Final = 3_600_000  # A waiting pull holds a connection; one hour is beyond every proxy's patience.
+WAITING_PULLS_MAX: Final = 100_000  # Per node; each costs about a kilobyte.
+LIST_LIMIT_MAX: Final = 1_000  # Decisions D.
+LIST_LIMIT_DEFAULT: Final = 50
+LIST_SCANNED_MAX: Final = (
+    5_000  # Rows one listing may look at before it answers with a cursor: it runs on the event loop.
+)
+DLQ_LIST_MAX: Final = 1_000
+QUEUES_MAX: Final = 100_000  # Each used queue has a record in memory.
+QUEUES_CACHED_MAX: Final = 10_000  # Queue records kept in memory at once.
+
+DURATION_MS_MAX: Final = 315_360_000_000  # Ten years (decisions A30): no sum of two can overflow 64 bits.
+COUNT_MAX: Final = 1_000_000_000_000  # Bound for counts in settings, far below 2^63.
+ATTEMPTS_MAX: Final = 1_000_000  # Total tries of one job.
+PRIORITY_MIN: Final = -(2**31)  # Contract A5: i32.
+PRIORITY_MAX: Final = 2**31 - 1
+LEASE_MS_MIN: Final = 100  # Shorter leases would expire within one commit on a slow disk.
+LEASE_MS_MAX: Final = 86_400_000  # A day; longer work sends heartbeats.
+LEASE_MS_DEFAULT: Final = 30_000  # `jobs.stall_timeout_ms`, contract A19.
+
+JSON_DEPTH_MAX: Final = 64  # Consumers in every language parse payloads recursively.
+LINE_BYTES_MAX: Final = (
+    16_777_216  # One TCP line: a full batch of large payloads, and what a client can make us buffer.
+)
+BODY_BYTES_MAX: Final = 16_777_216  # One HTTP body, the same as a line.
+HEADER_BYTES_MAX: Final = 16_384  # All HTTP request headers.
+TARGET_BYTES_MAX: Final = 8_192  # HTTP request target.
+CONNECTIONS_MAX: Final = 20_000  # Per node and protocol; decisions ask for 10,000 idle ones to be harmless.
+PIPELINE_MAX: Final = 1_024  # Requests of one TCP connection in flight before we stop reading from it.
+
+ENTRY_BYTES_MAX: Final = 1_048_576  # Soft cap of one log entry: commands beyond it go to the next round.
+PENDING_BYTES_MAX: Final = 134_217_728  # Commands not yet durable; beyond it callers get 429 OVERLOADED.
+TICK_ROWS_MAX: Final = 2_000  # Due rows one tick handles (design 4.3).
+SWEEP_JOBS_MAX: Final = 1_000  # Jobs a bulk verb changes in one entry (design 4.13).
+
+IDEMPOTENCY_WINDOW_MS: Final = 600_000  # Design section 5.
+IDEMPOTENCY_KEYS_MAX: Final = 1_000_000
+COMPLETED_TOKEN_WINDOW_MS: Final = 600_000  # How long a repeated ack with the completing token is answered 200.
+
+READY_BLOCK_JOBS_MAX: Final = 64  # Ready entries in one row: a pull that takes one job rewrites at most 1.5 KB.
+WINDOW_JOBS_MAX: Final = 4_096  # Ready entries of one queue kept in memory.
+WINDOW_BYTES_MAX: Final = 33_554_432  # Job records kept beside those entries, all queues together.
+"""Reads of jobs that fall out of the windows cost one point read each; results never depend on it (property test)."""

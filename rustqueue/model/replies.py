@@ -1,0 +1,232 @@
+"""Replies: one struct a shape of answer, encoded as they stand by both protocols. `http_status` is what HTTP answers
+with.
+"""
+
+from typing import Any, ClassVar
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from rustqueue.model.errors import ApiError
+from rustqueue.model.jobs import Counts, FlowSummary, Job, QueueSettings
+
+
+class Reply(Struct, frozen=True, kw_only=True, gc=False):
+    http_status: ClassVar[int] = 200
+
+    ok: bool = True
+
+
+class ErrorBody(Struct, frozen=True, gc=False):
+    code: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class Refused(Reply, frozen=True, kw_only=True):
+    """A refusal as a value. `status` and `retry_after_s` are for HTTP; the body is the envelope of contract A3."""
+
+    ok: bool = False
+    error: ErrorBody
+    status: int
+    retry_after_s: int | None = None
+
+    @classmethod
+    def of(cls, error: ApiError) -> "Refused":
+        body = ErrorBody(error.code, error.message, error.details)
+        return cls(error=body, status=error.status, retry_after_s=error.retry_after_s)
+
+
+class ErrorEnvelope(Struct, frozen=True, gc=False):
+    """What of a `Refused` is sent."""
+
+    ok: bool
+    error: ErrorBody
+    request_id: str | int | UnsetType = UNSET
+
+
+class Done(Reply, frozen=True, kw_only=True):
+    """Plain success. `follow_ups_refused` names bad follow-ups of an acked job (decisions A31)."""
+
+    follow_ups_refused: list[str] | UnsetType = UNSET
+
+
+class Pushed(Reply, frozen=True, kw_only=True):
+    http_status: ClassVar[int] = 201
+
+    id: str
+    durability: str | UnsetType = UNSET
+    index: int | UnsetType = UNSET
+    term: int | UnsetType = UNSET
+
+
+class PushedBatch(Reply, frozen=True, kw_only=True):
+    http_status: ClassVar[int] = 201
+
+    ids: list[str]
+    durability: str | UnsetType = UNSET
+    index: int | UnsetType = UNSET
+    term: int | UnsetType = UNSET
+
+
+class PulledOne(Reply, frozen=True, kw_only=True):
+    """Answer to a pull of count 1."""
+
+    job: Job | None
+
+
+class Pulled(Reply, frozen=True, kw_only=True):
+    jobs: list[Job]
+
+
+class ItemResult(Struct, frozen=True, gc=False):
+    """One item of a batch. For failed acks `error` says why; for fails `will_retry` and `next_attempt_at` are there."""
+
+    id: str
+    ok: bool
+    error: ErrorBody | UnsetType = UNSET
+    retry: bool | UnsetType = UNSET
+    will_retry: bool | UnsetType = UNSET
+    next_attempt_at: str | UnsetType | None = UNSET
+    follow_ups_refused: list[str] | UnsetType = UNSET
+
+
+class AckedBatch(Reply, frozen=True, kw_only=True):
+    """`ok` is false when any item failed (contract A7); HTTP answers 200 all the same."""
+
+    acked: int
+    failed: int
+    results: list[ItemResult]
+
+
+class FailedJob(Reply, frozen=True, kw_only=True):
+    """Both names on both protocols (decisions A7)."""
+
+    retry: bool
+    will_retry: bool
+    next_attempt_at: str | None
+
+
+class FailedBatch(Reply, frozen=True, kw_only=True):
+    retried: int
+    dead: int
+    failed: int
+    results: list[ItemResult]
+
+
+class Leased(Reply, frozen=True, kw_only=True):
+    """Answer to heartbeat and progress (decisions D)."""
+
+    cancel_requested: bool
+    drain: bool
+    lease_expires_at: str
+
+
+class Cancelled(Reply, frozen=True, kw_only=True):
+    pass
+
+
+class Cancelling(Reply, frozen=True, kw_only=True):
+    http_status: ClassVar[int] = 202
+
+    status: str = "cancelling"
+
+
+class BulkDone(Reply, frozen=True, kw_only=True):
+    """`sweep` names the sweep that does the rest; HTTP answers 202 then."""
+
+    matched: int
+    moved: int
+    sweep: str | None
+
+
+class SweepState(Reply, frozen=True, kw_only=True):
+    id: str
+    state: str
+    matched: int
+    moved: int
+
+
+class OneJob(Reply, frozen=True, kw_only=True):
+    job: Job
+
+
+class JobPage(Reply, frozen=True, kw_only=True):
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+class ParentState(Struct, frozen=True, gc=False):
+    """`state` is `removed` for a parent that is gone; a result kept for its dependants is still shown."""
+
+    id: str
+    state: str
+    result: Raw | None
+
+
+class ParentPage(Reply, frozen=True, kw_only=True):
+    parents: list[ParentState]
+    next_cursor: str | None
+
+
+class QueueSummary(Struct, frozen=True):
+    name: str
+    counts: Counts
+    mode: str
+
+
+class QueueNames(Reply, frozen=True, kw_only=True):
+    queues: list[QueueSummary]
+
+
+class QueueStats(Reply, frozen=True, kw_only=True):
+    counts: Counts
+    mode: str
+
+
+class QueueInfo(Reply, frozen=True, kw_only=True):
+    name: str
+    counts: Counts
+    settings: QueueSettings
+    mode: str
+
+
+class QueueReplaced(QueueInfo, frozen=True, kw_only=True):
+    """Answer to a PUT: 201 for a new record, 200 for a replaced one (decisions F)."""
+
+    created: bool
+
+
+class FlowPage(Reply, frozen=True, kw_only=True):
+    flow_id: str
+    jobs: list[Job]
+    summary: FlowSummary
+    next_cursor: str | None
+
+
+class HealthInfo(Reply, frozen=True, kw_only=True):
+    """Contract A4 and decisions A20."""
+
+    status: str
+    version: str
+    uptime_seconds: int
+    role: str
+    leader: str | None
+    term: int
+    applied: int
+    lag: int
+
+
+def status_of(reply: Reply) -> int:
+    """HTTP status of any reply."""
+    if isinstance(reply, Refused):
+        return reply.status
+    if isinstance(reply, BulkDone):
+        return 202 if reply.sweep is not None else 200
+    if isinstance(reply, QueueReplaced):
+        return 201 if reply.created else 200
+    return reply.http_status
+
+
+def waits_for_retry(reply: Reply) -> int | None:
+    """Seconds of `Retry-After`, or None."""
+    return reply.retry_after_s if isinstance(reply, Refused) else None

@@ -1,0 +1,279 @@
+"""From bytes to the vocabulary, and decoder errors to ours: the one place where wire forms are checked and normalised.
+
+Both protocols, the client's embedded use and the log's replay come through here, so a mistake gets the same code
+everywhere (decisions A8). What the JSON decoder lets through is checked here: duplicate keys of our own objects,
+UTF-8 and nesting inside raw payloads, sizes in bytes, names.
+"""
+
+import json
+import re
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from rustqueue.model import limits, times
+from rustqueue.model.commands import (
+    Ack,
+    AckBatch,
+    Command,
+    DlqFilter,
+    DlqRetry,
+    Fail,
+    InternalCommand,
+    NewJob,
+    Pull,
+    Push,
+    PushBatch,
+    PushJobs,
+    QueueSet,
+    WireCommand,
+)
+from rustqueue.model.errors import ParseError, TooLarge, ValidationFailed
+from rustqueue.model.jobs import JobItem, JobOptions
+from rustqueue.model.queries import JobList, Query, ShellQuery
+from rustqueue.model.scan import api_error, json_depth, refuse_duplicate_keys
+
+Request = Command | Query | ShellQuery
+"""Anything a client can ask, prepared."""
+
+_client: Final[msgspec.json.Decoder[WireCommand | Query | ShellQuery]] = msgspec.json.Decoder(WireCommand | Query |
+ShellQuery) _logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand]] = msgspec.json.Decoder(WireCommand |
+InternalCommand)
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_known_names: dict[str, None] = {}
+_KNOWN_NAMES_MAX: Final = 10_000
+_options_default: Final = msgspec.structs.astuple(JobOptions())
+_options_count: Final = len(_options_default)
+_option_names: Final = JobOptions.__struct_fields__
+_scan_depth_from: Final = limits.JSON_DEPTH_MAX * 2
+
+
+def decode_request(line: bytes, *, data_required: bool = False) -> Request:
+    """One request of a client. `data_required`: HTTP pushes must carry `data` (contract A5). Raises `ApiError`."""
+    if not line.isascii():
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ParseError(f"The request is not valid UTF-8 (byte {error.start})") from None
+    try:
+        wire = _client.decode(line)
+    except msgspec.MsgspecError as error:
+        raise api_error(error) from None
+    except RecursionError:
+        raise _too_deep("request") from None
+    if isinstance(wire, PushBatch):
+        jobs = _prepare_batch(wire, line, data_required)
+        return PushJobs(wire.queue, jobs, False, wire.receipt, wire.idempotency_key, wire.request_id)
+    refuse_duplicate_keys(line)
+    return _prepare(wire, data_required)
+
+
+def decode_logged(blob: bytes) -> Command:
+    """A command of the log: it was checked when it came in, and is normalised again in the same way."""
+    wire = _logged.decode(blob)
+    if isinstance(wire, PushBatch):
+        jobs = [_new_job(item) for item in wire.jobs]
+        return PushJobs(wire.queue, jobs, False, wire.receipt, wire.idempotency_key, wire.request_id)
+    if isinstance(wire, Push):
+        return PushJobs(wire.queue, [_new_job(wire)], True, wire.receipt, wire.idempotency_key, wire.request_id)
+    command: Command = wire
+    return command
+
+
+def encode_command(command: msgspec.Struct) -> bytes:
+    """The JSON text of a command that did not come as text. Internal commands and the clients use it."""
+    return msgspec.json.encode(command)
+
+
+def _prepare(wire: WireCommand | Query | ShellQuery, data_required: bool) -> Request:
+    queue = getattr(wire, "queue", None)
+    if queue is not None:
+        check_name(queue, "queue", limits.QUEUE_NAME_BYTES_MAX)
+    if isinstance(wire, Push):
+        job = _new_job(wire)
+        _check_job(job, "", data_required and wire.data is UNSET)
+        return PushJobs(wire.queue, [job], True, wire.receipt, wire.idempotency_key, wire.request_id)
+    if isinstance(wire, PushBatch):
+        raise AssertionError("batches are prepared beside their line")
+    _check_others(wire)
+    return wire
+
+
+def _check_others(wire: Command | Query | ShellQuery) -> None:
+    match wire:
+        case Pull():
+            _check_pull(wire)
+        case AckBatch():
+            if (wire.items is None) == (wire.ids is None):
+                raise ValidationFailed("give either 'items' or 'ids'", "items", shape=wire.items is None)
+            for position, item in enumerate(wire.items or ()):
+                _check_result(item.result, f"items[{position}].result")
+        case QueueSet(defaults=JobOptions() as defaults):
+            _check_options(defaults, "defaults.")
+            _check_no_identity(defaults)
+        case DlqRetry(filter=DlqFilter() as wanted):
+            parse_time(wanted.before, "filter.before")
+            parse_time(wanted.after, "filter.after")
+        case JobList():
+            parse_time(wire.created_after, "created_after")
+        case Ack():
+            _check_result(wire.result, "result")
+        case Fail():
+            _check_bytes(wire.error, "error", limits.ERROR_BYTES_MAX)
+        case _:
+            return
+
+
+def _prepare_batch(wire: PushBatch, line: bytes, data_required: bool) -> list[NewJob]:
+    check_name(wire.queue, "queue", limits.QUEUE_NAME_BYTES_MAX)
+    jobs = []
+    text_bytes = 0
+    plain = True
+    for position, item in enumerate(wire.jobs):
+        job = _new_job(item)
+        name, data = job.name, job.data
+        missing = data_required and item.data is UNSET
+        if name not in _known_names or job.options is not None or len(data) > _scan_depth_from or missing:
+            _check_job(job, f"jobs[{position}].", missing)
+        plain = plain and job.options is None
+        text_bytes += len(name) + len(data)
+        jobs.append(job)
+    if not (plain and _is_exactly(wire, line, text_bytes)):
+        refuse_duplicate_keys(line)
+    return jobs
+
+
+def _is_exactly(wire: PushBatch, line: bytes, text_bytes: int) -> bool:
+    """True if the line is as long as a batch of plain jobs without a key more: then no key can stand in it twice.
+
+    Both usual spellings are known, with and without spaces after separators. Anything else takes the slower exact way.
+    """
+    count = len(wire.jobs)
+    extra = 0 if wire.request_id is None else len(json.dumps(wire.request_id)) + 14
+    extra += 0 if wire.idempotency_key is None else len(wire.idempotency_key) + 21
+    compact = 41 + len(wire.queue) + text_bytes + count * 20 - (count > 0) + extra
+    extra_spaces = (wire.request_id is not None) * 2 + (wire.idempotency_key is not None) * 2
+    spaced = compact + 5 + count * 4 - (count > 0) + extra_spaces
+    return len(line) in (compact, spaced)
+
+
+def _new_job(item: JobItem) -> NewJob:
+    data = b"{}" if item.data is UNSET else bytes(item.data)
+    if item.options is None and msgspec.structs.astuple(item)[:_options_count] == _options_default:
+        return NewJob(item.name, data, None)
+    return NewJob(item.name, data, item if item.options is None else _merged(item, item.options))
+
+
+def _merged(item: JobItem, nested: JobOptions) -> JobOptions:
+    """Flat and nested options as one. A key given both ways with different values is an error (decisions A1)."""
+    values: dict[str, Any] = {}
+    for name in _option_names:
+        flat, inner = getattr(item, name), getattr(nested, name)
+        given, other = flat is not None and flat is not UNSET, inner is not None and inner is not UNSET
+        if given and other and _plain(flat) != _plain(inner):
+            raise ValidationFailed(f"'{name}' is given twice with different values", name)
+        if given or other:
+            values[name] = flat if given else inner
+    return JobOptions(**values)
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.json.decode(value) if isinstance(value, Raw) else value
+
+
+def _check_job(job: NewJob, at: str, data_missing: bool) -> None:
+    if data_missing:
+        raise ValidationFailed("Object missing required field `data`", f"{at}data", shape=True)
+    check_name(job.name, f"{at}name", limits.NAME_BYTES_MAX)
+    _check_payload(job.data, f"{at}data", limits.DATA_BYTES_MAX)
+    if job.options is not None:
+        _check_options(job.options, at)
+
+
+def _check_options(options: JobOptions, at: str) -> None:
+    _check_bytes(options.unique_key, f"{at}unique_key", limits.UNIQUE_KEY_BYTES_MAX)
+    _check_bytes(options.custom_id, f"{at}custom_id", limits.CUSTOM_ID_BYTES_MAX)
+    _check_bytes(options.flow_id, f"{at}flow_id", limits.FLOW_ID_BYTES_MAX)
+    _check_bytes(options.group_id, f"{at}group_id", limits.GROUP_ID_BYTES_MAX)
+    if isinstance(options.metadata, Raw):
+        _check_payload(bytes(options.metadata), f"{at}metadata", limits.METADATA_BYTES_MAX)
+    if options.run_at is not None:
+        parse_time(options.run_at, f"{at}run_at")
+        if options.delay_ms is not None:
+            raise ValidationFailed("give either 'delay_ms' or 'run_at'", f"{at}run_at")
+
+
+def _check_no_identity(options: JobOptions) -> None:
+    """What names one job cannot be a default of a queue."""
+    for name in ("custom_id", "unique_key", "depends_on", "run_at"):
+        if getattr(options, name) is not None:
+            raise ValidationFailed(f"'{name}' cannot be a default of a queue", f"defaults.{name}")
+
+
+def _check_pull(pull: Pull) -> None:
+    if (pull.queue is None) == (pull.queues is None):
+        raise ValidationFailed("give either 'queue' or 'queues'", "queue", shape=pull.queue is None)
+    for position, weighted in enumerate(pull.queues or ()):
+        check_name(weighted.queue, f"queues[{position}].queue", limits.QUEUE_NAME_BYTES_MAX)
+
+
+def _check_result(result: Raw | UnsetType, field: str) -> None:
+    if isinstance(result, Raw):
+        _check_payload(bytes(result), field, limits.RESULT_BYTES_MAX)
+
+
+def _check_payload(payload: bytes, field: str, limit: int) -> None:
+    if len(payload) > limit:
+        raise ValidationFailed(f"'{field}' is {len(payload)} bytes, the limit is {limit}", field, limit=limit)
+    if len(payload) > _scan_depth_from and payload.count(b"{") + payload.count(
+        b"["
+    ) > limits.JSON_DEPTH_MAX < json_depth(payload):
+        raise _too_deep(field)
+
+
+def _check_bytes(text: str | None, field: str, limit: int) -> None:
+    """The decoder counted characters; this counts bytes, for the rare text that is not ASCII."""
+    if text is not None and not text.isascii() and len(text.encode("utf-8", "surrogatepass")) > limit:
+        raise ValidationFailed(f"'{field}' is longer than {limit} bytes", field, limit=limit)
+    if text is not None and _has_surrogate(text):
+        raise ValidationFailed(f"'{field}' holds half a surrogate pair", field)
+
+
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def check_name(name: str, field: str, limit: int) -> None:
+    """Queue and job names: ASCII letters, digits, `-`, `_`, `.` (contract A5). Raises `ValidationFailed`."""
+    if name in _known_names and len(name) <= limit:
+        return
+    if not name or len(name) > limit:
+        raise ValidationFailed(f"'{field}' must have 1 to {limit} characters", field, limit=limit)
+    if _NAME.fullmatch(name) is None:
+        raise ValidationFailed(f"'{field}' may only hold ASCII letters, digits, '-', '_' and '.'", field)
+    if len(_known_names) >= _KNOWN_NAMES_MAX:
+        _known_names.clear()
+    _known_names[name] = None
+
+
+def parse_time(text: str | None, field: str) -> int | None:
+    """Milliseconds of an RFC 3339 time, None for None. Raises `ValidationFailed` naming the field."""
+    if text is None:
+        return None
+    at_ms = times.from_text(text)
+    if at_ms is None:
+        raise ValidationFailed(f"'{field}' is not an RFC 3339 time", field)
+    return at_ms
+
+
+def _too_deep(field: str) -> ValidationFailed:
+    limit = limits.JSON_DEPTH_MAX
+    return ValidationFailed(f"'{field}' is nested deeper than {limit} levels", field, limit=limit)
+
+
+def check_size(text: bytes, field: str, limit: int) -> None:
+    """Raise `TooLarge` for a body or line over its limit."""
+    if len(text) > limit:
+        raise TooLarge(field, limit)
