@@ -2,8 +2,9 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The environment is rebuilt when what it is made from changes, and only then.
-STAMP := $(VENV)/stamp-$(shell cat requirements/dev.txt pyproject.toml .ci/venv | sha256sum | cut -c1-16)
+INPUTS := requirements/build.txt requirements/dev.txt pyproject.toml .ci/venv
+# The environment is brought up to date when what it is made from changes, and only then.
+STAMP := $(VENV)/stamp-$(shell cat $(INPUTS) | sha256sum | cut -c1-16)
 
 SEEDS ?= 500
 FROM ?= 0
@@ -19,7 +20,7 @@ help: ## list the commands
 
 install: $(STAMP) ## make .venv with the locked requirements and .venv/bin/rustqueue
 
-$(STAMP): requirements/dev.txt pyproject.toml .ci/venv
+$(STAMP): $(INPUTS)
 	@sh .ci/venv $(VENV) $(STAMP)
 
 demo: $(STAMP) ## run real jobs through a durable node, kill it in the middle, show that nothing was lost

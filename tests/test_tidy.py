@@ -240,10 +240,12 @@ def locked_requirements(name: str) -> dict[str, str]:
 def test_lock_files_carry_hashes_and_agree() -> None:
     names = [name for name in repository_files() if name.startswith("requirements/")]
     locks = {Path(name).stem: locked_requirements(name) for name in names}
-    assert sorted(locks) == ["client", "dev", "lock", "operator", "server"]
+    assert sorted(locks) == ["build", "client", "dev", "lock", "operator", "server"]
     assert list(locks["client"]) == ["msgspec"]
+    versions = {(package, version) for lock in locks.values() for package, version in lock.items()}
+    assert [package for package, count in Counter(package for package, _ in versions).items() if count > 1] == []
     for kind in ["client", "server", "operator"]:
-        assert locks[kind].items() <= locks["dev"].items(), kind
+        assert locks[kind].keys() <= locks["dev"].keys(), kind
 
 
 DECISION_HEADINGS = ["## Context", "## Choice", "## Cost", "## Revisit when"]
