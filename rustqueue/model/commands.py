@@ -73,7 +73,7 @@ class PushBatch(Write, frozen=True, kw_only=True, tag="push_batch"):
 
 
 class NewJob(Struct, frozen=True, gc=False):
-    """A job to be, normalised: `options` is None when none was given, and then holds neither `options` nor conflicts."""
+    """A job to be, normalised: `options` is None when none was given; nested options are already merged into it."""
 
     name: str
     data: bytes

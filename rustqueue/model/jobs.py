@@ -189,7 +189,7 @@ class QueueSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class NodeDefaults(Struct, frozen=True):
-    """The replicated copy of the configuration that apply depends on (`jobs.*`, `retention.*`, `queues.auto_create`)."""
+    """The replicated copy of the configuration that apply depends on: `jobs.*`, `retention.*`, `queues.auto_create`."""
 
     max_attempts: int = 3
     backoff: BackoffName = "exponential"

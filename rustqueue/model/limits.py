@@ -86,3 +86,27 @@ READY_BLOCK_JOBS_MAX: Final = 64  # Ready entries in one row: a pull that takes 
 WINDOW_JOBS_MAX: Final = 4_096  # Ready entries of one queue kept in memory.
 WINDOW_BYTES_MAX: Final = 33_554_432  # Job records kept beside those entries, all queues together.
 """Reads of jobs that fall out of the windows cost one point read each; results never depend on it (property test)."""
+
+ENTRY_COMMANDS_MAX: Final = (
+    4_096  # Commands of one log entry: apply runs on the event loop, so an entry must stay short.
+)
+JOURNAL_RECORD_BYTES_MAX: Final = (
+    67_108_864  # An entry can pass its soft cap by one line of 16 MiB and a turn's pulls; more is no record.
+)
+JOURNAL_SEGMENT_BYTES: Final = (
+    67_108_864  # Design section 6: whole segments are dropped, and one is read whole at start.
+)
+JOURNAL_AHEAD_BYTES: Final = (
+    1_048_576  # Zeros written ahead, so that a sync need not commit file metadata (decision 0003).
+)
+JOURNAL_RESERVE_BYTES: Final = 16_777_216  # Given back on a full disk, so that acks, cancels and purges still fit.
+FLUSH_LOG_BYTES: Final = 67_108_864  # Log since the last flush of the store: what a restart has to replay at most.
+FLUSH_INTERVAL_MS: Final = 300_000  # A quiet node flushes too, so that its log can go.
+FLUSH_RETRY_MS: Final = 1_000  # After a flush that found no room; the log is still there, so there is no hurry.
+DISK_WARN_PERCENT: Final = 80  # Design section 5: use of the file system at which the node warns,
+DISK_FULL_PERCENT: Final = 90  # refuses pushes,
+DISK_SERVE_PERCENT: Final = 85  # and serves them again.
+DISK_CHECK_MS: Final = 1_000  # One statfs a second; between two checks at most a second's worth of log is written.
+TICK_TIME_PERCENT: Final = 20  # Design 4.3: share of the loop's time that due work may take while clients wait.
+TICK_SPACING_MS: Final = 10  # Due rows that trickle in are handled together; no delay is promised to be finer.
+CLOCK_SLEW_PERCENT: Final = 10  # Design 4.1: how fast stamped time may run towards the wall clock.

@@ -37,9 +37,12 @@ from rustqueue.model.scan import api_error, json_depth, refuse_duplicate_keys
 Request = Command | Query | ShellQuery
 """Anything a client can ask, prepared."""
 
-_client: Final[msgspec.json.Decoder[WireCommand | Query | ShellQuery]] = msgspec.json.Decoder(WireCommand | Query |
-ShellQuery) _logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand]] = msgspec.json.Decoder(WireCommand |
-InternalCommand)
+_client: Final[msgspec.json.Decoder[WireCommand | Query | ShellQuery]] = msgspec.json.Decoder(
+    WireCommand | Query | ShellQuery
+)
+_logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand]] = msgspec.json.Decoder(
+    WireCommand | InternalCommand
+)
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _known_names: dict[str, None] = {}
