@@ -62,8 +62,8 @@ crash: $(STAMP) ## KILLS=200: kill a real node under load, check every acknowled
 sim: $(STAMP) ## SEEDS=500 FROM=0: the real node in a simulated world with power cuts and bad disks
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(ARGS)
 
-lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml
-	@sh .ci/lock $(BIN)
+lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml; ARGS=--upgrade moves the versions too
+	@sh .ci/lock $(BIN) $(ARGS)
 
 clean: ## remove what make made
 	rm -rf $(VENV) dist build .coverage coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
