@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from rustqueue import __version__ as VERSION
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = os.environ.get("RUSTQUEUE_PYTHONS", sys.executable).split()
 COMMAND_DEADLINE_S = 600
@@ -134,6 +136,8 @@ def names_in(wheel: Path) -> set[str]:
 
 
 def test_the_wheel_holds_both_packages_and_nothing_else(built: tuple[Path, Path]) -> None:
+    # Pure Python: one wheel for every interpreter and machine.
+    assert built[0].name == f"rustqueue-{VERSION}-py3-none-any.whl"
     names = names_in(built[0])
     info = {name for name in names if name.split("/")[0].endswith(".dist-info")}
     assert {name.split("/")[0] for name in names - info} == {"rustqueue", "rustqueue_operator"}
@@ -171,7 +175,7 @@ def test_a_bare_installation_is_a_client(bare: Path, tmp_path: Path) -> None:
         # When the bare installation pushes to it
         pushed = succeed(bare / "python", "-c", PUSH_AND_READ_BACK, f"http://127.0.0.1:{port}", cwd=tmp_path)
     # Then the job is there
-    assert (version, pushed) == ("0.1.0\n", "waiting {'hello': 'world'}\n")
+    assert (version, pushed) == (f"{VERSION}\n", "waiting {'hello': 'world'}\n")
 
 
 def test_a_bare_installation_has_help(bare: Path, tmp_path: Path) -> None:
