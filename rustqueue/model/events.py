@@ -1,4 +1,4 @@
-"""Facts that the machine tells after an entry was stored. The same on every node; effects (metrics, waiters) follow them.
+"""Facts that the machine tells after an entry was stored: the same on every node; metrics and waiters follow them.
 
 They are grouped by cause, so that a batch of a thousand jobs is one fact, not a thousand.
 """
