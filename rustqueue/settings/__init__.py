@@ -1,0 +1,36 @@
+"""What an operator can set: the sections and their defaults, and where values come from.
+
+It must not know who uses a setting. Invariants: settings are frozen once loaded; a key that nobody knows is refused
+with the nearest name; a key that has no effect in this version is refused or named in `Settings.notes`, never silently
+inert.
+"""
+
+from rustqueue.settings.loading import SettingsError, load_settings, setting_keys
+from rustqueue.settings.sections import (
+    AuthSettings,
+    JobsSettings,
+    LimitsSettings,
+    LoggingSettings,
+    MetricsSettings,
+    QueuesSettings,
+    RetentionTimes,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+)
+
+__all__ = [
+    "AuthSettings",
+    "JobsSettings",
+    "LimitsSettings",
+    "LoggingSettings",
+    "MetricsSettings",
+    "QueuesSettings",
+    "RetentionTimes",
+    "ServerSettings",
+    "Settings",
+    "SettingsError",
+    "StorageSettings",
+    "load_settings",
+    "setting_keys",
+]

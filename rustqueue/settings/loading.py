@@ -1,0 +1,199 @@
+"""Where settings come from: defaults, then the TOML file, then the environment, then flags; the later one wins.
+
+It must not know what a setting does. Invariants: a wrong value is refused with the key, the place it came from and what
+was expected; an unknown key is refused with the nearest known one; what has no effect yet is refused or noted.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from rustqueue.settings.sections import Settings
+
+DEFAULT_CONFIG_PATH: Final = "rustqueue.toml"
+_ENVIRONMENT: Final = re.compile(r"RUSTQUEUE_([A-Z0-9]+)__([A-Z0-9_]+)")
+_SHORT_ENVIRONMENT: Final = {"RUSTQUEUE_HTTP_PORT": "server.http_port", "RUSTQUEUE_TCP_PORT": "server.tcp_port"}
+_QUEUE_LIMIT_KEYS: Final = frozenset({"rate_limit_per_second", "rate_limit_burst"})
+
+_ORIGINAL_STORE: Final = "it set up the original's stores; here every acknowledgement waits for fsync"
+_COALESCING: Final = "commands are always committed in groups, as soon as the disk is free, without waiting for more"
+_DASHBOARD: Final = "this version serves no dashboard"
+_WEBHOOKS: Final = "this version delivers no webhooks"
+_NO_EFFECT: Final = {
+    "storage.durability": _ORIGINAL_STORE,
+    "storage.redb_durability": _ORIGINAL_STORE,
+    "storage.postgres_url": "this version stores nothing in PostgreSQL",
+    "storage.write_coalescing_enabled": _COALESCING,
+    "storage.write_coalescing_interval_ms": _COALESCING,
+    "storage.write_coalescing_max_batch": _COALESCING,
+    "storage.hybrid_snapshot_interval_ms": _ORIGINAL_STORE,
+    "storage.hybrid_max_dirty": _ORIGINAL_STORE,
+    "scheduler.tick_interval_ms": "what is due is done when it is due, not at intervals",
+    "scheduler.stall_check_interval_ms": "a lease that ends is seen when it ends, not at intervals",
+    "retention.failed_ttl": "no job ends as failed: failed jobs are retried or dead",
+    "dashboard.enabled": _DASHBOARD,
+    "dashboard.path_prefix": _DASHBOARD,
+    "tls.cert_path": "this version speaks no TLS",
+    "tls.key_path": "this version speaks no TLS",
+    "webhooks.delivery_timeout_ms": _WEBHOOKS,
+    "webhooks.max_retries": _WEBHOOKS,
+    "webhooks.retry_base_delay_ms": _WEBHOOKS,
+    "security.key_file": "this version keeps no secrets",
+}
+"""Known keys without an effect, and why: said in the log of a node that sets one."""
+
+_REFUSED: Final[dict[tuple[str, object], str]] = {
+    ("tls.enabled", True): "this version speaks no TLS: put a proxy in front of it, or leave it false",
+    ("webhooks.enabled", True): "this version delivers no webhooks: leave it false",
+    ("cluster.enabled", True): "this version runs single nodes only: leave it false",
+    ("raft.fsync", "none"): "this version never acknowledges before the disk has",
+}
+"""Values that promise what is not there, or give up what we promise."""
+
+
+class SettingsError(Exception):
+    """A setting cannot be used. The message names the key, where it was set and what is expected."""
+
+
+class Given(NamedTuple):
+    value: object
+    source: str
+
+
+def load_settings(config_path: str | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
+    """All sources as one. `config_path` None: `rustqueue.toml` if it is there. `flags` are texts by `section.key`."""
+    notes: list[str] = []
+    given = _from_file(config_path, notes)
+    given.update(_from_environment(environment))
+    for key, text in flags.items():
+        source = "--" + key.replace(".", "-").replace("_", "-")
+        given[key] = Given(_from_text(key, text, source), source)
+    values: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
+    for key, (value, source) in given.items():
+        section, _, name = key.partition(".")
+        values[section][name] = _converted(key, value, source)
+        if key in _NO_EFFECT:
+            notes.append(f"{key} (from {source}) has no effect: {_NO_EFFECT[key]}")
+    sections: dict[str, Any] = {section: struct(**values[section]) for section, struct in _SECTIONS.items()}
+    settings = Settings(**sections, notes=tuple(notes))
+    storage = settings.storage
+    if storage.backend != storage.engine:
+        note = f"storage.backend: '{storage.backend}' of the original means '{storage.engine}' here"
+        settings = msgspec.structs.replace(settings, notes=(*notes, note))
+    return settings
+
+
+def setting_keys() -> list[str]:
+    """Every key as `section.key`, in the order of the sections: what the flags of the command line are made of."""
+    return list(_FIELD_TYPES)
+
+
+def _section_types() -> dict[str, type[Struct]]:
+    return {field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "notes"}
+
+
+_SECTIONS: Final = _section_types()
+_FIELD_TYPES: Final[dict[str, Any]] = {
+    f"{section}.{field.name}": field.type
+    for section, struct in _SECTIONS.items()
+    for field in msgspec.structs.fields(struct)
+}
+
+
+def _from_file(path: str | None, notes: list[str]) -> dict[str, Given]:
+    try:
+        with open(path or DEFAULT_CONFIG_PATH, "rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        if path is None:
+            return {}
+        raise SettingsError(f"the configuration file {path} does not exist") from None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the configuration file {path or DEFAULT_CONFIG_PATH}: {error}") from error
+    source = path or DEFAULT_CONFIG_PATH
+    given: dict[str, Given] = {}
+    for section, table in document.items():
+        if section not in _SECTIONS:
+            raise SettingsError(f"{source}: unknown section [{section}]{_nearest(section, _SECTIONS)}")
+        if not isinstance(table, dict):
+            raise SettingsError(f"{source}: [{section}] must be a section, not a value")
+        for name, value in table.items():
+            if section == "queues" and isinstance(value, dict):
+                notes.append(_queue_note(name, value, source))
+                continue
+            _check_known(f"{section}.{name}", source)
+            given[f"{section}.{name}"] = Given(value, source)
+    return given
+
+
+def _queue_note(queue: str, table: dict[str, Any], source: str) -> str:
+    for name in table:
+        if name not in _QUEUE_LIMIT_KEYS:
+            nearest = _nearest(name, _QUEUE_LIMIT_KEYS)
+            raise SettingsError(f"{source}: unknown key 'queues.{queue}.{name}'{nearest}")
+    return f"queues.{queue} (from {source}) has no effect: this version limits waiting jobs, not rates"
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
+    given: dict[str, Given] = {}
+    for variable, key in _SHORT_ENVIRONMENT.items():
+        # Kubernetes sets RUSTQUEUE_TCP_PORT=tcp://... in every pod beside a Service called rustqueue-tcp.
+        text = environment.get(variable, "")
+        if text and not text.startswith("tcp://"):
+            given[key] = Given(_from_text(key, text, variable), variable)
+    for variable, text in sorted(environment.items()):
+        found = _ENVIRONMENT.fullmatch(variable)
+        if found is not None:
+            key = f"{found[1]}.{found[2]}".lower()
+            given[key] = Given(_from_text(key, text, variable), variable)
+    return given
+
+
+def _from_text(key: str, text: str, source: str) -> object:
+    """A text of the environment or a flag as the kind of value that the key wants; the exact check comes after."""
+    _check_known(key, source)
+    wanted = _FIELD_TYPES[key]
+    if get_origin(wanted) is list:
+        if not text.startswith("["):
+            return [part.strip() for part in text.split(",") if part.strip()]
+    elif _is_text(wanted):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _is_text(wanted: Any) -> bool:
+    return wanted is str or (bool(get_args(wanted)) and get_args(wanted)[0] is str)
+
+
+def _converted(key: str, value: object, source: str) -> object:
+    refusal = _REFUSED.get((key, value)) if isinstance(value, bool | str) else None
+    if refusal is not None:
+        raise SettingsError(f"{key} = {_shown(key, value)} (from {source}): {refusal}")
+    try:
+        return msgspec.convert(value, _FIELD_TYPES[key])
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{key} = {_shown(key, value)} (from {source}): {error}") from None
+
+
+def _shown(key: str, value: object) -> str:
+    """The value for an error text; secrets are not repeated."""
+    return "..." if key in ("auth.tokens", "storage.postgres_url") else repr(value)
+
+
+def _check_known(key: str, source: str) -> None:
+    if key in _FIELD_TYPES:
+        return
+    raise SettingsError(f"{source}: unknown key '{key}'{_nearest(key, _FIELD_TYPES)}")
+
+
+def _nearest(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

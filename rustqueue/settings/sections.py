@@ -1,0 +1,190 @@
+"""The sections of the configuration (contract A19, decisions A15, A33 and E), one frozen struct each, with defaults.
+
+It must not know where a value came from. Every number has its bounds in its type, so that one conversion checks all.
+"""
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from rustqueue.model import limits
+from rustqueue.model.jobs import BackoffName, NodeDefaults
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+KeptCount = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | Literal["unlimited"]
+TtlText = Annotated[str, Meta(pattern=r"^([0-9]{1,12}(ms|s|m|h|d)|never)$")]
+
+_UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class ServerSettings(Struct, frozen=True):
+    """Port 0 lets the system choose; the ready line names the port."""
+
+    host: str = "0.0.0.0"
+    http_port: Port = 6790
+    tcp_port: Port = 6789
+
+
+class StorageSettings(Struct, frozen=True):
+    """`backend` also takes the original's names. The keys behind `path` are the original's: none of them weakens an
+    acknowledgement (decisions A33).
+    """
+
+    backend: Literal["rocks", "memory", "redb", "hybrid", "in_memory"] = "rocks"
+    path: Annotated[str, Meta(min_length=1)] = "./data"
+    durability: Literal["batched", "immediate"] = "batched"
+    redb_durability: Literal["none", "immediate", "eventual"] = "immediate"
+    postgres_url: str = ""
+    write_coalescing_enabled: bool = True
+    write_coalescing_interval_ms: Annotated[int, Meta(ge=0, le=10_000)] = 10
+    write_coalescing_max_batch: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    hybrid_snapshot_interval_ms: Annotated[int, Meta(ge=0)] = 1_000
+    hybrid_max_dirty: Annotated[int, Meta(ge=0)] = 5_000
+
+    @property
+    def engine(self) -> Literal["rocks", "memory"]:
+        """The engine that the name means."""
+        return "memory" if self.backend in ("memory", "in_memory") else "rocks"
+
+
+class AuthSettings(Struct, frozen=True):
+    """With `enabled` and no tokens nobody gets in, as in the original."""
+
+    enabled: bool = False
+    tokens: list[Annotated[str, Meta(min_length=1, max_length=4_096)]] = []
+
+
+class SchedulerSettings(Struct, frozen=True):
+    tick_interval_ms: Annotated[int, Meta(ge=1)] = 1_000
+    stall_check_interval_ms: Annotated[int, Meta(ge=1)] = 5_000
+
+
+class JobsSettings(Struct, frozen=True):
+    """What a push that says nothing gets. `default_timeout_ms = 0` is no timeout."""
+
+    default_max_attempts: Annotated[int, Meta(ge=1, le=limits.ATTEMPTS_MAX)] = 3
+    default_backoff: BackoffName = "exponential"
+    default_backoff_delay_ms: Annotated[int, Meta(ge=0, le=limits.DURATION_MS_MAX)] = 1_000
+    default_timeout_ms: Annotated[int, Meta(ge=0, le=limits.DURATION_MS_MAX)] = 300_000
+    stall_timeout_ms: Annotated[int, Meta(ge=limits.LEASE_MS_MIN, le=limits.LEASE_MS_MAX)] = limits.LEASE_MS_DEFAULT
+    max_dag_depth: Annotated[int, Meta(ge=1, le=limits.DAG_DEPTH_MAX)] = limits.DAG_DEPTH_DEFAULT
+
+
+class RetentionTimes(Struct, frozen=True):
+    """How long (`7d`, `12h`, `30m`, `45s`, `never`) and how many finished jobs are kept, a queue and outcome."""
+
+    completed_ttl: TtlText = "7d"
+    failed_ttl: TtlText = "30d"
+    dlq_ttl: TtlText = "90d"
+    cancelled_ttl: TtlText = "7d"
+    completed_count: KeptCount = 1_000_000
+    dlq_count: KeptCount = "unlimited"
+    cancelled_count: KeptCount = 1_000_000
+
+
+class DashboardSettings(Struct, frozen=True):
+    enabled: bool = True
+    path_prefix: str = "/dashboard"
+
+
+class LoggingSettings(Struct, frozen=True):
+    level: Literal["trace", "debug", "info", "warn", "error"] = "info"
+    format: Literal["pretty", "json"] = "pretty"
+
+
+class MetricsSettings(Struct, frozen=True):
+    prometheus_enabled: bool = True
+    prometheus_path: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9/_.-]+$")] = "/api/v1/metrics/prometheus"
+
+
+class TlsSettings(Struct, frozen=True):
+    enabled: bool = False
+    cert_path: str = ""
+    key_path: str = ""
+
+
+class WebhooksSettings(Struct, frozen=True):
+    enabled: bool = False
+    delivery_timeout_ms: Annotated[int, Meta(ge=1)] = 5_000
+    max_retries: Annotated[int, Meta(ge=0)] = 3
+    retry_base_delay_ms: Annotated[int, Meta(ge=1)] = 1_000
+
+
+class QueuesSettings(Struct, frozen=True):
+    """`auto_create = false`: a push to a queue that nobody declared is 404 `QUEUE_NOT_FOUND`."""
+
+    auto_create: bool = True
+
+
+class ClusterSettings(Struct, frozen=True):
+    enabled: bool = False
+
+
+class RaftSettings(Struct, frozen=True):
+    fsync: Literal["majority", "none"] = "majority"
+
+
+class SecuritySettings(Struct, frozen=True):
+    key_file: str = ""
+
+
+class LimitsSettings(Struct, frozen=True):
+    """Deadlines and bounds of one node. What the protocols promise stands in `rustqueue.model.limits`."""
+
+    command_deadline_ms: Annotated[int, Meta(ge=100, le=600_000)] = 10_000
+    line_deadline_ms: Annotated[int, Meta(ge=100, le=600_000)] = 30_000
+    shutdown_s: Annotated[int, Meta(ge=1, le=3_600)] = 30
+    connections_max: Annotated[int, Meta(ge=1, le=1_000_000)] = limits.CONNECTIONS_MAX
+    waiting_pulls_max: Annotated[int, Meta(ge=0, le=limits.WAITING_PULLS_MAX)] = limits.WAITING_PULLS_MAX
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All sections. `notes` says what was set and has no effect here, one sentence each, for the log at start."""
+
+    server: ServerSettings = ServerSettings()
+    storage: StorageSettings = StorageSettings()
+    auth: AuthSettings = AuthSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    jobs: JobsSettings = JobsSettings()
+    retention: RetentionTimes = RetentionTimes()
+    dashboard: DashboardSettings = DashboardSettings()
+    logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tls: TlsSettings = TlsSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
+    queues: QueuesSettings = QueuesSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    raft: RaftSettings = RaftSettings()
+    security: SecuritySettings = SecuritySettings()
+    limits: LimitsSettings = LimitsSettings()
+    notes: tuple[str, ...] = ()
+
+    def node_defaults(self) -> NodeDefaults:
+        """The part that apply depends on; it goes to the machine as a command."""
+        return NodeDefaults(
+            max_attempts=self.jobs.default_max_attempts,
+            backoff=self.jobs.default_backoff,
+            backoff_delay_ms=self.jobs.default_backoff_delay_ms,
+            timeout_ms=self.jobs.default_timeout_ms or None,
+            lease_ms=self.jobs.stall_timeout_ms,
+            dag_depth=self.jobs.max_dag_depth,
+            completed_age_ms=ttl_ms(self.retention.completed_ttl),
+            completed_count=_count(self.retention.completed_count),
+            dlq_age_ms=ttl_ms(self.retention.dlq_ttl),
+            dlq_count=_count(self.retention.dlq_count),
+            cancelled_age_ms=ttl_ms(self.retention.cancelled_ttl),
+            cancelled_count=_count(self.retention.cancelled_count),
+            auto_create=self.queues.auto_create,
+        )
+
+
+def ttl_ms(text: str) -> int | None:
+    """Milliseconds of a checked `TtlText`; None for `never`. Ten years are the most that can be told from never."""
+    if text == "never":
+        return None
+    digits = text.rstrip("dhms")
+    return min(int(digits) * _UNIT_MS[text[len(digits) :]], limits.DURATION_MS_MAX)
+
+
+def _count(kept: int | str) -> int | None:
+    return kept if isinstance(kept, int) else None
