@@ -16,6 +16,10 @@ class StorageError(Exception):
     """The store cannot be opened, read or written. The message names the place and says what can be done."""
 
 
+class StoreFullError(StorageError):
+    """The disk is full. A refused batch was not taken at all and can be written again once there is room."""
+
+
 def open_store(backend: Backend, path: str) -> "KV":
     """Open the store in the folder `path`, made when missing. A memory store is empty unless `path` is a checkpoint."""
     if backend == "memory":
