@@ -60,24 +60,23 @@ class Context:
             if foreign.cores() < QUIET_CORES:
                 return
 
-    def sample(
-        self, result: CaseResult, prepares: Sequence[Prepare], server: Server, others: Sequence[Server]
-    ) -> Sample:
-        """One phase on one server, after all servers of the case have come to rest."""
-        settle([pid for other in (server, *others) for pid in other.pids])
+    def rest(self, servers: Sequence[Server]) -> None:
+        """Lets servers finish their background work, and strangers theirs, before a figure is taken."""
+        settle([pid for server in servers for pid in server.pids])
         self.wait_for_quiet()
+
+    def sample(self, result: CaseResult, prepares: Sequence[Prepare], server: Server) -> Sample:
+        """One phase on one server."""
         sample = measure(prepares, server.pids)
         result.foreign_cores.append(sample.foreign_cores)
         return sample
 
-    def rate(self, result: CaseResult, what: str, prepares: Sequence[Prepare], servers: Sequence[Server]) -> Sample:
-        """One phase on `servers[0]`, added to the result as jobs/s and as server CPU for a job."""
-        server = servers[0]
-        sample = self.sample(result, prepares, server, servers[1:])
+    def rate(self, result: CaseResult, what: str, prepares: Sequence[Prepare], server: Server) -> None:
+        """One phase, added to the result as jobs/s and as server CPU for a job."""
+        sample = self.sample(result, prepares, server)
         result.add(server.name, what, "jobs/s", sample.jobs_per_s)
         result.add(server.name, f"{what}: server CPU", "µs/job", sample.server_us_per_job)
         say(f"  {server.name:<16} {what:<28} {sample.jobs_per_s:>10,.0f} jobs/s")
-        return sample
 
 
 def say(text: str) -> None:

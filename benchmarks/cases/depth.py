@@ -63,7 +63,7 @@ def _fill(context: Context, result: CaseResult, node: Node, depth: int) -> None:
     fillers = min(FILLERS, depth // verbs.BATCH)
     batches = depth // verbs.BATCH // fillers
     push = one_connection(server.tcp_port, lambda: verbs.push_batches(request, batches))
-    sample = context.sample(result, [push] * fillers, server, [])
+    sample = context.sample(result, [push] * fillers, server)
     result.add(subject, "filled", "jobs/s", sample.jobs_per_s)
     _memory(result, server, depth, "filled")
     say(f"  {subject:<16} filled at {sample.jobs_per_s:,.0f} jobs/s")

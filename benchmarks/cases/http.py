@@ -14,6 +14,7 @@ from benchmarks.servers import Server
 
 BATCH_JOBS = {1: 20_000, 4: 40_000}
 SINGLE_JOBS = 2_000
+SINGLE_REPEATS = 3
 PUSHES_PER_S = 20_000.0
 
 
@@ -25,11 +26,11 @@ def run(context: Context, result: CaseResult) -> None:
                 context.join(result, stack, servers, original.running(context.starter, store))
         for repeat in range(context.repeats):
             for connections, jobs in BATCH_JOBS.items():
-                _batches(context, result, servers, f"b{repeat}-{connections}", (connections, context.jobs(jobs)))
-        for repeat in range(min(context.repeats, 3)):
-            for server in servers:
-                others = [other for other in servers if other is not server]
-                _singles(context, result, [server, *others], f"s{repeat}")
+                context.rest(servers)
+                _batches(context, result, servers[0], f"b{repeat}-{connections}", (connections, context.jobs(jobs)))
+        for server in servers:
+            context.rest(servers)
+            _singles(context, result, server)
     best = max(result.median("node", f"batch push x{connections}") or 0.0 for connections in BATCH_JOBS)
     result.require("batch pushes/s, better of the widths", best, "at least", PUSHES_PER_S)
     for what in ("single produce", "single consume", "single end to end"):
@@ -38,16 +39,14 @@ def run(context: Context, result: CaseResult) -> None:
         )
 
 
-def _batches(context: Context, result: CaseResult, servers: list[Server], queue: str, size: tuple[int, int]) -> None:
+def _batches(context: Context, result: CaseResult, server: Server, queue: str, size: tuple[int, int]) -> None:
     """Batch pushes to the node only: the original's stores are compared in the `script` case."""
     connections, jobs = size
     body = json.dumps([{"name": "n", "data": verbs.PAYLOAD}] * verbs.BATCH).encode()
     request = verbs.http_request("POST", f"/api/v1/queues/{queue}/jobs", body)
     requests = jobs // connections // verbs.BATCH
-    push = one_connection(
-        servers[0].http_port, lambda: verbs.http_pushes(request, requests, verbs.BATCH), http_complete
-    )
-    context.rate(result, f"batch push x{connections}", [push] * connections, servers)
+    push = one_connection(server.http_port, lambda: verbs.http_pushes(request, requests, verbs.BATCH), http_complete)
+    context.rate(result, f"batch push x{connections}", [push] * connections, server)
 
 
 def _single_pushes(queue: str, jobs: int) -> Script:
@@ -56,19 +55,17 @@ def _single_pushes(queue: str, jobs: int) -> Script:
     return jobs
 
 
-def _singles(context: Context, result: CaseResult, servers: list[Server], queue: str) -> None:
-    """One job for each request, one connection that stays open."""
-    port, jobs = servers[0].http_port, context.jobs(SINGLE_JOBS)
+def _singles(context: Context, result: CaseResult, server: Server) -> None:
+    """One job for each request, one connection that stays open, no pause between the repeats."""
+    port, jobs, queue = server.http_port, context.jobs(SINGLE_JOBS), "bench"
     phases: dict[str, Prepare] = {
         "single produce": one_connection(port, lambda: _single_pushes(queue, jobs), http_complete),
         "single consume": one_connection(port, lambda: verbs.http_pull_and_ack(queue, jobs), http_complete),
         "single end to end": one_connection(port, lambda: verbs.http_end_to_end(queue, jobs), http_complete),
     }
-    for what, prepare in phases.items():
-        try:
-            context.rate(result, what, [prepare], servers)
-        except LoadFailed as error:
-            if servers[0].name == "node":
-                raise
-            result.skipped.append(f"{servers[0].name}: gave up in the middle: {str(error).splitlines()[-1]}")
-            return
+    try:
+        for _ in range(min(context.repeats, SINGLE_REPEATS)):
+            for what, prepare in phases.items():
+                context.rate(result, what, [prepare], server)
+    except LoadFailed as error:
+        original.left_early(result, server, error)

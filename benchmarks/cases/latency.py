@@ -17,7 +17,7 @@ from benchmarks import verbs
 from benchmarks.context import Context, say
 from benchmarks.load import Done, LoadFailed, Prepare, connect
 from benchmarks.peers import rabbitmq, redis
-from benchmarks.processes import ForeignCpu, pause, settle, tree_cpu_s
+from benchmarks.processes import ForeignCpu, pause, tree_cpu_s
 from benchmarks.results import CaseResult
 from benchmarks.servers import Server
 from benchmarks.systems import LineClient, LineSystem, System
@@ -46,7 +46,7 @@ def run(context: Context, result: CaseResult) -> None:
                 context.join(result, stack, systems, peer.running(context.starter))
         for turn in range(1 if context.quick else ROUNDS):
             for system in systems:
-                settle([pid for each in systems for pid in each.server.pids])
+                context.rest([each.server for each in systems])
                 _delivery(context, result, system, f"latency-{turn}")
     with context.starter.node() as node:
         _idle(context, result, node)
@@ -106,7 +106,7 @@ def _delivery(context: Context, result: CaseResult, system: System, queue: str) 
     # Shared memory: the load processes write, this process reads after they have ended.
     delays_ns, answers_ns = RawArray("q", jobs), RawArray("q", jobs)
     load = [_receive(system, queue, delays_ns), _send(system, queue, answers_ns)]
-    context.sample(result, load, system.server, [])
+    context.sample(result, load, system.server)
     name = system.server.name
     delays, answers = list(delays_ns), list(answers_ns)
     result.add(name, "push to delivery, p50", "ms", _percentile(delays, 0.5))
@@ -130,8 +130,7 @@ def _idle(context: Context, result: CaseResult, node: Server) -> None:
         waiting = [stack.enter_context(connect(node.tcp_port)) for _ in range(WAITING_PULLS)]
         for connection in waiting:
             connection.sendall(request)
-        settle(node.pids)
-        context.wait_for_quiet()
+        context.rest([node])
         seconds = 3.0 if context.quick else IDLE_S
         foreign, before_s = ForeignCpu(), tree_cpu_s(node.pids)
         pause(seconds)

@@ -27,11 +27,12 @@ def run(context: Context, result: CaseResult) -> None:
         _http(node, "PUT", "/api/v1/queues/trimmed", settings)
         # Steady state begins when the queue holds as many completed jobs as it keeps.
         warm = [LineSystem(node).end_to_end("trimmed", 2 * KEPT // verbs.BATCH)]
-        context.sample(result, warm, node, [])
+        context.sample(result, warm, node)
         for _ in range(context.repeats):
             for queue, what in (("kept", "keeps all"), ("trimmed", f"keeps {KEPT:,}")):
+                context.rest([node])
                 load = [LineSystem(node).end_to_end(queue, share // verbs.BATCH)] * CONNECTIONS
-                context.rate(result, f"end to end x{CONNECTIONS}, {what}", load, [node])
+                context.rate(result, f"end to end x{CONNECTIONS}, {what}", load, node)
                 if queue == "trimmed":
                     _count_left(result, node)
         _caught_up(result, node)

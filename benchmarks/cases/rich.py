@@ -23,6 +23,7 @@ def run(context: Context, result: CaseResult) -> None:
         for repeat in range(context.repeats):
             for connections, full in JOBS.items():
                 for kind in ("plain", "rich"):
+                    context.rest([node])
                     _phases(context, result, node, (kind, repeat), (connections, context.jobs(full)))
     for connections in JOBS:
         for what in ("push", "pull+ack"):
@@ -59,6 +60,6 @@ def _phases(context: Context, result: CaseResult, node: Server, series: tuple[st
         return one_connection(node.tcp_port, lambda: verbs.push_lines(requests, verbs.BATCH))
 
     pushes = [pushing(lane) for lane in range(connections)]
-    context.rate(result, f"{kind} push x{connections}", pushes, [node])
+    context.rate(result, f"{kind} push x{connections}", pushes, node)
     pulls = [one_connection(node.tcp_port, lambda: verbs.pull_and_ack_waiting(queue, share))] * connections
-    context.rate(result, f"{kind} pull+ack x{connections}", pulls, [node])
+    context.rate(result, f"{kind} pull+ack x{connections}", pulls, node)

@@ -41,9 +41,10 @@ def _dequeue(context: Context, result: CaseResult, node: Server, series: str, si
     workers, jobs = size
     queue = f"{series}-{workers}"
     fill = [verbs.push_batch_line(queue)] * (jobs // verbs.BATCH)
-    context.sample(result, spread(node.tcp_port, [lambda: verbs.push_lines(fill, verbs.BATCH)]), node, [])
+    context.sample(result, spread(node.tcp_port, [lambda: verbs.push_lines(fill, verbs.BATCH)]), node)
+    context.rest([node])
     load = spread(node.tcp_port, [lambda: verbs.single_pull_and_ack(queue, jobs // workers)] * workers)
-    context.rate(result, f"dequeue+ack x{workers}", load, [node])
+    context.rate(result, f"dequeue+ack x{workers}", load, node)
 
 
 def _two_statements(result: CaseResult, database: postgres.Database, node: Server, size: tuple[int, int]) -> None:

@@ -26,9 +26,10 @@ def run(context: Context, result: CaseResult) -> None:
                 context.join(result, stack, systems, peer.running(context.starter))
         for repeat in range(context.repeats):
             for connections, jobs in JOBS.items():
-                for turn, system in enumerate(systems if repeat % 2 == 0 else systems[::-1]):
-                    others = [other for other in systems if other is not system]
-                    _phases(context, result, [system, *others], f"{repeat}-{turn}", (connections, context.jobs(jobs)))
+                # Every other repeat goes round the other way, so that nobody always runs in another's wake.
+                for system in systems if repeat % 2 == 0 else systems[::-1]:
+                    context.rest([each.server for each in systems])
+                    _phases(context, result, system, str(repeat), (connections, context.jobs(jobs)))
     for connections in JOBS:
         for what in ("push", "pull+ack", "end to end"):
             shape = f"{what} x{connections}"
@@ -37,16 +38,17 @@ def run(context: Context, result: CaseResult) -> None:
             )
 
 
-def _phases(context: Context, result: CaseResult, systems: list[System], run_name: str, size: tuple[int, int]) -> None:
-    """Push, pull + ack and end to end on the first of the systems; the rest only have to be at rest."""
-    system, (connections, jobs) = systems[0], size
-    servers = [each.server for each in systems]
+def _phases(context: Context, result: CaseResult, system: System, series: str, size: tuple[int, int]) -> None:
+    """Push, pull + ack, and end to end on a queue of its own."""
+    connections, jobs = size
     share = jobs // connections
-    filled, passed = f"p{connections}-{run_name}", f"e{connections}-{run_name}"
+    filled, passed = f"p{connections}-{series}", f"e{connections}-{series}"
     system.declare(filled)
     system.declare(passed)
-    context.rate(result, f"push x{connections}", [system.push(filled, share // BATCH)] * connections, servers)
-    context.rate(result, f"pull+ack x{connections}", [system.pull_and_ack(filled, share)] * connections, servers)
-    context.rate(
-        result, f"end to end x{connections}", [system.end_to_end(passed, share // BATCH)] * connections, servers
-    )
+    phases = {
+        "push": system.push(filled, share // BATCH),
+        "pull+ack": system.pull_and_ack(filled, share),
+        "end to end": system.end_to_end(passed, share // BATCH),
+    }
+    for what, prepare in phases.items():
+        context.rate(result, f"{what} x{connections}", [prepare] * connections, system.server)

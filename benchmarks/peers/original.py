@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.load import LoadFailed
 from benchmarks.peers import PeerMissing, find_program
 from benchmarks.processes import StartFailed, accepts, free_port
 from benchmarks.processes import running as running_process
+from benchmarks.results import CaseResult
 from benchmarks.servers import Server, Starter
 
 Store = Literal["redb", "hybrid"]
@@ -62,3 +64,10 @@ def running(starter: Starter, store: Store) -> Iterator[Server]:
         raise PeerMissing(f"the original did not start: {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_early(result: CaseResult, server: Server, error: LoadFailed) -> None:
+    """An original that hangs or dies in the middle is noted with its figures so far; the node may not."""
+    if server.name not in NAMES:
+        raise error
+    result.skipped.append(f"{server.name} gave up in the middle: {str(error).splitlines()[-1]}")
