@@ -11,12 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Limited
-
-FAILURES_MAX: Final = 5  # Contract A18.
-LOCKOUT_MS: Final = 300_000  # Contract A18: failures count this long from the first, a lockout lasts this long.
-ADDRESSES_MAX: Final = 10_000  # Addresses with failures that are remembered; about two megabytes.
-BAD_TOKENS_PER_CONNECTION_MAX: Final = 3  # Decisions A9: a TCP connection that gave so many is closed.
 
 
 class Unauthorized(ApiError):
@@ -31,7 +27,7 @@ class Unauthorized(ApiError):
 class LockedOut(Limited):
     """Too many bad tokens came from this address; a good one is refused too until the lockout ends."""
 
-    retry_after_s = LOCKOUT_MS // 1_000
+    retry_after_s = limits.AUTH_LOCKOUT_MS // 1_000
 
     def __init__(self) -> None:
         super().__init__("RATE_LIMITED", "Too many failed authentications from this address, try again later")
@@ -103,19 +99,19 @@ class Authenticator:
 
     def _refuse_locked_out(self, peer: str) -> None:
         failures = self._failures.get(peer)
-        if failures is None or failures.count < FAILURES_MAX:
+        if failures is None or failures.count < limits.AUTH_FAILURES_MAX:
             return
-        if self._monotonic_ms() - failures.last_ms < LOCKOUT_MS:
+        if self._monotonic_ms() - failures.last_ms < limits.AUTH_LOCKOUT_MS:
             raise LockedOut
         del self._failures[peer]
 
     def _count_failure(self, peer: str) -> None:
         now_ms = self._monotonic_ms()
         failures = self._failures.pop(peer, None)
-        if failures is None or now_ms - failures.first_ms >= LOCKOUT_MS:
+        if failures is None or now_ms - failures.first_ms >= limits.AUTH_LOCKOUT_MS:
             failures = _Failures(0, now_ms, now_ms)
         failures.count += 1
         failures.last_ms = now_ms
         self._failures[peer] = failures
-        if len(self._failures) > ADDRESSES_MAX:
+        if len(self._failures) > limits.AUTH_ADDRESSES_MAX:
             self._failures.popitem(last=False)

@@ -110,3 +110,13 @@ DISK_CHECK_MS: Final = 1_000  # One statfs a second; between two checks at most 
 TICK_TIME_PERCENT: Final = 20  # Design 4.3: share of the loop's time that due work may take while clients wait.
 TICK_SPACING_MS: Final = 10  # Due rows that trickle in are handled together; no delay is promised to be finer.
 CLOCK_SLEW_PERCENT: Final = 10  # Design 4.1: how fast stamped time may run towards the wall clock.
+
+UNSENT_BYTES_MAX: Final = (
+    134_217_728  # Answers that a TCP client does not read, before its connection is cut: eight pulls of full size.
+)
+UNREAD_MS_MAX: Final = 30_000  # How long a client may leave a full socket unread before its connection is cut.
+AUTH_FAILURES_MAX: Final = 5  # Contract A18: bad tokens of one address before it is locked out.
+AUTH_LOCKOUT_MS: Final = 300_000  # Contract A18: failures count this long, and a lockout lasts this long.
+AUTH_ADDRESSES_MAX: Final = 10_000  # Addresses with failures that are remembered; about two megabytes.
+AUTH_TRIES_MAX: Final = 3  # Decisions A9: a TCP connection that gave so many bad tokens is closed.
+METRIC_QUEUES_MAX: Final = 1_000  # Queues with series of their own; Prometheus pays for each label value.

@@ -1,0 +1,58 @@
+"""What the gateway needs from the rest of the node, and what it gives to its callers.
+
+It must not name a body of these ports: `rustqueue.node` brings them together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rustqueue.model import limits
+from rustqueue.model.queries import Query
+from rustqueue.model.replies import HealthInfo, Reply
+from rustqueue.raft.ports import Proposal
+
+Done = Callable[[Reply], None]
+"""Where a reply goes. Called on the loop, exactly once, unless the ticket was cancelled before."""
+
+
+class Replicator(Protocol):
+    """The log. What is proposed comes back by its `done`, after it is durable and applied, or refused at once."""
+
+    on_assemble: Callable[[list[Proposal]], None] | None
+    """Called when an entry is being closed; may append proposals to it."""
+
+    @property
+    def disk_full(self) -> bool: ...
+
+    def propose(self, proposal: Proposal) -> None: ...
+
+
+class Applied(Protocol):
+    """The applied state, and what only the node knows. Every call is bounded work on the loop."""
+
+    def ready_count(self, queue: str) -> int:
+        """Jobs that a pull could take now."""
+        ...
+
+    def answer(self, query: Query) -> Reply:
+        """Raises `ApiError`."""
+        ...
+
+    def health(self) -> HealthInfo: ...
+
+
+class Ticket(Protocol):
+    """A request that may wait."""
+
+    def cancel(self) -> None:
+        """The client went away: stop waiting, answer nobody."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLimits:
+    """`command_deadline_ms`: when a command that the log does not answer is answered with OUTCOME_UNKNOWN."""
+
+    command_deadline_ms: int = 10_000
+    waiting_pulls_max: int = limits.WAITING_PULLS_MAX
