@@ -37,13 +37,23 @@ class HardState:
         self.current = TermVote(0, None)
 
     def open(self) -> None:
-        """Read the newer slot. A new file has none, which is term 0."""
+        """Read what is there, or begin with term 0."""
         self._disk.make_dir(self._folder)
         try:
-            self._disk.size_bytes(self._path)
+            self.current = self.read()
         except FileNotFoundError:
             self._create()
             return
+        self._file = self._disk.open(self._path)
+        self._disk.sync_dir(self._folder)
+        if self.current.term > 0:
+            # What was read may be in the page cache only, left by a store whose sync failed. Before anybody is told,
+            # it has to be safe.
+            self.store(self.current)
+
+    def read(self) -> TermVote:
+        """The newer slot; a file in which nothing was ever stored holds none, which is term 0."""
+        newest = TermVote(0, None)
         for at in range(2):
             slot = self._disk.read(self._path, at * SLOT_BYTES, SLOT_BYTES)
             if len(slot) < SLOT_BYTES or slot[-1] == 0:
@@ -52,8 +62,8 @@ class HardState:
             if decoded is None:
                 raise JournalDamaged(self._path, at * SLOT_BYTES, "term and vote fail their checksum")
             if decoded[0] > self._sequence:
-                self._sequence, self.current = decoded
-        self._file = self._disk.open(self._path)
+                self._sequence, newest = decoded
+        return newest
 
     def store(self, state: TermVote) -> None:
         assert self._file is not None, "the hard state is open"

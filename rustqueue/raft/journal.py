@@ -13,6 +13,7 @@ Invariants:
 """
 
 import errno
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -98,6 +99,7 @@ class Journal:
         self._group: list[bytes] = []
         self._group_bytes = 0
         self._syncing = False
+        self._doubtful_from = 0
         self._unlock: Callable[[], None] | None = None
         self.identity = identity
         self.first_index = 1
@@ -291,11 +293,16 @@ class Journal:
             return False
         self._check_header(segment, header)
         index, offset = segment.first_index - 1, SEGMENT_HEADER_BYTES
+        doubtful: deque[Record] = deque()
         while not isinstance(record := read_record(window, offset), Flaw):
             index += 1
             if record.index != index:
                 raise JournalDamaged(segment.path, offset, f"index {record.index} stands where {index} must be")
             offset = record.end_offset
+            doubtful.append(record)
+            while doubtful[0].index <= record.synced_index:
+                doubtful.popleft()
+        self._doubtful_from = doubtful[0].offset if doubtful else 0
         segment.end_offset, self.last_index = offset, index
         if not window.blank_from(offset):
             promised = find_witness(window, record, index + 1) is not None
@@ -325,10 +332,16 @@ class Journal:
             segment.end_offset = window.size_bytes
 
     def _settle_end(self, segment: Segment) -> None:
-        """Cut what is torn, then sync: what the last process wrote may still be in no more than the page cache."""
+        """Cut what is torn and make the rest durable.
+
+        What the last process wrote may be in the page cache only. Syncing is not enough: after a sync that failed the
+        system holds such pages for clean. So all that no later record proves to be durable is written once more.
+        """
         self._file = self._disk.open(segment.path, limits.JOURNAL_AHEAD_BYTES)
         if self.cut is not None and self.cut.path == segment.path:
             self._file.truncate(segment.end_offset)
+        start = self._doubtful_from
+        self._file.write_at(start, self._disk.read(segment.path, start, segment.end_offset - start))
         self._file.sync()
         self._disk.sync_dir(self.folder)
 

@@ -162,6 +162,11 @@ class LocalReplicator:
         self._journal.open()
         self._hard_state.open()
         if self.term == 0:
+            if self._journal.last_index > 0:
+                raise JournalError(
+                    f"{self._journal.folder}/hardstate: missing or empty, although the journal holds entries. Put the "
+                    f"file back, or restore from a backup."
+                )
             self._hard_state.store(TermVote(1, self._journal.identity.node_id))
         self._check_meets()
         replayed_bytes = self._replay()

@@ -118,9 +118,10 @@ class SpaceWatch:
 
     def _write(self) -> None:
         # Real bytes, not a hole: room that is only promised may be gone when it is needed.
+        half = f"{self._path}.half"
         with contextlib.suppress(FileNotFoundError):
-            self._disk.remove(self._path)
-        file = self._disk.create(self._path)
+            self._disk.remove(half)
+        file = self._disk.create(half)
         try:
             step_bytes = 1 << 20
             for offset in range(0, self._rules.reserve_bytes, step_bytes):
@@ -128,10 +129,12 @@ class SpaceWatch:
             file.sync()
         finally:
             file.close()
+        self._disk.rename(half, self._path)
 
     def _remove(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._disk.remove(self._path)
+        for path in (self._path, f"{self._path}.half"):
+            with contextlib.suppress(FileNotFoundError):
+                self._disk.remove(path)
 
     # Back on the loop.
 
