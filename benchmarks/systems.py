@@ -6,10 +6,12 @@ their own in `benchmarks.peers`.
 
 from __future__ import annotations
 
-from typing import Protocol
+import http.client
+import json
+from typing import Any, Protocol
 
 from benchmarks import verbs
-from benchmarks.load import Prepare, connect, line_complete, one_connection
+from benchmarks.load import LoadFailed, Prepare, connect, line_complete, one_connection
 from benchmarks.servers import Server
 
 
@@ -68,6 +70,28 @@ class LineClient:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def http_json(port: int, method: str, path: str, body: object = None) -> dict[str, Any]:
+    """One request to the node's HTTP port, for settings and for counts."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        content = None if body is None else json.dumps(body)
+        connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
+        response = connection.getresponse()
+        text = response.read()
+        if response.status not in (200, 201):
+            raise LoadFailed(f"{method} {path}: {response.status} {text[:300]!r}")
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+    finally:
+        connection.close()
+
+
+def counts(port: int, queue: str) -> dict[str, int]:
+    """How many jobs of a queue are in which state."""
+    answer: dict[str, int] = http_json(port, "GET", f"/api/v1/queues/{queue}/stats")["counts"]
+    return answer
 
 
 class _LineSender:

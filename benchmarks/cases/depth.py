@@ -8,11 +8,11 @@ import time
 
 from benchmarks import verbs
 from benchmarks.context import Context, say
-from benchmarks.load import one_connection
+from benchmarks.load import LoadFailed, one_connection
 from benchmarks.processes import memory_mb
 from benchmarks.results import CaseResult
 from benchmarks.servers import Node, Server
-from benchmarks.systems import LineClient
+from benchmarks.systems import LineClient, counts
 
 SHALLOW = 1_000
 DEEP = 1_000_000
@@ -52,7 +52,7 @@ def _subject(depth: int) -> str:
 
 
 def _over_shallow(result: CaseResult, depth: int) -> float | None:
-    deep, shallow = (result.median(_subject(each), "pull of 50, p50") for each in (depth, SHALLOW))
+    deep, shallow = (result.median(_subject(each), "pull of 50") for each in (depth, SHALLOW))
     return deep / shallow if deep and shallow else None
 
 
@@ -93,7 +93,7 @@ def _pulls(context: Context, result: CaseResult, nodes: list[tuple[int, Node]]) 
                     elapsed_ms = (time.monotonic() - started_s) * 1e3
                     client.call(verbs.ack_batch_line(verbs.ids_in(reply)))
                     client.call(push)
-                    result.add(_subject(depth), "pull of 50, p50", "ms", elapsed_ms)
+                    result.add(_subject(depth), "pull of 50", "ms", elapsed_ms)
 
 
 def _restarts(result: CaseResult, node: Node, depth: int) -> None:
@@ -102,6 +102,9 @@ def _restarts(result: CaseResult, node: Node, depth: int) -> None:
         result.add(subject, f"end by {how.name}", "s", node.end(how))
         ready_s = node.start()
         result.add(subject, f"ready after {how.name}", "s", ready_s)
+        waiting = counts(node.server().http_port, QUEUE)["waiting"]
+        if waiting != depth:
+            raise LoadFailed(f"{waiting:,} jobs wait after {how.name} instead of {depth:,}")
         client = LineClient(node.server().tcp_port)
         started_s = time.monotonic()
         reply = client.call(verbs.pull_line(QUEUE))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-
 from benchmarks import verbs
 from benchmarks.context import Context, say
-from benchmarks.load import LoadFailed
 from benchmarks.processes import pause
 from benchmarks.results import CaseResult
 from benchmarks.servers import Server
-from benchmarks.systems import LineSystem
+from benchmarks.systems import LineSystem, counts, http_json
 
 JOBS = 40_000
 CONNECTIONS = 4
@@ -24,7 +20,7 @@ def run(context: Context, result: CaseResult) -> None:
     share = context.jobs(JOBS) // CONNECTIONS
     with context.starter.node() as node:
         settings = {"retention": {"completed": {"count": KEPT}}}
-        _http(node, "PUT", "/api/v1/queues/trimmed", settings)
+        http_json(node.http_port, "PUT", "/api/v1/queues/trimmed", settings)
         # Steady state begins when the queue holds as many completed jobs as it keeps.
         warm = [LineSystem(node).end_to_end("trimmed", 2 * KEPT // verbs.BATCH)]
         context.sample(result, warm, node)
@@ -43,23 +39,8 @@ def run(context: Context, result: CaseResult) -> None:
         result.record("end to end: with retention / without", trimmed / kept)
 
 
-def _http(node: Server, method: str, path: str, body: object = None) -> dict[str, dict[str, int]]:
-    connection = http.client.HTTPConnection("127.0.0.1", node.http_port, timeout=10)
-    try:
-        content = None if body is None else json.dumps(body)
-        connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
-        response = connection.getresponse()
-        text = response.read()
-        if response.status not in (200, 201):
-            raise LoadFailed(f"{method} {path}: {response.status} {text[:300]!r}")
-        answer: dict[str, dict[str, int]] = json.loads(text)
-        return answer
-    finally:
-        connection.close()
-
-
 def _completed(node: Server) -> int:
-    return _http(node, "GET", "/api/v1/queues/trimmed/stats")["counts"]["completed"]
+    return counts(node.http_port, "trimmed")["completed"]
 
 
 def _count_left(result: CaseResult, node: Server) -> None:
