@@ -1,0 +1,37 @@
+"""The Python client and the worker runtime. Needs the standard library and msgspec; knows the vocabulary, no server.
+
+from rustqueue.client import Client
+
+with Client("http://127.0.0.1:6790") as client:
+    client.push("mail", "welcome", {"to": "ada@example.org"})
+"""
+
+from rustqueue.client.aio import AsyncClient
+from rustqueue.client.errors import (
+    Conflict,
+    InvalidRequest,
+    NetworkError,
+    NotFound,
+    RustQueueError,
+    ServerFault,
+    Unauthorized,
+    Unavailable,
+)
+from rustqueue.client.job_calls import NewJob
+from rustqueue.client.results import Job
+from rustqueue.client.sync import Client
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Conflict",
+    "InvalidRequest",
+    "Job",
+    "NetworkError",
+    "NewJob",
+    "NotFound",
+    "RustQueueError",
+    "ServerFault",
+    "Unauthorized",
+    "Unavailable",
+]

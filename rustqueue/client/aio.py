@@ -1,0 +1,184 @@
+"""The asyncio client. Over TCP all calls share one connection and a waiting pull holds nothing up; over HTTP each call
+in flight has a connection of its own.
+
+It belongs to the event loop that it is first used in.
+"""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
+from types import TracebackType
+from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
+
+from rustqueue.client import job_calls, queue_calls
+from rustqueue.client.address import Address
+from rustqueue.client.call import Call, signed_as
+from rustqueue.client.errors import RustQueueError
+from rustqueue.client.link import Link, open_link
+from rustqueue.client.results import Job, Parent
+from rustqueue.client.retries import Attempts
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_HTTP_CONNECTIONS_MAX: Final = 64  # A program that starts a thousand calls at once must not open a thousand sockets.
+
+
+def _awaited(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P], Awaitable[T]]:
+    """The method that builds a call and returns what to await."""
+
+    @wraps(build)
+    def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        return self._send(build(*args, **kwargs))
+
+    method.__signature__ = signed_as(build)  # type: ignore[attr-defined]
+    return method
+
+
+class AsyncClient:
+    """A client of one node for asyncio; the same methods and arguments as `Client`.
+
+    Do not cancel a waiting pull over TCP: what it was about to get stays leased until its lease ends. Let it run to
+    its `wait_ms`, or close the client.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        idempotency: Literal["auto", "off"] = "auto",
+    ) -> None:
+        self._address = Address.parse(url)
+        self._framing = self._address.framing(token)
+        self._timeout_s = timeout_s
+        self._keys = idempotency == "auto"
+        self._links: list[Link] = []
+        self._opening = asyncio.Lock()
+        self._places = asyncio.Semaphore(_HTTP_CONNECTIONS_MAX)
+        self._calls = 0
+        self._closed = False
+
+    push = _awaited(job_calls.push)
+    push_batch = _awaited(job_calls.push_batch)
+    pull = _awaited(job_calls.pull)
+    ack = _awaited(job_calls.ack)
+    ack_batch = _awaited(job_calls.ack_batch)
+    fail = _awaited(job_calls.fail)
+    fail_batch = _awaited(job_calls.fail_batch)
+    progress = _awaited(job_calls.progress)
+    heartbeat = _awaited(job_calls.heartbeat)
+    cancel = _awaited(job_calls.cancel)
+    get = _awaited(job_calls.get)
+    list_jobs = _awaited(job_calls.list_jobs)
+    parents = _awaited(job_calls.parents)
+    retry = _awaited(job_calls.retry)
+    promote = _awaited(job_calls.promote)
+    set_priority = _awaited(job_calls.set_priority)
+    remove = _awaited(job_calls.remove)
+    queues = _awaited(queue_calls.queues)
+    stats = _awaited(queue_calls.stats)
+    get_queue = _awaited(queue_calls.get_queue)
+    put_queue = _awaited(queue_calls.put_queue)
+    pause = _awaited(queue_calls.pause)
+    resume = _awaited(queue_calls.resume)
+    drain = _awaited(queue_calls.drain)
+    clean = _awaited(queue_calls.clean)
+    delete_queue = _awaited(queue_calls.delete_queue)
+    dlq = _awaited(queue_calls.dlq)
+    retry_dlq = _awaited(queue_calls.retry_dlq)
+    purge_dlq = _awaited(queue_calls.purge_dlq)
+    flow = _awaited(queue_calls.flow)
+    sweep = _awaited(queue_calls.sweep)
+    cancel_sweep = _awaited(queue_calls.cancel_sweep)
+    health = _awaited(queue_calls.health)
+
+    async def iter_jobs(self, **filters: Unpack[job_calls.JobFilters]) -> AsyncIterator[Job]:
+        """All jobs that match, page by page; `limit` is the size of a page."""
+        while True:
+            page = await self.list_jobs(**filters)
+            for job in page.jobs:
+                yield job
+            if page.next_cursor is None:
+                return
+            filters["cursor"] = page.next_cursor
+
+    async def iter_parents(self, job_id: str) -> AsyncIterator[Parent]:
+        """All jobs that this one depends on, with their results."""
+        cursor: str | None = None
+        while True:
+            page = await self.parents(job_id, limit=1_000, cursor=cursor)
+            for parent in page.parents:
+                yield parent
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+    async def close(self) -> None:
+        """Close the connections; calls in flight end with a NetworkError."""
+        self._closed = True
+        links, self._links = self._links, []
+        for link in links:
+            link.close()
+        await asyncio.gather(*(link.closed for link in links))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _send(self, call: Call[T]) -> T:
+        loop = asyncio.get_running_loop()
+        key = uuid.uuid4().hex if call.key is None and call.keyed and self._keys else call.key
+        attempts = Attempts(call, key, loop.time() + self._timeout_s + call.wait_ms / 1_000)
+        self._calls += 1
+        exchange = self._share if self._framing.multiplexed else self._take_turns
+        request_id = self._calls if self._framing.multiplexed else None
+        # The id stays the same over all sendings: a repeat must be the same request in every byte.
+        data = self._framing.encode(call.request, key, request_id)
+        while True:
+            try:
+                if self._closed:
+                    raise RustQueueError("CLOSED", "The client is closed")
+                return await exchange(attempts, data, request_id)
+            except RustQueueError as error:
+                pause = attempts.pause_after(error, loop.time(), random.random())
+            await asyncio.sleep(pause)
+
+    async def _share(self, attempts: Attempts[T], data: bytes, request_id: int | None) -> T:
+        link = self._links[0] if self._links and self._links[0].is_open else await self._open_shared(attempts)
+        return attempts.read(await link.exchange(data, request_id, attempts.deadline_s))
+
+    async def _open_shared(self, attempts: Attempts[T]) -> Link:
+        async with self._opening:
+            if not (self._links and self._links[0].is_open):
+                self._links = [await open_link(self._address, self._framing, attempts.deadline_s)]
+            return self._links[0]
+
+    async def _take_turns(self, attempts: Attempts[T], data: bytes, request_id: int | None) -> T:
+        async with self._places:
+            link = self._kept() or await open_link(self._address, self._framing, attempts.deadline_s)
+            try:
+                answer = await link.exchange(data, request_id, attempts.deadline_s)
+            except BaseException:
+                # Its answer may still come; a call that was cancelled is told to the server by the closed connection.
+                link.close()
+                raise
+            if answer.last or self._closed:
+                link.close()
+            else:
+                self._links.append(link)
+            return attempts.read(answer)
+
+    def _kept(self) -> Link | None:
+        while self._links:
+            link = self._links.pop()
+            if link.is_open:
+                return link
+        return None

@@ -1,0 +1,101 @@
+"""Where each request goes over HTTP: method, path and which fields travel in path, query or body (decisions C).
+
+A table over the vocabulary; a test holds it to the union of commands and queries.
+"""
+
+import re
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from rustqueue.model import commands, queries
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+class Route(NamedTuple):
+    """`rest` says where the fields go that the path does not name; the name of a field means: it alone is the body."""
+
+    method: Method
+    path: str
+    rest: Literal["body", "query", "nothing", "jobs"]
+
+
+ROUTES: Final[dict[type[Struct], Route]] = {
+    commands.Push: Route("POST", "/queues/{queue}/jobs", "body"),
+    commands.PushBatch: Route("POST", "/queues/{queue}/jobs", "jobs"),
+    commands.Pull: Route("POST", "/queues/{queue}/pull", "body"),
+    commands.Ack: Route("POST", "/jobs/{id}/ack", "body"),
+    commands.AckBatch: Route("POST", "/jobs/ack-batch", "body"),
+    commands.Fail: Route("POST", "/jobs/{id}/fail", "body"),
+    commands.FailBatch: Route("POST", "/jobs/fail-batch", "body"),
+    commands.Cancel: Route("POST", "/jobs/{id}/cancel", "body"),
+    commands.Progress: Route("POST", "/jobs/{id}/progress", "body"),
+    commands.Heartbeat: Route("POST", "/jobs/{id}/heartbeat", "body"),
+    commands.JobRetry: Route("POST", "/jobs/{id}/retry", "nothing"),
+    commands.JobPromote: Route("POST", "/jobs/{id}/promote", "nothing"),
+    commands.JobPriority: Route("PUT", "/jobs/{id}/priority", "body"),
+    commands.JobRemove: Route("DELETE", "/jobs/{id}", "nothing"),
+    commands.QueuePause: Route("POST", "/queues/{queue}/pause", "body"),
+    commands.QueueResume: Route("POST", "/queues/{queue}/resume", "nothing"),
+    commands.QueueSet: Route("PUT", "/queues/{queue}", "body"),
+    commands.QueueDelete: Route("DELETE", "/queues/{queue}", "query"),
+    commands.QueueDrain: Route("POST", "/queues/{queue}/drain", "nothing"),
+    commands.QueueClean: Route("POST", "/queues/{queue}/clean", "body"),
+    commands.DlqRetry: Route("POST", "/queues/{queue}/dlq/retry", "body"),
+    commands.DlqPurge: Route("DELETE", "/queues/{queue}/dlq", "nothing"),
+    commands.SweepCancel: Route("DELETE", "/sweeps/{id}", "nothing"),
+    queries.Get: Route("GET", "/jobs/{id}", "nothing"),
+    queries.JobList: Route("GET", "/jobs", "query"),
+    queries.JobParents: Route("GET", "/jobs/{id}/parents", "query"),
+    queries.ListQueues: Route("GET", "/queues", "nothing"),
+    queries.QueueGet: Route("GET", "/queues/{queue}", "nothing"),
+    queries.Stats: Route("GET", "/queues/{queue}/stats", "nothing"),
+    queries.Dlq: Route("GET", "/queues/{queue}/dlq", "query"),
+    queries.Flow: Route("GET", "/flows/{flow_id}", "query"),
+    queries.SweepGet: Route("GET", "/sweeps/{id}", "nothing"),
+    queries.Health: Route("GET", "/health", "nothing"),
+}
+PULL_SEVERAL: Final = Route("POST", "/pull", "body")
+
+_encode: Final = msgspec.json.Encoder().encode
+_ELSEWHERE: Final = frozenset({"request_id", "idempotency_key", "receipt"})
+"""An HTTP exchange needs no id, its key is a header, and receipts are asked for in the query."""
+_PLACE: Final = re.compile(r"\{(\w+)\}")
+
+
+def target_of(request: Struct) -> tuple[Method, str, bytes | None]:
+    """Method, path with query below `/api/v1`, and body."""
+    route = ROUTES[type(request)]
+    if isinstance(request, commands.Pull) and request.queues is not None:
+        route = PULL_SEVERAL
+    in_path = _PLACE.findall(route.path)
+    path = _PLACE.sub(lambda found: quote(getattr(request, found[1]), safe=":"), route.path)
+    if route.rest == "nothing":
+        return route.method, path, None
+    if route.rest == "jobs":
+        return route.method, path, _encode(getattr(request, route.rest))
+    rest = {
+        name: value
+        for name in request.__struct_fields__
+        if name not in in_path and name not in _ELSEWHERE and (value := getattr(request, name)) not in (None, UNSET)
+    }
+    if route.rest == "query":
+        query = urlencode(_query_items(rest))
+        return route.method, f"{path}?{query}" if query else path, None
+    return route.method, path, _encode(rest)
+
+
+def _query_items(fields: dict[str, Any]) -> list[tuple[str, str]]:
+    """Query keys and texts; the filter on metadata has one key for each member (decisions C)."""
+    items: list[tuple[str, str]] = []
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            items += [(f"{name}.{key}", text) for key, text in value.items()]
+        elif isinstance(value, bool):
+            items += [(name, "true")] if value else []
+        else:
+            items.append((name, str(value)))
+    return items

@@ -1,0 +1,222 @@
+"""The blocking client. Safe to use from several threads: each call takes a connection of its own from those kept."""
+
+import random
+import select
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from functools import wraps
+from types import TracebackType
+from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
+
+from rustqueue.client import job_calls, queue_calls
+from rustqueue.client.address import Address
+from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
+from rustqueue.client.errors import NetworkError, RustQueueError
+from rustqueue.client.results import Job, Parent
+from rustqueue.client.retries import Attempts
+from rustqueue.model.queries import Health
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_RECEIVE_BYTES = 262_144
+
+
+def _blocking(build: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]:
+    """The method that builds a call and waits for its result."""
+
+    @wraps(build)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._send(build(*args, **kwargs))
+
+    method.__signature__ = signed_as(build)  # type: ignore[attr-defined]
+    return method
+
+
+class Client:
+    """A client of one node: `Client("http://127.0.0.1:6790")` or `Client("tcp://127.0.0.1:6789")`.
+
+    `timeout_s` bounds one call with all its repeats; a pull has its `wait_ms` on top. Pushes and pulls carry an
+    idempotency key of their own, so that a repeat after a lost answer changes nothing; `idempotency="off"` saves the
+    node that record and the call then fails where a repeat could do harm.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        idempotency: Literal["auto", "off"] = "auto",
+    ) -> None:
+        self._address = Address.parse(url)
+        self._framing = self._address.framing(token)
+        self._timeout_s = timeout_s
+        self._keys = idempotency == "auto"
+        self._idle: list[_Connection] = []
+        self._closed = threading.Event()
+
+    push = _blocking(job_calls.push)
+    push_batch = _blocking(job_calls.push_batch)
+    pull = _blocking(job_calls.pull)
+    ack = _blocking(job_calls.ack)
+    ack_batch = _blocking(job_calls.ack_batch)
+    fail = _blocking(job_calls.fail)
+    fail_batch = _blocking(job_calls.fail_batch)
+    progress = _blocking(job_calls.progress)
+    heartbeat = _blocking(job_calls.heartbeat)
+    cancel = _blocking(job_calls.cancel)
+    get = _blocking(job_calls.get)
+    list_jobs = _blocking(job_calls.list_jobs)
+    parents = _blocking(job_calls.parents)
+    retry = _blocking(job_calls.retry)
+    promote = _blocking(job_calls.promote)
+    set_priority = _blocking(job_calls.set_priority)
+    remove = _blocking(job_calls.remove)
+    queues = _blocking(queue_calls.queues)
+    stats = _blocking(queue_calls.stats)
+    get_queue = _blocking(queue_calls.get_queue)
+    put_queue = _blocking(queue_calls.put_queue)
+    pause = _blocking(queue_calls.pause)
+    resume = _blocking(queue_calls.resume)
+    drain = _blocking(queue_calls.drain)
+    clean = _blocking(queue_calls.clean)
+    delete_queue = _blocking(queue_calls.delete_queue)
+    dlq = _blocking(queue_calls.dlq)
+    retry_dlq = _blocking(queue_calls.retry_dlq)
+    purge_dlq = _blocking(queue_calls.purge_dlq)
+    flow = _blocking(queue_calls.flow)
+    sweep = _blocking(queue_calls.sweep)
+    cancel_sweep = _blocking(queue_calls.cancel_sweep)
+    health = _blocking(queue_calls.health)
+
+    def iter_jobs(self, **filters: Unpack[job_calls.JobFilters]) -> Iterator[Job]:
+        """All jobs that match, page by page; `limit` is the size of a page."""
+        while True:
+            page = self.list_jobs(**filters)
+            yield from page.jobs
+            if page.next_cursor is None:
+                return
+            filters["cursor"] = page.next_cursor
+
+    def iter_parents(self, job_id: str) -> Iterator[Parent]:
+        """All jobs that this one depends on, with their results."""
+        cursor: str | None = None
+        while True:
+            page = self.parents(job_id, limit=1_000, cursor=cursor)
+            yield from page.parents
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+    def close(self) -> None:
+        """Close the connections. A call that waits for its next try ends at once."""
+        self._closed.set()
+        while self._idle:
+            self._idle.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, call: Call[T]) -> T:
+        key = uuid.uuid4().hex if call.key is None and call.keyed and self._keys else call.key
+        attempts = Attempts(call, key, time.monotonic() + self._timeout_s + call.wait_ms / 1_000)
+        while True:
+            try:
+                if self._closed.is_set():
+                    raise RustQueueError("CLOSED", "The client is closed")
+                return attempts.read(self._exchange(attempts))
+            except RustQueueError as error:
+                pause = attempts.pause_after(error, time.monotonic(), random.random())
+            self._closed.wait(pause)
+
+    def _exchange(self, attempts: Attempts[T]) -> Answer:
+        data = self._framing.encode(attempts.call.request, attempts.key, None)
+        connection = self._kept() or _Connection(self._address, self._framing, attempts.deadline_s)
+        try:
+            answer = connection.exchange(data, attempts.deadline_s)
+        except BaseException:
+            # Whatever happened, an answer may still be on its way and would be taken for that of the next call.
+            connection.close()
+            raise
+        if answer.last or self._closed.is_set():
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return answer
+
+    def _kept(self) -> "_Connection | None":
+        """A connection that is still open. Lists pop and append atomically, so threads need no lock here."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if connection.is_quiet():
+                return connection
+            connection.close()
+        return None
+
+
+class _Connection:
+    """One socket, one exchange at a time."""
+
+    def __init__(self, address: Address, framing: Framing, deadline_s: float) -> None:
+        try:
+            self._socket = socket.create_connection((address.host, address.port), timeout=_remaining_s(deadline_s))
+        except OSError as error:
+            text = f"Cannot connect to {address.host}:{address.port}: {error.strerror or error}"
+            raise NetworkError(text, sent=False) from error
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._parser = framing.parser()
+        greeting = framing.greeting()
+        if greeting:
+            self._greet(greeting, deadline_s)
+
+    def _greet(self, greeting: bytes, deadline_s: float) -> None:
+        try:
+            read_answer(Call(Health(), nothing), self.exchange(greeting, deadline_s), False)
+        except NetworkError as error:
+            self.close()
+            error.sent = False  # Only the token was sent, not yet the request.
+            raise
+        except RustQueueError:
+            self.close()
+            raise
+
+    def is_quiet(self) -> bool:
+        """False once the server has closed or said something unasked: then a request would be lost on it."""
+        return not select.select([self._socket], [], [], 0)[0]
+
+    def exchange(self, data: bytes, deadline_s: float) -> Answer:
+        try:
+            self._socket.settimeout(_remaining_s(deadline_s))
+            self._socket.sendall(data)
+            while True:
+                self._socket.settimeout(_remaining_s(deadline_s))
+                received = self._socket.recv(_RECEIVE_BYTES)
+                answers = self._parser.feed(received) if received else self._parser.end()
+                if answers:
+                    return answers[0]
+                if not received:
+                    raise NetworkError("The server closed the connection", sent=True)
+        except TimeoutError as error:
+            raise NetworkError("No answer in time", sent=True, code="TIMEOUT") from error
+        except OSError as error:
+            raise NetworkError(f"The connection broke: {error.strerror or error}", sent=True) from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _remaining_s(deadline_s: float) -> float:
+    """A socket takes a timeout of zero for `do not block`, which is another kind of error."""
+    return max(0.001, deadline_s - time.monotonic())
