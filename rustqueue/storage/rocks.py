@@ -45,7 +45,7 @@ class RocksKV:
             os.makedirs(path, exist_ok=True)
             self._db = Rdict(path, _options(write_buffer_bytes))
         except Exception as error:
-            raise StorageError(_open_failure(path, str(error))) from error
+            raise StorageError(_open_failure(path, " ".join(str(error).split()))) from error
         self._write_options = EngineWriteOptions()
         # A property, although the library's stub says method; called as a method it raises.
         self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]
@@ -201,7 +201,7 @@ def _open_failure(path: str, reason: str) -> str:
         )
     if "corrupt" in reason.lower():
         return (
-            f"the store {path} is damaged: {reason.strip()} Keep a copy of the folder, then restore it from a backup; "
+            f"the store {path} is damaged: {reason} Keep a copy of the folder, then restore it from a backup; "
             "in a cluster, remove the folder and let the node join again"
         )
     return f"cannot open the store {path}: {reason}"
