@@ -141,7 +141,8 @@ class SpaceWatch:
     def _written(self, _: object, error: BaseException | None) -> None:
         self._moving = False
         self._reserved = error is None
-        self._restore_after_us = self._clock.monotonic_us() + _RESTORE_PAUSE_US
+        if error is not None:
+            self._restore_after_us = self._clock.monotonic_us() + _RESTORE_PAUSE_US
         if error is not None or self.full:
             # Half a reserve must not lie about, and one that came too late is given back at once.
             self._moving = True
