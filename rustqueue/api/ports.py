@@ -1,0 +1,77 @@
+"""What the HTTP shell needs from the rest of the node, and what it can be told.
+
+It must not name a concrete class of the node: `node.py` brings gateway and services together with the shell.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rustqueue.api.routes import API
+from rustqueue.model import limits
+from rustqueue.model.replies import HealthInfo, Reply
+from rustqueue.model.wire import Request
+from rustqueue.settings import Settings
+
+
+class Ticket(Protocol):
+    """A request that waits."""
+
+    def cancel(self) -> None:
+        """The client went away: stop waiting."""
+        ...
+
+
+class Door(Protocol):
+    """The gateway as this shell uses it."""
+
+    def submit(self, request: Request, raw: bytes, done: Callable[[Reply], None]) -> Ticket | None:
+        """Calls `done` exactly once, on the loop, perhaps before it returns. A ticket means that the request waits."""
+        ...
+
+
+class Services(Protocol):
+    """What the node itself answers, and where it is told what happened."""
+
+    def health(self) -> HealthInfo: ...
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether clients should be sent here, and if not, why."""
+        ...
+
+    def metrics_text(self) -> bytes:
+        """The exposition text of Prometheus, format 0.0.4."""
+        ...
+
+    def observe(self, method: str, status: int, seconds: float) -> None:
+        """An answer was sent."""
+        ...
+
+    def admit(self, peer: str, authorization: str | None) -> None:
+        """Raise `ApiError` unless this header, sent from this address, opens the protected routes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """`port` 0 takes a free one. The deadlines are absolute: a byte now and then does not move them."""
+
+    host: str = "0.0.0.0"
+    port: int = 6790
+    head_timeout_ms: int = 10_000  # From the first byte of a request to the end of its headers.
+    body_timeout_ms: int = 30_000  # From there to the end of its body; a full body needs 4.5 Mbit/s.
+    idle_timeout_ms: int = 3_600_000  # Idle connections cost 10 KB; when there are too many the oldest one goes first.
+    write_timeout_ms: int = 30_000  # A client that does not read its answer.
+    linger_timeout_ms: int = 2_000  # After a refused body: time to read the refusal before the connection is cut.
+    connections_max: int = limits.CONNECTIONS_MAX
+    metrics_path: str | None = f"{API}/metrics/prometheus"  # None: metrics are not served.
+
+    @classmethod
+    def of(cls, settings: Settings) -> "HttpOptions":
+        metrics = settings.metrics
+        return cls(
+            host=settings.server.host,
+            port=settings.server.http_port,
+            connections_max=settings.limits.connections_max,
+            metrics_path=metrics.prometheus_path if metrics.prometheus_enabled else None,
+        )

@@ -1,0 +1,219 @@
+"""The table of routes: method and path to a verb of the vocabulary.
+
+Adding a verb is a row here and a heading in docs/api.md. The path's parameters are fields of the verb's struct; query
+keys are fields too, typed here because a query string has no types. It must not know what a verb does.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from urllib.parse import unquote_to_bytes
+
+from rustqueue.api.refusals import MethodNotAllowed, RouteNotFound
+from rustqueue.model.errors import ParseError
+
+API = "/api/v1"
+
+
+class Kind(Enum):
+    """How the text of a query value becomes JSON."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    FLAG = auto()
+
+
+class Body(Enum):
+    """What a request may carry."""
+
+    NONE = auto()
+    OPTIONAL = auto()  # An object with further fields of the verb, or nothing at all.
+    OBJECT = auto()
+    PUSH = auto()  # One job as an object, or an array of jobs, which makes it a `push_batch`.
+    ITEMS = auto()  # An object, or an array that is taken as its `items`.
+
+
+class Source(Enum):
+    """Who answers."""
+
+    GATEWAY = auto()
+    HEALTH = auto()
+    LIVENESS = auto()
+    READINESS = auto()
+    METRICS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`query` maps the keys that are known to their kinds; `metadata.` stands for all keys that begin so."""
+
+    method: str
+    path: str
+    verb: str
+    query: Mapping[str, Kind] = field(default_factory=dict)
+    body: Body = Body.OPTIONAL
+    required: tuple[str, ...] = ()
+    source: Source = Source.GATEWAY
+
+    @property
+    def is_public(self) -> bool:
+        return self.source is not Source.GATEWAY
+
+    @property
+    def is_safe(self) -> bool:
+        """A GET that changes nothing: HEAD may stand for it. The GET that pulls is the one that does."""
+        return self.method == "GET" and self.verb != "pull"
+
+
+PULL_QUERY = {
+    "count": Kind.NUMBER,
+    "wait_ms": Kind.NUMBER,
+    "worker_id": Kind.TEXT,
+    "lease_ms": Kind.NUMBER,
+    "with_parent_results": Kind.FLAG,
+}
+METADATA = "metadata."
+LIST_QUERY = {
+    "queue": Kind.TEXT,
+    "state": Kind.TEXT,
+    "name": Kind.TEXT,
+    "tag": Kind.TEXT,
+    "flow_id": Kind.TEXT,
+    METADATA: Kind.TEXT,
+    "created_after": Kind.TEXT,
+    "cursor": Kind.TEXT,
+    "limit": Kind.NUMBER,
+    "order": Kind.TEXT,
+}
+PAGE_QUERY = {"limit": Kind.NUMBER, "cursor": Kind.TEXT}
+QUEUE = f"{API}/queues/{{queue}}"
+JOB = f"{API}/jobs/{{id}}"
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", f"{QUEUE}/jobs", "push", query={"receipt": Kind.FLAG}, body=Body.PUSH),
+    Route("GET", f"{QUEUE}/jobs", "pull", query=PULL_QUERY, body=Body.NONE),
+    Route("POST", f"{QUEUE}/pull", "pull"),
+    Route("POST", f"{API}/pull", "pull", body=Body.OBJECT),
+    Route("GET", f"{API}/jobs", "job_list", query=LIST_QUERY, body=Body.NONE),
+    Route("POST", f"{API}/jobs/ack-batch", "ack_batch", body=Body.ITEMS),
+    Route("POST", f"{API}/jobs/fail-batch", "fail_batch", body=Body.ITEMS),
+    Route("GET", JOB, "get", body=Body.NONE),
+    Route("DELETE", JOB, "job_remove"),
+    Route("POST", f"{JOB}/ack", "ack"),
+    Route("POST", f"{JOB}/fail", "fail", body=Body.OBJECT, required=("error",)),
+    Route("POST", f"{JOB}/cancel", "cancel"),
+    Route("POST", f"{JOB}/progress", "progress", body=Body.OBJECT),
+    Route("POST", f"{JOB}/heartbeat", "heartbeat"),
+    Route("POST", f"{JOB}/retry", "job_retry"),
+    Route("POST", f"{JOB}/promote", "job_promote"),
+    Route("PUT", f"{JOB}/priority", "job_priority", body=Body.OBJECT),
+    Route("GET", f"{JOB}/parents", "job_parents", query=PAGE_QUERY, body=Body.NONE),
+    Route("GET", f"{API}/queues", "list_queues", body=Body.NONE),
+    Route("GET", QUEUE, "queue_get", body=Body.NONE),
+    Route("PUT", QUEUE, "queue_settings", body=Body.OBJECT),
+    Route("DELETE", QUEUE, "queue_delete", query={"force": Kind.FLAG}),
+    Route("GET", f"{QUEUE}/stats", "stats", body=Body.NONE),
+    Route("POST", f"{QUEUE}/pause", "queue_pause"),
+    Route("POST", f"{QUEUE}/resume", "queue_resume"),
+    Route("POST", f"{QUEUE}/drain", "queue_drain"),
+    Route("POST", f"{QUEUE}/clean", "queue_clean", body=Body.OBJECT),
+    Route("GET", f"{QUEUE}/dlq", "dlq", query=PAGE_QUERY, body=Body.NONE),
+    Route("DELETE", f"{QUEUE}/dlq", "dlq_purge"),
+    Route("POST", f"{QUEUE}/dlq/retry", "dlq_retry"),
+    Route("GET", f"{API}/flows/{{flow_id}}", "flow", query={"cursor": Kind.TEXT}, body=Body.NONE),
+    Route("GET", f"{API}/sweeps/{{id}}", "sweep_get", body=Body.NONE),
+    Route("DELETE", f"{API}/sweeps/{{id}}", "sweep_cancel"),
+    Route("GET", f"{API}/health", "health", body=Body.NONE, source=Source.HEALTH),
+    Route("GET", f"{API}/metrics/prometheus", "metrics", body=Body.NONE, source=Source.METRICS),
+    Route("GET", "/livez", "livez", body=Body.NONE, source=Source.LIVENESS),
+    Route("GET", "/readyz", "readyz", body=Body.NONE, source=Source.READINESS),
+)
+
+
+def routes_with_metrics(path: str | None) -> tuple[Route, ...]:
+    """The table as this node serves it: metrics at another path, or not at all."""
+    others = tuple(route for route in ROUTES if route.source is not Source.METRICS)
+    if path is None:
+        return others
+    return (*others, Route("GET", path, "metrics", body=Body.NONE, source=Source.METRICS))
+
+
+class _Place:
+    """One segment of known paths: what may stand next, and the routes that end here."""
+
+    __slots__ = ("literals", "parameter", "routes")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Place] = {}
+        self.parameter: tuple[str, _Place] | None = None
+        self.routes: dict[str, Route] = {}
+
+    def next(self, segment: str) -> "_Place":
+        """The place behind this segment of a template, made when it is not there."""
+        if not segment.startswith("{"):
+            return self.literals.setdefault(segment, _Place())
+        name = segment.strip("{}")
+        if self.parameter is None:
+            self.parameter = (name, _Place())
+        if self.parameter[0] != name:
+            raise ValueError(f"two names for one place: {name} and {self.parameter[0]}")
+        return self.parameter[1]
+
+
+class Router:
+    """Finds the row of a request. Literal segments win over parameters, as `ack-batch` over `{id}`."""
+
+    def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
+        self._root = _Place()
+        for route in routes:
+            place = self._root
+            for segment in route.path.split("/")[1:]:
+                place = place.next(segment)
+            if place.routes.setdefault(route.method, route) is not route:
+                raise ValueError(f"two routes for {route.method} {route.path}")
+        self._known_methods = {method for route in routes for method in (route.method, "HEAD", "OPTIONS")}
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """The row and its parameters. Raises `RouteNotFound`, `MethodNotAllowed`, `ParseError` for a broken escape."""
+        place = self._root
+        parameters: dict[str, str] = {}
+        for segment in path.split("/")[1:]:
+            following = place.literals.get(segment)
+            if following is None:
+                if place.parameter is None or not segment:
+                    raise RouteNotFound(path)
+                name, following = place.parameter
+                parameters[name] = segment if segment.isascii() and "%" not in segment else decoded(segment)
+            place = following
+        route = place.routes.get(method)
+        if route is None:
+            route = self._head_of(place) if method == "HEAD" else None
+            if not place.routes:
+                raise RouteNotFound(path)
+            if route is None:
+                raise MethodNotAllowed(method, self._allowed(place))
+        return route, parameters
+
+    def label_of(self, method: str) -> str:
+        """The method as a metric's label: a client cannot make up new ones."""
+        return method if method in self._known_methods else "OTHER"
+
+    @staticmethod
+    def _head_of(place: _Place) -> Route | None:
+        route = place.routes.get("GET")
+        return route if route is not None and route.is_safe else None
+
+    @classmethod
+    def _allowed(cls, place: _Place) -> Iterator[str]:
+        yield from place.routes
+        yield "OPTIONS"
+        if cls._head_of(place) is not None:
+            yield "HEAD"
+
+
+def decoded(text: str) -> str:
+    """Percent escapes undone. Raises `ParseError` for what is no UTF-8 then."""
+    try:
+        return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ParseError("The request target is not valid UTF-8") from None
