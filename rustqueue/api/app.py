@@ -12,6 +12,7 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable
+from functools import partial
 from itertools import count
 from time import perf_counter
 from typing import Final
@@ -146,13 +147,13 @@ class HttpShell:
             self._answer_itself(exchange, route)
             return
         headers = message.headers
-        self._services.admit(exchange.connection.peer, headers.get(hdrs.AUTHORIZATION))
+        principal = self._services.admit(exchange.connection.peer, headers.get(hdrs.AUTHORIZATION))
         body = exchange.body
         if body:
             _check_media(headers.get(hdrs.CONTENT_TYPE), headers.get(hdrs.CONTENT_ENCODING))
         line = compose(route, parameters, query, headers.get("Idempotency-Key"), body)
         request = decode(route, line, body)
-        ticket = self._gateway.submit(request, line, lambda reply: self._done(exchange, reply))
+        ticket = self._gateway.submit(request, line, partial(self._done, exchange), principal)
         if ticket is not None and exchange.is_open:
             exchange.ticket = ticket
 

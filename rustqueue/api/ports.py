@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rustqueue.api.routes import API
+from rustqueue.auth import Principal
 from rustqueue.model import limits
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.model.wire import Request
@@ -25,7 +26,9 @@ class Ticket(Protocol):
 class Door(Protocol):
     """The gateway as this shell uses it."""
 
-    def submit(self, request: Request, raw: bytes, done: Callable[[Reply], None]) -> Ticket | None:
+    def submit(
+        self, request: Request, raw: bytes, done: Callable[[Reply], None], principal: Principal
+    ) -> Ticket | None:
         """Calls `done` exactly once, on the loop, perhaps before it returns. A ticket means that the request waits."""
         ...
 
@@ -47,8 +50,8 @@ class Services(Protocol):
         """An answer was sent."""
         ...
 
-    def admit(self, peer: str, authorization: str | None) -> None:
-        """Raise `ApiError` unless this header, sent from this address, opens the protected routes."""
+    def admit(self, peer: str, authorization: str | None) -> Principal:
+        """Who sends this header from this address. Raises `ApiError` when it opens nothing."""
         ...
 
 

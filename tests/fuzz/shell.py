@@ -14,7 +14,7 @@ import msgspec
 
 from rustqueue.api.app import HttpShell
 from rustqueue.api.ports import HttpOptions
-from rustqueue.auth import Authenticator
+from rustqueue.auth import Authenticator, Principal
 from rustqueue.model.commands import Ack, Pull, PushJobs
 from rustqueue.model.replies import Done, HealthInfo, PulledOne, Pushed, PushedBatch, Reply
 from rustqueue.model.wire import Request
@@ -38,11 +38,15 @@ class SmallGateway:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.lines: list[bytes] = []
+        self.principals: list[Principal] = []
         self.waiting: list[Waiting] = []
         self.changed = asyncio.Event()
         self.reply: Callable[[Request], Reply] = usual_reply
 
-    def submit(self, request: Request, raw: bytes, done: Callable[[Reply], None]) -> Waiting | None:
+    def submit(
+        self, request: Request, raw: bytes, done: Callable[[Reply], None], principal: Principal
+    ) -> Waiting | None:
+        self.principals.append(principal)
         self.requests.append(request)
         self.lines.append(raw)
         if isinstance(request, Pull) and request.wait_ms > 0:
@@ -95,8 +99,8 @@ class SmallNode:
     def observe(self, method: str, status: int, seconds: float) -> None:
         self.observed.append((method, status))
 
-    def admit(self, peer: str, authorization: str | None) -> None:
-        self.authenticator.check_header(authorization, peer)
+    def admit(self, peer: str, authorization: str | None) -> Principal:
+        return self.authenticator.check_header(authorization, peer)
 
 
 @dataclass

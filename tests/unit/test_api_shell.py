@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from rustqueue.api.ports import HttpOptions
+from rustqueue.auth import Principal
 from rustqueue.model.errors import Limited, Unavailable
 from rustqueue.model.replies import PulledOne, Refused, Reply
 from rustqueue.model.wire import Request
@@ -231,6 +232,7 @@ async def test_with_authentication_only_the_routes_of_a_contract_are_open() -> N
     assert [(answer.status, answer.code) for answer in refused] == [(401, "UNAUTHORIZED")] * 3
     assert {answer.headers["www-authenticate"] for answer in refused} == {"Bearer"}
     assert admitted.status == 200
+    assert at.gateway.principals == [Principal("token-1")]
     assert [answer.status for answer in public] == [200] * 4
 
 
