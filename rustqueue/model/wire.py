@@ -32,7 +32,8 @@ from rustqueue.model.commands import (
 from rustqueue.model.errors import ParseError, TooLarge, ValidationFailed
 from rustqueue.model.jobs import JobItem, JobOptions
 from rustqueue.model.queries import JobList, Query, ShellQuery
-from rustqueue.model.scan import api_error, json_depth, refuse_duplicate_keys
+from rustqueue.model.scan import api_error as api_error
+from rustqueue.model.scan import json_depth, refuse_duplicate_keys
 
 Request = Command | Query | ShellQuery
 """Anything a client can ask, prepared."""
@@ -96,7 +97,7 @@ def _prepare(wire: WireCommand | Query | ShellQuery, data_required: bool) -> Req
         check_name(queue, "queue", limits.QUEUE_NAME_BYTES_MAX)
     if isinstance(wire, Push):
         job = _new_job(wire)
-        _check_job(job, "", data_required and wire.data is UNSET)
+        check_job(job, "", data_required and wire.data is UNSET)
         return PushJobs(wire.queue, [job], True, wire.receipt, wire.idempotency_key, wire.request_id)
     if isinstance(wire, PushBatch):
         raise AssertionError("batches are prepared beside their line")
@@ -139,7 +140,7 @@ def _prepare_batch(wire: PushBatch, line: bytes, data_required: bool) -> list[Ne
         name, data = job.name, job.data
         missing = data_required and item.data is UNSET
         if name not in _known_names or job.options is not None or len(data) > _scan_depth_from or missing:
-            _check_job(job, f"jobs[{position}].", missing)
+            check_job(job, f"jobs[{position}].", missing)
         plain = plain and job.options is None
         text_bytes += len(name) + len(data)
         jobs.append(job)
@@ -186,7 +187,8 @@ def _plain(value: Any) -> Any:
     return msgspec.json.decode(value) if isinstance(value, Raw) else value
 
 
-def _check_job(job: NewJob, at: str, data_missing: bool) -> None:
+def check_job(job: NewJob, at: str, data_missing: bool = False) -> None:
+    """Names and sizes of one job. `at` is put before field names in errors."""
     if data_missing:
         raise ValidationFailed("Object missing required field `data`", f"{at}data", shape=True)
     check_name(job.name, f"{at}name", limits.NAME_BYTES_MAX)

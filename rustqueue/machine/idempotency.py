@@ -1,0 +1,117 @@
+"""Repeats of writes: the same key and request within the window get the first answer, and nothing happens twice.
+
+Stored are hashes, ids and small replies, never payloads: a repeated pull is rendered again from leases still valid.
+Refusals are not stored. Scope: (principal, key); there is one principal until tokens have scopes.
+"""
+
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from rustqueue.machine import keys, render, rows
+from rustqueue.machine.rows import IdempotencyRow
+from rustqueue.machine.state import State
+from rustqueue.machine.tx import Tx
+from rustqueue.model import limits, replies
+from rustqueue.model.commands import Command, Pull
+from rustqueue.model.errors import IdempotencyMismatch
+from rustqueue.model.ids import parse_id
+from rustqueue.model.jobs import Job
+from rustqueue.model.replies import Pulled, PulledOne, Refused, Reply
+from rustqueue.model.times import to_text
+
+_STEP_MS: Final = 10_000
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+def digest_of(key: str) -> bytes:
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def request_hash(command: Command) -> bytes:
+    """Hash of everything that was asked, but for what only correlates."""
+    plain = msgspec.structs.replace(command, request_id=None)
+    return blake2b(_encoder.encode((type(command).__name__, plain)), digest_size=16).digest()
+
+
+def repeated(state: State, tx: Tx, command: Command, key: str) -> Reply | None:
+    """The first answer, if this key was used within the window. Raises IDEMPOTENCY_MISMATCH for another request."""
+    stored = tx.get(keys.idempotency(digest_of(key)))
+    if stored is None:
+        return None
+    row = rows.decode_idempotency(stored)
+    if row.expires_at <= tx.now_ms:
+        return None
+    if row.request != request_hash(command):
+        raise IdempotencyMismatch
+    if isinstance(command, Pull):
+        return _pulled_again(state, tx, row, command)
+    kind: Any = getattr(replies, row.kind)
+    reply: Reply = msgspec.json.decode(row.reply, type=kind)
+    return reply
+
+
+def _pulled_again(state: State, tx: Tx, row: IdempotencyRow, command: Pull) -> Reply:
+    jobs: list[Job] = []
+    for text, fence in msgspec.json.decode(row.reply, type=list[tuple[str, int]]):
+        job_id = parse_id(text)
+        lease = state.leases.get(job_id) if job_id is not None else None
+        job_row = state.job_row(tx, job_id) if lease is not None and job_id is not None else None
+        if lease is not None and job_row is not None and lease.fence == fence:
+            jobs.append(render.leased_job(lease, job_row, to_text(lease.block.started_at), to_text(lease.until)))
+    return PulledOne(job=jobs[0] if jobs else None) if command.count == 1 else Pulled(jobs=jobs)
+
+
+def remember(state: State, tx: Tx, command: Command, key: str, reply: Reply) -> None:
+    """Keep a success. An empty pull is not kept: the log would not have it either."""
+    if isinstance(reply, Refused):
+        return
+    if isinstance(reply, PulledOne | Pulled):
+        jobs = reply.jobs if isinstance(reply, Pulled) else [reply.job] if reply.job is not None else []
+        if not jobs:
+            return
+        text = msgspec.json.encode([(job.id, job.fence) for job in jobs])
+    else:
+        text = msgspec.json.encode(reply)
+    digest = digest_of(key)
+    stored = tx.get(keys.idempotency(digest))
+    if stored is not None:
+        _forget(state, tx, digest, rows.decode_idempotency(stored).expires_at)
+    if state.meta.keys >= limits.IDEMPOTENCY_KEYS_MAX:
+        evict(state, tx, 1, any_age=True)
+    expires_at = tx.now_ms + limits.IDEMPOTENCY_WINDOW_MS
+    row = IdempotencyRow(expires_at, request_hash(command), type(reply).__name__, text)
+    tx.rows[keys.idempotency(digest)] = rows.encode(row)
+    tx.rows[keys.idempotency_expiry(expires_at, digest)] = b""
+    state.meta.keys += 1
+    plan(state, tx, expires_at)
+
+
+def plan(state: State, tx: Tx, expires_at: int) -> None:
+    """One due row serves all keys: it stands at the oldest expiry, in steps."""
+    if state.meta.keys_due == 0:
+        state.meta.keys_due = expires_at + _STEP_MS - expires_at % _STEP_MS
+        state.put_due(tx, state.meta.keys_due, keys.DUE_IDEMPOTENCY, b"")
+
+
+def evict(state: State, tx: Tx, budget: int, *, any_age: bool = False) -> int:
+    """Forget the oldest keys: those that lapsed, or whatever is oldest. Returns how many went."""
+    end = b"l" if any_age else keys.idempotency_expiry(tx.now_ms + 1, b"")
+    found = tx.scan(keys.idempotency_expiry(state.keys_floor, b""), end, budget)
+    for key, _ in found:
+        expires_at = int.from_bytes(key[1:9], "big")
+        _forget(state, tx, key[9:], expires_at)
+        state.keys_floor = max(state.keys_floor, expires_at)
+    return len(found)
+
+
+def _forget(state: State, tx: Tx, digest: bytes, expires_at: int) -> None:
+    tx.rows[keys.idempotency(digest)] = None
+    tx.rows[keys.idempotency_expiry(expires_at, digest)] = None
+    state.meta.keys -= 1
+
+
+def next_expiry(state: State, tx: Tx) -> int | None:
+    found = tx.scan(keys.idempotency_expiry(state.keys_floor, b""), b"l", 1)
+    return int.from_bytes(found[0][0][1:9], "big") if found else None

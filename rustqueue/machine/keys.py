@@ -1,0 +1,184 @@
+"""Where rows stand in the ordered store. The only module that knows the layout.
+
+Numbers are big-endian so that byte order is numeric order. Queue names hold no zero byte, so `name + 0` ends them.
+All rows of a queue but the job records are contiguous ranges; job records are reached through them.
+
+    m                                          applied index, clock, hash, totals
+    j id                                       job as pushed, written once
+    s id                                       what became of it; absent while it was never returned or finished
+    g id                                       live part of a leased job: progress, renewals, cancel request
+    n queue                                    counters of a queue
+    q queue                                    settings of a queue
+    f queue priority seq                       block of ready jobs that nobody has taken yet
+    w queue priority order                     one ready job: returned, delayed before, LIFO
+    y queue state id                           delayed and blocked jobs of a queue
+    o queue outcome time index ordinal         block of finished jobs
+    a index ordinal                            block of leases of one pull
+    u queue key / c queue custom               unique key and custom id to job id
+    e parent child / p parent / x parent       dependencies, number of dependants, result kept for them
+    l flow id                                  jobs of a flow
+    d due kind reference                       what happens at a time
+    i hash / k expiry hash                     idempotency keys and the order in which they lapse
+    z id                                       sweeps
+"""
+
+from struct import Struct
+from typing import Final
+
+META: Final = b"m"
+
+_u32 = Struct(">I")
+_u64 = Struct(">Q")
+_lane = Struct(">IQ")
+_block = Struct(">QI")
+_outcome = Struct(">BQQI")
+
+_ORDER_ZERO: Final = 1 << 63
+_PRIORITY_ZERO: Final = 1 << 31
+
+DUE_LEASE: Final = 1
+DUE_READY: Final = 2
+DUE_TTL: Final = 3
+DUE_RETENTION: Final = 4
+DUE_IDEMPOTENCY: Final = 5
+DUE_SWEEP: Final = 6
+DUE_SETTLE: Final = 7
+
+DELAYED_INDEX: Final = 1
+BLOCKED_INDEX: Final = 2
+
+
+def after(prefix: bytes) -> bytes:
+    """The smallest key greater than every key that starts with `prefix` (whose last byte is below 255)."""
+    return prefix[:-1] + bytes((prefix[-1] + 1,))
+
+
+def job(job_id: bytes) -> bytes:
+    return b"j" + job_id
+
+
+def state(job_id: bytes) -> bytes:
+    return b"s" + job_id
+
+
+def live(job_id: bytes) -> bytes:
+    return b"g" + job_id
+
+
+def queue_part(name: str) -> bytes:
+    return name.encode("ascii") + b"\0"
+
+
+def counters(queue: bytes) -> bytes:
+    return b"n" + queue
+
+
+def settings(queue: bytes) -> bytes:
+    return b"q" + queue
+
+
+def lane(priority: int, order: int) -> bytes:
+    """Sort key of a ready job: higher priority first, then `order` (the sequence number; negated for LIFO)."""
+    return _lane.pack(_PRIORITY_ZERO - 1 - priority, order + _ORDER_ZERO)
+
+
+def lane_parts(text: bytes) -> tuple[int, int]:
+    inverted, order = _lane.unpack(text)
+    return _PRIORITY_ZERO - 1 - inverted, order - _ORDER_ZERO
+
+
+LANE_BYTES: Final = _lane.size
+
+
+def fresh(queue: bytes, sort: bytes) -> bytes:
+    return b"f" + queue + sort
+
+
+def single(queue: bytes, sort: bytes) -> bytes:
+    return b"w" + queue + sort
+
+
+def parked(queue: bytes, index: int, job_id: bytes) -> bytes:
+    return b"y" + queue + bytes((index,)) + job_id
+
+
+def parked_prefix(queue: bytes, index: int) -> bytes:
+    return b"y" + queue + bytes((index,))
+
+
+def outcome(queue: bytes, code: int, at_ms: int, index: int, ordinal: int) -> bytes:
+    return b"o" + queue + _outcome.pack(code, at_ms, index, ordinal)
+
+
+def outcome_prefix(queue: bytes, code: int) -> bytes:
+    return b"o" + queue + bytes((code,))
+
+
+def outcome_at(key: bytes) -> int:
+    """The time in an outcome key."""
+    return int.from_bytes(key[-20:-12], "big")
+
+
+def lease_block(index: int, ordinal: int) -> bytes:
+    return b"a" + _block.pack(index, ordinal)
+
+
+def unique(queue: bytes, key: str) -> bytes:
+    return b"u" + queue + key.encode("utf-8")
+
+
+def custom(queue: bytes, custom_id: str) -> bytes:
+    return b"c" + queue + custom_id.encode("utf-8")
+
+
+def edge(parent: bytes, child: bytes) -> bytes:
+    return b"e" + parent + child
+
+
+def dependants(parent: bytes) -> bytes:
+    return b"p" + parent
+
+
+def kept_result(parent: bytes) -> bytes:
+    return b"x" + parent
+
+
+def flow(flow_id: str, job_id: bytes) -> bytes:
+    return flow_prefix(flow_id) + job_id
+
+
+def flow_prefix(flow_id: str) -> bytes:
+    text = flow_id.encode("utf-8")
+    return b"l" + _u32.pack(len(text)) + text
+
+
+def due(at_ms: int, kind: int, reference: bytes) -> bytes:
+    return b"d" + _u64.pack(at_ms) + bytes((kind,)) + reference
+
+
+def due_from(at_ms: int) -> bytes:
+    return b"d" + _u64.pack(at_ms)
+
+
+def due_parts(key: bytes) -> tuple[int, int, bytes]:
+    return int.from_bytes(key[1:9], "big"), key[9], key[10:]
+
+
+DUE_END: Final = b"e"
+
+
+def idempotency(digest: bytes) -> bytes:
+    return b"i" + digest
+
+
+def idempotency_expiry(at_ms: int, digest: bytes) -> bytes:
+    return b"k" + _u64.pack(at_ms) + digest
+
+
+def sweep(sweep_id: bytes) -> bytes:
+    return b"z" + sweep_id
+
+
+def outside_hash(key: bytes) -> bool:
+    """Idempotency rows and the meta row do not count for the state hash (design 4.5)."""
+    return key[:1] in (b"i", b"k", b"m") or (key[:1] == b"d" and key[9] == DUE_IDEMPOTENCY)

@@ -1,0 +1,240 @@
+"""The engine: one log entry in, replies out, one atomic batch of rows written.
+
+Refusals are replies. Any other exception is a bug: it leaves before the batch is written, so the store stays at the
+entry before, and the node must stop. Memory is changed along the way and is only right if the entry ends well.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import assert_never
+
+import msgspec
+
+from rustqueue.machine import endings, idempotency, keys, rows
+from rustqueue.machine.kv import KV, View
+from rustqueue.machine.ready import WindowLimits
+from rustqueue.machine.state import State
+from rustqueue.machine.tx import Tx
+from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick
+from rustqueue.model.commands import (
+    Ack,
+    AckBatch,
+    Cancel,
+    Command,
+    Configure,
+    DlqPurge,
+    DlqRetry,
+    Fail,
+    FailBatch,
+    Heartbeat,
+    JobPriority,
+    JobPromote,
+    JobRemove,
+    JobRetry,
+    Progress,
+    Pull,
+    PushJobs,
+    QueueClean,
+    QueueDelete,
+    QueueDrain,
+    QueuePause,
+    QueueResume,
+    QueueSet,
+    SweepCancel,
+    Tick,
+)
+from rustqueue.model.entry import Entry
+from rustqueue.model.errors import ApiError
+from rustqueue.model.events import Event
+from rustqueue.model.jobs import Counts, NodeDefaults
+from rustqueue.model.replies import Done, Refused, Reply
+from rustqueue.model.wire import decode_logged
+
+
+class ApplyFault(Exception):
+    """A bug met in apply: which command of which entry. The node must stop; nothing of the entry was stored."""
+
+    def __init__(self, index: int, ordinal: int, command: Command) -> None:
+        super().__init__(f"applying command {ordinal} ({type(command).__name__}) of log entry {index} failed")
+        self.index = index
+        self.ordinal = ordinal
+
+
+class Machine:
+    """The state machine over a store. Entries must come in order of index, each once."""
+
+    def __init__(self, kv: KV, windows: WindowLimits | None = None) -> None:
+        self._kv = kv
+        self.state = State(kv, windows or WindowLimits())
+        self.publish: Callable[[int, list[Event]], None] | None = None
+        self._unwritten: tuple[Tx, list[Reply]] | None = None
+
+    @property
+    def applied_index(self) -> int:
+        return self.state.meta.applied_index
+
+    @property
+    def applied_term(self) -> int:
+        return self.state.meta.term
+
+    @property
+    def now_ms(self) -> int:
+        """The stamp of the last applied entry, in milliseconds since 1970."""
+        return self.state.meta.now_ms
+
+    @property
+    def state_hash(self) -> bytes:
+        """Chained over all rows written so far (design 4.5): equal on every node at the same index."""
+        return self.state.meta.state_hash
+
+    @property
+    def defaults(self) -> NodeDefaults:
+        return self.state.defaults
+
+    def view(self) -> View:
+        """The stored rows, for reads."""
+        return self._kv
+
+    def next_due_ms(self) -> int | None:
+        """Earliest time at which a tick may have work; a lower bound, exact after a tick."""
+        return self.state.due_known
+
+    def ready_count(self, queue: str) -> int:
+        """Jobs a pull could take from a queue now; 0 while it is held."""
+        found = self.state.queue(self._kv, queue)
+        return 0 if found is None or found.holds_pulls else found.counters.waiting
+
+    def queue_counts(self) -> Iterable[tuple[str, Counts]]:
+        """Counters of every queue, by name."""
+        start = b"n"
+        while found := self._kv.scan(start, b"o", 1_000):
+            for key, value in found:
+                yield key[1:-1].decode("ascii"), queues.counts(rows.decode_counters(value))
+            start = found[-1][0] + b"\0"
+
+    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None = None) -> list[Reply]:
+        """Apply one entry and write its rows. `commands` are the entry's commands if they are decoded already.
+
+        If the store refuses the write (a full disk), its error comes out and the same call may be made again later:
+        nothing is decided twice, only the write is repeated.
+        """
+        meta = self.state.meta
+        if self._unwritten is not None and self._unwritten[0].index == index:
+            return self._write(*self._unwritten)
+        if index != meta.applied_index + 1:
+            raise ValueError(f"entry {index} does not follow entry {meta.applied_index}")
+        if commands is None:
+            commands = [decode_logged(blob) for blob in entry.commands]
+        tx = Tx(self._kv, index, entry.term, max(entry.now_ms, meta.now_ms), entry.seed)
+        replies: list[Reply] = []
+        for ordinal, command in enumerate(commands):
+            tx.ordinal = ordinal
+            try:
+                replies.append(self._one(tx, command))
+            except Exception as error:
+                raise ApplyFault(index, ordinal, command) from error
+        self._seal(tx)
+        return self._write(tx, replies)
+
+    def _one(self, tx: Tx, command: Command) -> Reply:
+        state = self.state
+        key = getattr(command, "idempotency_key", None)
+        written = len(tx.rows)
+        try:
+            if key is not None:
+                earlier = idempotency.repeated(state, tx, command, key)
+                if earlier is not None:
+                    return earlier
+            reply = _dispatch(state, tx, command)
+        except ApiError as error:
+            if len(tx.rows) != written:
+                raise AssertionError("a refused command has written rows") from error
+            return Refused.of(error)
+        if tx.finished:
+            endings.store_outcomes(tx)
+        if key is not None:
+            idempotency.remember(state, tx, command, key, reply)
+        return reply
+
+    def _seal(self, tx: Tx) -> None:
+        """Complete the entry's rows: counters, hash, meta row."""
+        state, meta = self.state, self.state.meta
+        state.store_touched(tx)
+        written = tx.rows
+        outside = keys.outside_hash
+        text = b"".join(
+            [key + (value if value is not None else b"\xff\xff") for key, value in written.items() if not outside(key)]
+        )
+        meta.state_hash = blake2b(meta.state_hash + text, digest_size=16).digest()
+        stamped = msgspec.structs.replace(meta, applied_index=tx.index, term=tx.term, now_ms=tx.now_ms)
+        written[keys.META] = rows.encode(stamped)
+
+    def _write(self, tx: Tx, replies: list[Reply]) -> list[Reply]:
+        self._unwritten = (tx, replies)
+        self._kv.write(tx.rows)
+        self._unwritten = None
+        meta = self.state.meta
+        meta.applied_index, meta.term, meta.now_ms = tx.index, tx.term, tx.now_ms
+        self.state.trim_queues()
+        if self.publish is not None and tx.events:
+            self.publish(tx.index, tx.events)
+        return replies
+
+
+def _configure(state: State, tx: Tx, command: Configure) -> Reply:
+    state.set_defaults(command.defaults)
+    return Done()
+
+
+def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - one arm a verb
+    match command:
+        case PushJobs():
+            return push.push(state, tx, command)
+        case Pull():
+            return pull.pull(state, tx, command)
+        case AckBatch():
+            return attempts.ack_batch(state, tx, command)
+        case Ack():
+            return attempts.ack(state, tx, command)
+        case Fail():
+            return attempts.fail(state, tx, command)
+        case FailBatch():
+            return attempts.fail_batch(state, tx, command)
+        case Heartbeat():
+            return attempts.heartbeat(state, tx, command)
+        case Progress():
+            return attempts.progress(state, tx, command)
+        case Tick():
+            return tick.tick(state, tx, command)
+        case Cancel():
+            return jobs.cancel(state, tx, command)
+        case JobRetry():
+            return jobs.retry(state, tx, command)
+        case JobPromote():
+            return jobs.promote(state, tx, command)
+        case JobPriority():
+            return jobs.prioritise(state, tx, command)
+        case JobRemove():
+            return jobs.remove(state, tx, command)
+        case QueuePause():
+            return queues.pause(state, tx, command)
+        case QueueResume():
+            return queues.resume(state, tx, command)
+        case QueueSet():
+            return queues.configure(state, tx, command)
+        case QueueDelete():
+            return queues.delete(state, tx, command)
+        case QueueDrain():
+            return sweeps.drain(state, tx, command)
+        case QueueClean():
+            return sweeps.clean(state, tx, command)
+        case DlqRetry():
+            return sweeps.retry_dead(state, tx, command)
+        case DlqPurge():
+            return sweeps.purge(state, tx, command)
+        case SweepCancel():
+            return sweeps.cancel(state, tx, command)
+        case Configure():
+            return _configure(state, tx, command)
+        case _:
+            assert_never(command)

@@ -1,0 +1,239 @@
+"""Reads of the applied state. They change nothing, look at a bounded number of rows, and never enter the log."""
+
+from collections.abc import Iterator
+from typing import Final, assert_never
+
+import msgspec
+
+from rustqueue.machine import keys, render, rows
+from rustqueue.machine.kv import View
+from rustqueue.machine.machine import Machine
+from rustqueue.machine.rows import JobRow
+from rustqueue.machine.state import State
+from rustqueue.machine.verbs import queues
+from rustqueue.model import limits, times
+from rustqueue.model.errors import NotFound, ValidationFailed
+from rustqueue.model.ids import first_id_at, id_text, parse_id
+from rustqueue.model.jobs import Counts, FlowSummary, Job, JobState
+from rustqueue.model.queries import (
+    Dlq,
+    Flow,
+    Get,
+    JobList,
+    JobParents,
+    ListQueues,
+    Query,
+    QueueGet,
+    Stats,
+    SweepGet,
+)
+from rustqueue.model.replies import (
+    FlowPage,
+    JobPage,
+    OneJob,
+    ParentPage,
+    ParentState,
+    QueueInfo,
+    QueueNames,
+    QueueStats,
+    QueueSummary,
+    Reply,
+    SweepState,
+)
+
+_NO_COUNTS: Final = Counts()
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def answer(machine: Machine, query: Query) -> Reply:
+    """Answer from the applied state. Raises `ApiError`."""
+    state, view = machine.state, machine.view()
+    match query:
+        case Get():
+            job_id, row, state_row = state.load(view, query.id)
+            return OneJob(job=render.any_job(job_id, row, state_row, state.leases.get(job_id)))
+        case JobList():
+            return _list(state, view, query)
+        case JobParents():
+            return _parents(state, view, query)
+        case Flow():
+            return _flow(state, view, query)
+        case SweepGet():
+            return _sweep(view, query)
+        case Dlq():
+            return _dead(state, view, query)
+        case ListQueues():
+            return QueueNames(queues=list(_queues(view)))
+        case QueueGet() | Stats():
+            return _queue(state, view, query)
+        case _:
+            assert_never(query)
+
+
+def _queue(state: State, view: View, query: QueueGet | Stats) -> Reply:
+    """Settings need a queue; counts of an unknown queue are all zero (contract A4)."""
+    if isinstance(query, QueueGet):
+        queue = state.existing(view, query.queue)
+        counted = queues.counts(queue.counters)
+        return QueueInfo(name=queue.name, counts=counted, settings=queue.settings, mode=queue.mode)
+    known = state.queue(view, query.queue)
+    if known is None:
+        return QueueStats(counts=_NO_COUNTS, mode="normal")
+    return QueueStats(counts=queues.counts(known.counters), mode=known.mode)
+
+
+def _queues(view: View) -> Iterator[QueueSummary]:
+    """Queues that hold a job or have settings (contract A4)."""
+    start = b"n"
+    while found := view.scan(start, b"o", 1_000):
+        for key, value in found:
+            counters = rows.decode_counters(value)
+            stored = view.get(keys.settings(key[1:]))
+            counted = queues.counts(counters)
+            if stored is None and counted == _NO_COUNTS and counters.cancelled == 0:
+                continue
+            mode = "normal" if stored is None else queues.settings_of(rows.decode_queue(stored)).mode
+            yield QueueSummary(key[1:-1].decode("ascii"), counted, mode)
+        start = found[-1][0] + b"\0"
+
+
+def _shown(state: State, view: View, job_id: bytes, row: JobRow | None = None) -> Job | None:
+    row = row or state.job_row(view, job_id)
+    if row is None:
+        return None
+    return render.any_job(job_id, row, state.state_row(view, job_id), state.leases.get(job_id))
+
+
+def _list(state: State, view: View, query: JobList) -> JobPage:
+    """Walk ids in order of creation and keep what matches; finished states of one queue walk their outcome blocks."""
+    prefix = b"j" if query.flow_id is None else keys.flow_prefix(query.flow_id)
+    low, high = prefix, keys.after(prefix) if prefix == b"j" else prefix + b"\xff" * 17
+    if query.created_after is not None:
+        low = prefix + first_id_at((times.from_text(query.created_after) or 0) + 1)
+    if query.cursor is not None:
+        at = prefix + _cursor_id(query.cursor)
+        low, high = (max(low, at + b"\0"), high) if query.order == "asc" else (low, min(high, at))
+    found = view.scan(low, high, limits.LIST_SCANNED_MAX, query.order == "desc")
+    jobs: list[Job] = []
+    last = b""
+    for key, value in found:
+        last = key[-16:]
+        row = rows.decode_job(value) if prefix == b"j" else state.job_row(view, last)
+        if row is not None and _may_match(query, row):
+            job = _shown(state, view, last, row)
+            if job is not None and (query.state is None or job.state == query.state):
+                jobs.append(job)
+                if len(jobs) == query.limit:
+                    break
+    else:
+        if len(found) < limits.LIST_SCANNED_MAX:
+            return JobPage(jobs=jobs, next_cursor=None)
+    return JobPage(jobs=jobs, next_cursor=id_text(last) if found else None)
+
+
+def _may_match(query: JobList, row: JobRow) -> bool:
+    """Everything that the record alone tells."""
+    extras = row.extras
+    if query.queue is not None and row.queue != query.queue:
+        return False
+    if query.name is not None and row.name != query.name:
+        return False
+    if query.tag is not None and (extras is None or query.tag not in extras.tags):
+        return False
+    if query.metadata:
+        return extras is not None and extras.metadata is not None and _has_metadata(query.metadata, extras.metadata)
+    return True
+
+
+def _has_metadata(wanted: dict[str, str], metadata: bytes) -> bool:
+    """Each wanted key stands at the top level with that text, or with a value whose JSON is that text."""
+    try:
+        members = _members.decode(metadata)
+    except msgspec.MsgspecError:
+        return False
+    for key, text in wanted.items():
+        value = members.get(key)
+        if value is None:
+            return False
+        decoded = msgspec.json.decode(value)
+        if decoded != text and bytes(value) != text.encode("utf-8"):
+            return False
+    return True
+
+
+def _cursor_id(cursor: str) -> bytes:
+    job_id = parse_id(cursor)
+    if job_id is None:
+        raise ValidationFailed("'cursor' is not one of ours", "cursor")
+    return job_id
+
+
+def _dead(state: State, view: View, query: Dlq) -> JobPage:
+    """Dead jobs, latest first. The cursor is the outcome block and the place in it."""
+    prefix = keys.outcome_prefix(keys.queue_part(query.queue), rows.DLQ)
+    high, skip = keys.after(prefix), 0
+    if query.cursor is not None:
+        high, skip = _block_cursor(query.cursor, prefix)
+    jobs: list[Job] = []
+    found = view.scan(prefix, high, query.limit + 1, reverse=True) if query.limit else []
+    for key, value in found:
+        ids = [value[at : at + 16] for at in range(1, len(value), 16)][::-1]
+        for place, job_id in enumerate(ids[skip:], skip):
+            if len(jobs) == query.limit:
+                return JobPage(jobs=jobs, next_cursor=f"{key[len(prefix) :].hex()}.{place}")
+            job = _shown(state, view, job_id)
+            if job is not None:
+                jobs.append(job)
+        skip = 0
+    return JobPage(jobs=jobs, next_cursor=None)
+
+
+def _block_cursor(cursor: str, prefix: bytes) -> tuple[bytes, int]:
+    block, _, place = cursor.partition(".")
+    try:
+        return prefix + bytes.fromhex(block) + b"\0", int(place)
+    except ValueError:
+        raise ValidationFailed("'cursor' is not one of ours", "cursor") from None
+
+
+def _flow(state: State, view: View, query: Flow) -> FlowPage:
+    prefix = keys.flow_prefix(query.flow_id)
+    low = prefix if query.cursor is None else prefix + _cursor_id(query.cursor) + b"\0"
+    found = view.scan(low, prefix + b"\xff" * 17, limits.LIST_LIMIT_MAX)
+    jobs = [job for key, _ in found if (job := _shown(state, view, key[-16:])) is not None]
+    counted = {name: sum(job.state == name for job in jobs) for name in _SUMMARY_STATES}
+    cursor = id_text(found[-1][0][-16:]) if len(found) == limits.LIST_LIMIT_MAX else None
+    summary = FlowSummary(total=len(jobs), **counted)
+    return FlowPage(flow_id=query.flow_id, jobs=jobs, summary=summary, next_cursor=cursor)
+
+
+_SUMMARY_STATES: Final = (JobState.WAITING, JobState.ACTIVE, JobState.BLOCKED, JobState.COMPLETED, JobState.DLQ)
+
+
+def _parents(state: State, view: View, query: JobParents) -> ParentPage:
+    _, row, _ = state.load(view, query.id)
+    parents = sorted(row.extras.depends_on) if row.extras is not None else []
+    if query.cursor is not None:
+        after = _cursor_id(query.cursor)
+        parents = [parent for parent in parents if parent > after]
+    page = parents[: query.limit]
+    shown = [_parent(state, view, parent) for parent in page]
+    return ParentPage(parents=shown, next_cursor=id_text(page[-1]) if len(page) < len(parents) else None)
+
+
+def _parent(state: State, view: View, parent: bytes) -> ParentState:
+    row, state_row = state.job_row(view, parent), state.state_row(view, parent)
+    kept = view.get(keys.kept_result(parent))
+    if row is None:
+        return ParentState(id_text(parent), "removed", None if kept is None else msgspec.Raw(kept))
+    result = None if state_row is None or state_row.result is None else msgspec.Raw(state_row.result)
+    return ParentState(id_text(parent), rows.STATE_NAMES[state.code_of(parent, state_row)], result)
+
+
+def _sweep(view: View, query: SweepGet) -> SweepState:
+    sweep_id = parse_id(query.id)
+    stored = view.get(keys.sweep(sweep_id)) if sweep_id is not None else None
+    if stored is None:
+        raise NotFound.sweep(query.id)
+    sweep = rows.decode_sweep(stored)
+    return SweepState(id=query.id, state=sweep.state, matched=sweep.matched, moved=sweep.moved)

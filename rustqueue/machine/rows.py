@@ -1,0 +1,207 @@
+"""What is stored: array-encoded structs, and their encoders.
+
+Every struct may grow at its end only (a shorter array decodes with the defaults), and a change of meaning raises
+`ROWS_VERSION` (design 4.8).
+"""
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+ROWS_VERSION: Final = 1
+
+WAITING: Final = 1
+DELAYED: Final = 2
+BLOCKED: Final = 3
+ACTIVE: Final = 4
+COMPLETED: Final = 5
+DLQ: Final = 6
+CANCELLED: Final = 7
+
+STATE_NAMES: Final = {
+    WAITING: "waiting",
+    DELAYED: "delayed",
+    BLOCKED: "blocked",
+    ACTIVE: "active",
+    COMPLETED: "completed",
+    DLQ: "dlq",
+    CANCELLED: "cancelled",
+}
+STATE_CODES: Final = {name: code for code, name in STATE_NAMES.items()}
+FINISHED: Final = (COMPLETED, DLQ, CANCELLED)
+BACKOFFS: Final = ("fixed", "linear", "exponential", "decorrelated_jitter")
+POLICIES: Final = ("cascade", "ignore", "continue")
+
+
+class Extras(Struct, array_like=True, gc=False, frozen=True):
+    """What only some jobs have. A job without any of it stores None instead."""
+
+    max_backoff_ms: int | None = None
+    ttl_ms: int | None = None
+    lease_ms: int | None = None
+    unique_key: str | None = None
+    tags: list[str] = []
+    group_id: str | None = None
+    lifo: bool = False
+    remove_on_complete: bool = False
+    remove_on_fail: bool = False
+    custom_id: str | None = None
+    metadata: bytes | None = None
+    depends_on: list[bytes] = []
+    flow_id: str | None = None
+    policy: int = 0
+    traceparent: str | None = None
+    depth: int = 0
+
+
+class JobRow(Struct, array_like=True, gc=False, frozen=True):
+    """A job as it was pushed. `data` is JSON text. `seq` orders the jobs of a queue."""
+
+    queue: str
+    name: str
+    data: bytes
+    created_at: int
+    seq: int
+    priority: int
+    max_attempts: int
+    timeout_ms: int | None
+    backoff: int
+    backoff_delay_ms: int
+    extras: Extras | None = None
+
+
+class Trace(Struct, array_like=True, gc=False, frozen=True):
+    """What running leaves behind: progress, log lines (time, text), worker, heartbeat."""
+
+    progress: int | None = None
+    logs: list[tuple[int, str]] = []
+    worker_id: str | None = None
+    last_heartbeat: int | None = None
+
+
+class StateRow(Struct, array_like=True, gc=False, frozen=True):
+    """What became of a job. `until` is delay_until of a delayed job and the time of completion of a finished one.
+
+    `index` and `ordinal` say in which outcome block a finished job stands; `pending` counts a blocked job's parents.
+    """
+
+    state: int
+    attempt: int
+    fence: int
+    updated_at: int
+    started_at: int | None = None
+    until: int | None = None
+    last_error: str | None = None
+    result: bytes | None = None
+    token: str | None = None
+    index: int = 0
+    ordinal: int = 0
+    pending: int = 0
+    trace: Trace | None = None
+
+
+class LiveRow(Struct, array_like=True, gc=False, frozen=True):
+    """The changing part of a leased job. `until` is the renewed end of its lease."""
+
+    until: int
+    cancel_requested: bool = False
+    trace: Trace | None = None
+
+
+class LeaseBlockRow(Struct, array_like=True, gc=False, frozen=True):
+    """Leases given by one pull: ids end to end and the fence of each (None: all 1)."""
+
+    started_at: int
+    lease_ms: int
+    worker_id: str | None
+    token: str
+    ids: bytes
+    fences: list[int] | None = None
+
+
+class CountersRow(Struct, array_like=True, gc=False):
+    """Counters of a queue and the times at which its retention is due, by outcome."""
+
+    seq: int = 0
+    waiting: int = 0
+    delayed: int = 0
+    blocked: int = 0
+    active: int = 0
+    completed: int = 0
+    dlq: int = 0
+    cancelled: int = 0
+    completed_due: int = 0
+    dlq_due: int = 0
+    cancelled_due: int = 0
+
+
+class QueueRow(Struct, array_like=True, gc=False, frozen=True):
+    """Settings of a queue as JSON text of `QueueSettings`. `deleting` names the sweep that removes the queue."""
+
+    settings: bytes
+    created_at: int
+    deleting: bytes | None = None
+
+
+class IdempotencyRow(Struct, array_like=True, gc=False, frozen=True):
+    """A remembered success: the request's hash, the kind of reply and the reply without payloads."""
+
+    expires_at: int
+    request: bytes
+    kind: str
+    reply: bytes
+
+
+class SweepRow(Struct, array_like=True, gc=False, frozen=True):
+    """A bulk verb that outlives its entry. `verb` is drain, clean, retry or delete; `cursor` the last key looked at."""
+
+    verb: str
+    queue: str
+    state: str
+    matched: int
+    moved: int
+    cursor: bytes
+    stage: int = 0
+    cutoff_seq: int = 0
+    cutoff_ms: int = 0
+    remaining: int | None = None
+    outcome: int = 0
+    filter: bytes | None = None
+    rate_per_s: int | None = None
+    dry_run: bool = False
+
+
+class MetaRow(Struct, array_like=True, gc=False):
+    """State of the machine beside jobs. `parents` and `keys` count the `p` and `i` rows."""
+
+    version: int = ROWS_VERSION
+    applied_index: int = 0
+    term: int = 0
+    now_ms: int = 0
+    state_hash: bytes = b""
+    parents: int = 0
+    keys: int = 0
+    keys_due: int = 0
+    defaults: bytes = b""
+
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+decode_job = msgspec.msgpack.Decoder(JobRow).decode
+decode_state = msgspec.msgpack.Decoder(StateRow).decode
+decode_live = msgspec.msgpack.Decoder(LiveRow).decode
+decode_lease_block = msgspec.msgpack.Decoder(LeaseBlockRow).decode
+decode_counters = msgspec.msgpack.Decoder(CountersRow).decode
+decode_queue = msgspec.msgpack.Decoder(QueueRow).decode
+decode_idempotency = msgspec.msgpack.Decoder(IdempotencyRow).decode
+decode_sweep = msgspec.msgpack.Decoder(SweepRow).decode
+decode_meta = msgspec.msgpack.Decoder(MetaRow).decode
+
+
+_R = TypeVar("_R", bound=Struct)
+
+
+def changed(row: _R, **fields: Any) -> _R:
+    """A copy with some fields changed."""
+    return msgspec.structs.replace(row, **fields)

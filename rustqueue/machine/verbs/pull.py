@@ -1,0 +1,209 @@
+"""Leasing ready jobs: one lease block and one due row for all jobs of a pull that share a lease time."""
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+from msgspec import Raw
+
+from rustqueue.machine import endings, keys, render, rows
+from rustqueue.machine.ready import Ready
+from rustqueue.machine.rows import JobRow, LeaseBlockRow, StateRow
+from rustqueue.machine.state import Lease, LeaseBlock, QueueState, State
+from rustqueue.machine.tx import Tx
+from rustqueue.model import limits
+from rustqueue.model.commands import Pull
+from rustqueue.model.events import JobsChanged
+from rustqueue.model.ids import id_text
+from rustqueue.model.jobs import Job
+from rustqueue.model.replies import Pulled, PulledOne, Reply
+from rustqueue.model.times import to_text
+
+_LEASE_STEP_MS = 500
+"""Lease ends are looked at in steps, so that many pulls share a tick. A lease ends late by at most this, never early.
+"""
+
+
+class _Taken(NamedTuple):
+    ready: Ready
+    row: JobRow
+    before: StateRow | None
+
+
+def pull(state: State, tx: Tx, command: Pull) -> Reply:
+    jobs: list[Job] = []
+    room = _Room(command.count)
+    for name in _queue_order(tx, command):
+        if room.jobs == 0:
+            break
+        queue = state.queue(tx, name)
+        if queue is not None and not queue.holds_pulls and queue.counters.waiting:
+            jobs += _pull_from(state, tx, queue, command, room)
+    if command.count == 1:
+        return PulledOne(job=jobs[0] if jobs else None)
+    return Pulled(jobs=jobs)
+
+
+class _Room:
+    """What a pull may still take."""
+
+    __slots__ = ("bytes", "jobs")
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.bytes = limits.PULL_BYTES_MAX
+
+
+def _queue_order(tx: Tx, command: Pull) -> list[str]:
+    """The queues to look at: by weighted draw, so that over many pulls each is first as often as its weight says."""
+    if command.queue is not None:
+        return [command.queue]
+    left = {weighted.queue: weighted.weight for weighted in command.queues or ()}
+    order: list[str] = []
+    while left:
+        point = tx.draw("queues", len(order), sum(left.values()))
+        for name, weight in left.items():
+            if point < weight:
+                order.append(name)
+                break
+            point -= weight
+        del left[order[-1]]
+    return order
+
+
+def _pull_from(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Room) -> list[Job]:
+    leased: list[Job] = []
+    while room.jobs and queue.counters.waiting:
+        taken, looked = _choose(tx, queue, room)
+        if not looked:
+            break
+        queue.ready.take(tx, looked)
+        live = []
+        for item in taken:
+            extras = item.row.extras
+            if extras is not None and extras.ttl_ms is not None and item.row.created_at + extras.ttl_ms <= tx.now_ms:
+                _expire(state, tx, queue, item)
+            else:
+                live.append(item)
+        queue.counters.waiting -= len(live)
+        leased += _lease(state, tx, queue, command, live)
+        room.jobs -= len(live)
+        state.touch(queue)
+        if len(taken) == len(live):
+            break
+    return leased
+
+
+def _choose(tx: Tx, queue: QueueState, room: _Room) -> tuple[list[_Taken], int]:
+    """The next jobs that fit, with their rows; at least one unless an earlier queue filled the answer."""
+    shown = queue.ready.peek(tx, room.jobs)
+    missing = [keys.job(entry.id) for _, entry in shown if entry.row is None]
+    found = iter(tx.get_many(missing)) if missing else iter(())
+    returned = [keys.state(entry.id) for _, entry in shown if entry.block is None]
+    states = iter(tx.get_many(returned)) if returned else iter(())
+    taken: list[_Taken] = []
+    full = room.bytes < limits.PULL_BYTES_MAX
+    for _, entry in shown:
+        row = entry.row or rows.decode_job(_present(next(found)))
+        stored = next(states) if entry.block is None else None
+        room.bytes -= len(row.data)
+        if room.bytes < 0 and (taken or full):
+            room.jobs = len(taken)
+            break
+        taken.append(_Taken(entry, row, None if stored is None else rows.decode_state(stored)))
+    return taken, len(taken)
+
+
+def _present(value: bytes | None) -> bytes:
+    if value is None:
+        raise AssertionError("a ready job has no record")
+    return value
+
+
+def _expire(state: State, tx: Tx, queue: QueueState, item: _Taken) -> None:
+    """A job whose time to live is over when its turn comes is not leased, even before the tick that would find it."""
+    order = endings.ready_order(item.row)
+    queue.ready.push_single(tx, item.row.priority, order, item.ready.id)
+    endings.bury(state, tx, (item.ready.id, item.row, item.before), "expired", expired=True)
+
+
+def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_Taken]) -> list[Job]:
+    """Lease all `items`, grouped by the length of their leases."""
+    if not items:
+        return []
+    usual = command.lease_ms or queue.settings.lease_ms or state.defaults.lease_ms
+    groups: dict[int, list[_Taken]] = {}
+    for item in items:
+        extras = item.row.extras
+        own = None if extras is None or command.lease_ms is not None else extras.lease_ms
+        groups.setdefault(own or usual, []).append(item)
+    jobs: dict[bytes, Job] = {}
+    for lease_ms, group in groups.items():
+        for job, item in zip(_lease_block(state, tx, command, lease_ms, group), group, strict=True):
+            jobs[item.ready.id] = job
+    ids = [item.ready.id for item in items]
+    queue.counters.active += len(items)
+    tx.events.append(JobsChanged("started", queue.name, ids))
+    return [jobs[job_id] for job_id in ids]
+
+
+def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list[_Taken]) -> list[Job]:
+    now_ms = tx.now_ms
+    number = tx.number()
+    key = keys.lease_block(tx.index, number)
+    block = LeaseBlock(key, now_ms, lease_ms, command.worker_id, _token(tx, number))
+    started, expires = to_text(now_ms), to_text(now_ms + lease_ms)
+    jobs: list[Job] = []
+    fences: list[int] = []
+    ends_at = now_ms + lease_ms
+    for ready, row, before in items:
+        fence = 1 if before is None else before.fence + 1
+        lease = Lease(ready.id, row, before, fence, block)
+        state.leases[ready.id] = lease
+        fences.append(fence)
+        block.ids.append(ready.id)
+        if lease.times_out_at is not None and lease.times_out_at < ends_at:
+            ends_at = lease.times_out_at
+        job = render.leased_job(lease, row, started, expires)
+        if command.with_parent_results and row.extras is not None and row.extras.depends_on:
+            _add_parent_results(state, tx, job, row.extras.depends_on)
+        jobs.append(job)
+    block.open = len(items)
+    plain = None if all(fence == 1 for fence in fences) else fences
+    tx.rows[key] = rows.encode(
+        LeaseBlockRow(now_ms, lease_ms, command.worker_id, block.token, b"".join(block.ids), plain)
+    )
+    state.put_due(tx, in_steps(ends_at, lease_ms), keys.DUE_LEASE, key[1:])
+    return jobs
+
+
+def in_steps(at_ms: int, lease_ms: int) -> int:
+    """The step at or after a time; short leases have finer steps."""
+    step = _LEASE_STEP_MS if lease_ms >= 5 * _LEASE_STEP_MS else 50
+    return at_ms + -at_ms % step
+
+
+def _token(tx: Tx, number: int) -> str:
+    return blake2b(b"%b lease %d" % (tx.seed, number), digest_size=9).hexdigest()
+
+
+def _add_parent_results(state: State, tx: Tx, job: Job, parents: list[bytes]) -> None:
+    """Results of the parents by id, as many as fit."""
+    found: dict[str, Raw] = {}
+    room = limits.PARENT_RESULTS_BYTES_MAX
+    job.parent_results_truncated = False
+    for parent in parents:
+        result = parent_result(state, tx, parent)
+        room -= 40 + len(result)
+        if room < 0:
+            job.parent_results_truncated = True
+            break
+        found[id_text(parent)] = Raw(result)
+    job.parent_results = found
+
+
+def parent_result(state: State, tx: Tx, parent: bytes) -> bytes:
+    """A parent's result as JSON text: from its state row, or kept for its dependants, else null."""
+    row = state.state_row(tx, parent)
+    if row is not None:
+        return row.result or b"null"
+    return tx.get(keys.kept_result(parent)) or b"null"

@@ -1,0 +1,113 @@
+"""What clients do to queues: pause, resume, settings, delete. Everything that can be set is stored and replicated."""
+
+import msgspec
+
+from rustqueue.machine import keys, retention, rows
+from rustqueue.machine.rows import CountersRow, QueueRow, SweepRow
+from rustqueue.machine.state import QueueState, State
+from rustqueue.machine.tx import Tx
+from rustqueue.machine.verbs import sweeps
+from rustqueue.model.commands import QueueDelete, QueuePause, QueueResume, QueueSet
+from rustqueue.model.errors import Conflict
+from rustqueue.model.events import QueueChanged
+from rustqueue.model.ids import id_text
+from rustqueue.model.jobs import Counts, QueueSettings
+from rustqueue.model.replies import BulkDone, Done, QueueReplaced, Reply
+
+
+def counts(counters: CountersRow) -> Counts:
+    return Counts(
+        waiting=counters.waiting,
+        active=counters.active,
+        delayed=counters.delayed,
+        completed=counters.completed,
+        failed=0,
+        dlq=counters.dlq,
+        blocked=counters.blocked,
+    )
+
+
+def settings_of(row: QueueRow) -> QueueSettings:
+    return msgspec.json.decode(row.settings, type=QueueSettings)
+
+
+def pause(state: State, tx: Tx, command: QueuePause) -> Reply:
+    """Always succeeds, any name (contract A4): the mode of a queue can be set before its first job."""
+    queue = state.queue_or_new(tx, command.queue)
+    _store(tx, queue, msgspec.structs.replace(queue.settings, mode=command.mode))
+    state.touch(queue)
+    tx.events.append(QueueChanged("paused", queue.name))
+    return Done()
+
+
+def resume(state: State, tx: Tx, command: QueueResume) -> Reply:
+    queue = state.queue(tx, command.queue)
+    if queue is not None and queue.mode != "normal":
+        _store(tx, queue, msgspec.structs.replace(queue.settings, mode="normal"))
+        tx.events.append(QueueChanged("resumed", queue.name))
+    return Done()
+
+
+def configure(state: State, tx: Tx, command: QueueSet) -> Reply:
+    """Replace all settings; a missing mode keeps the present one."""
+    known = state.queue(tx, command.queue)
+    created = known is None or known.row is None
+    queue = state.queue_or_new(tx, command.queue)
+    if queue.deleting:
+        raise Conflict("INVALID_STATE", f"Queue '{queue.name}' is being deleted", {"field": "queue"})
+    before = queue.mode
+    settings = QueueSettings(
+        defaults=command.defaults,
+        limits=command.limits,
+        retention=command.retention,
+        lease_ms=command.lease_ms,
+        mode=command.mode or queue.settings.mode,
+    )
+    _store(tx, queue, settings)
+    state.touch(queue)
+    retention.replan(state, tx, queue)
+    if before != queue.mode:
+        tx.events.append(QueueChanged("resumed" if queue.mode == "normal" else "paused", queue.name))
+    return QueueReplaced(
+        name=queue.name, counts=counts(queue.counters), settings=queue.settings, mode=queue.mode, created=created
+    )
+
+
+def _store(tx: Tx, queue: QueueState, settings: QueueSettings) -> None:
+    created_at = queue.row.created_at if queue.row is not None else tx.now_ms
+    deleting = queue.row.deleting if queue.row is not None else None
+    row = QueueRow(msgspec.json.encode(settings), created_at, deleting)
+    tx.rows[keys.settings(queue.part)] = rows.encode(row)
+    queue.set_row(row)
+
+
+def delete(state: State, tx: Tx, command: QueueDelete) -> Reply:
+    """Refuse while jobs are there, unless forced; then a sweep takes them and pushes are refused meanwhile."""
+    queue = state.existing(tx, command.queue)
+    if queue.deleting:
+        raise Conflict("INVALID_STATE", f"Queue '{queue.name}' is being deleted", {"field": "queue"})
+    present = queue.counters
+    held = (
+        present.waiting
+        + present.active
+        + present.delayed
+        + present.blocked
+        + present.completed
+        + present.dlq
+        + present.cancelled
+    )
+    if held and not command.force:
+        details = msgspec.to_builtins(counts(present))
+        raise Conflict("QUEUE_NOT_EMPTY", f"Queue '{queue.name}' still holds {held} jobs", {"counts": details})
+    sweep_id = tx.ids(1)[0]
+    settings = queue.row.settings if queue.row is not None else msgspec.json.encode(QueueSettings())
+    created_at = queue.row.created_at if queue.row is not None else tx.now_ms
+    row = QueueRow(settings, created_at, sweep_id)
+    tx.rows[keys.settings(queue.part)] = rows.encode(row)
+    queue.set_row(row)
+    sweep = SweepRow("delete", queue.name, "running", 0, 0, b"", cutoff_ms=tx.now_ms)
+    sweep = sweeps.step(state, tx, sweep, sweeps.step_size(sweep))
+    if sweep.state == "done":
+        return BulkDone(matched=sweep.matched, moved=sweep.moved, sweep=None)
+    sweeps.keep(state, tx, sweep_id, sweep)
+    return BulkDone(matched=sweep.matched, moved=sweep.moved, sweep=id_text(sweep_id))
