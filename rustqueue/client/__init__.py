@@ -20,6 +20,8 @@ from rustqueue.client.errors import (
 from rustqueue.client.job_calls import NewJob
 from rustqueue.client.results import Job
 from rustqueue.client.sync import Client
+from rustqueue.client.work.running import JobCancelled, RunningJob
+from rustqueue.client.work.worker import Worker, WorkerOptions
 
 __all__ = [
     "AsyncClient",
@@ -27,11 +29,15 @@ __all__ = [
     "Conflict",
     "InvalidRequest",
     "Job",
+    "JobCancelled",
     "NetworkError",
     "NewJob",
     "NotFound",
+    "RunningJob",
     "RustQueueError",
     "ServerFault",
     "Unauthorized",
     "Unavailable",
+    "Worker",
+    "WorkerOptions",
 ]

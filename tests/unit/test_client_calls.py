@@ -14,7 +14,7 @@ from rustqueue.client import AsyncClient, Client, InvalidRequest, Job, job_calls
 from rustqueue.client.call import Call
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines
-from rustqueue.client.routes import PULL_SEVERAL, ROUTES, target_of
+from rustqueue.client.routes import PULL_SEVERAL, ROUTES, Route, target_of
 from rustqueue.model import commands, jobs, queries, wire
 from rustqueue.model.commands import AckItem, DlqFilter, FailItem, NewJob, PushJobs, WeightedQueue
 from rustqueue.model.jobs import JobItem, JobOptions, QueueLimits, Retention, RetentionSettings
@@ -292,7 +292,7 @@ def test_the_routes_cover_the_vocabulary_and_are_served() -> None:
     verbs = {*get_args(commands.WireCommand), *get_args(queries.Query), queries.Health}
     assert set(ROUTES) == verbs
     served = {(row.method, re.sub(r"\{\w+\}", "*", row.path), row.verb) for row in SERVED}
-    routes = [*ROUTES.items(), (commands.Pull, PULL_SEVERAL)]
+    routes: list[tuple[type[Struct], Route]] = [*ROUTES.items(), (commands.Pull, PULL_SEVERAL)]
     ours = {(row.method, "/api/v1" + re.sub(r"\{\w+\}", "*", row.path), tag_of(kind)) for kind, row in routes}
     # The array that a batch push sends goes to the route of the single push.
     ours -= {("POST", "/api/v1/queues/*/jobs", "push_batch")}

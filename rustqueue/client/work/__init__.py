@@ -1,0 +1,1 @@
+"""The worker runtime: pulling, running, reporting. Built on the asyncio client; knows no sockets and no server."""
