@@ -1,0 +1,312 @@
+"""One client's conversation: lines in, answers out, in order where order was promised.
+
+It must not know what a verb means beyond what the protocol itself needs: `auth`, queries that must see what came before
+them, and pulls that may wait. Invariants:
+- answers to lines without `request_id` come in the order of their lines; a query without one is asked only when all
+  that came before it is answered, so that it sees it;
+- no more than `limits.PIPELINE_MAX` requests are on their way, and no more is read while a client does not read;
+- a line that was begun is completed within its deadline, or the connection is closed;
+- one write a loop turn carries all answers that are ready.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast, get_args
+
+from rustqueue.auth import Unauthorized
+from rustqueue.gateway import Ticket
+from rustqueue.model import limits
+from rustqueue.model.commands import Pull
+from rustqueue.model.errors import ApiError
+from rustqueue.model.queries import Auth, Get, Health, Query
+from rustqueue.model.replies import Done, Pulled, PulledOne, Refused, Reply
+from rustqueue.model.wire import decode_request
+from rustqueue.tcp.protocol import (
+    BINARY_FRAME_STARTS,
+    AnswerOrder,
+    LineBuffer,
+    Slot,
+    binary_error,
+    encode_answer,
+    job_not_found_as_not_found,
+    request_id_of,
+)
+
+if TYPE_CHECKING:
+    from rustqueue.tcp.server import TcpShell
+
+log = logging.getLogger(__name__)
+
+_READS: Final = frozenset({*get_args(Query), Health})
+_WRITE_BUFFER_BYTES: Final = 262_144  # Above it the client is taken not to read; a reply of 50 jobs is 40 KB.
+
+
+class InternalError(ApiError):
+    """A defect of ours. The text says nothing, the log has the rest."""
+
+    def __init__(self) -> None:
+        super().__init__("INTERNAL_ERROR", "Internal error; the log of the node has the details")
+
+
+class Connection(asyncio.Protocol):
+    """Made by the shell for every client."""
+
+    def __init__(self, shell: "TcpShell") -> None:
+        self._shell = shell
+        self._transport: asyncio.Transport | None = None
+        self._peer = ""
+        self._principal = shell.authenticator.newcomer
+        self._bad_tokens = 0
+        self._lines = LineBuffer(limits.LINE_BYTES_MAX)
+        self._backlog: deque[bytes] = deque()
+        self._order = AnswerOrder()
+        self._waits: dict[int, tuple[Ticket | None, Pull, Callable[[Reply], None]]] = {}
+        self._waits_made = 0
+        self._in_flight = 0
+        self._answers: list[bytes] = []
+        self._pumping = False
+        self._reading = True
+        self._unread_bytes = 0
+        self._unread = False  # The client leaves a full buffer unread.
+        self._closing = False  # No more is read; what was read is answered, then the connection is closed.
+
+    # What the transport says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Both event loops set TCP_NODELAY on every connection.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if peer else ""
+        refusal = self._shell.opened(self, transport)
+        if refusal is not None:
+            self._say_last(refusal)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        had_partial = self._lines.partial_bytes > 0
+        if not had_partial and data[0] in BINARY_FRAME_STARTS:
+            self._end_with(binary_error("this version takes JSON lines only"))
+            return
+        try:
+            lines = self._lines.feed(data)
+        except ApiError as error:
+            self._say_last(error)
+            return
+        if lines:
+            self._backlog.extend(lines)
+            self._pump()
+        if had_partial or self._lines.partial_bytes:
+            self._watch_line(had_partial and not lines)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. It gets its answers, but nobody waits for jobs for it: it may be gone."""
+        for ticket, pull, finish in list(self._waits.values()):
+            if ticket is not None:
+                ticket.cancel()
+                finish(PulledOne(job=None) if pull.count == 1 else Pulled(jobs=[]))
+        self._closing = True
+        self._close_when_done()
+        return True
+
+    def pause_writing(self) -> None:
+        self._unread = True
+        self._unread_bytes = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        self._shell.unread_deadlines.put(self, limits.UNREAD_MS_MAX)
+
+    def resume_writing(self) -> None:
+        self._unread = False
+        self._shell.unread_deadlines.drop(self)
+        self._pump()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._closing = True
+        self._backlog.clear()
+        for ticket, _, _ in self._waits.values():
+            if ticket is not None:
+                ticket.cancel()
+        self._waits.clear()
+        self._shell.lost(self)
+
+    # What the shell says.
+
+    def finish(self) -> None:
+        """Read no more, answer what was read, close."""
+        self._closing = True
+        self._close_when_done()
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def line_is_late(self) -> None:
+        """A line was begun and not completed in time."""
+        if not self._reading:
+            self._watch_line(False)  # It was we who did not read.
+        else:
+            self._say_last(ApiError("REQUEST_TIMEOUT", "The line was not completed in time", {"field": "line"}))
+
+    def unread_for_long(self) -> None:
+        """The client has left a full buffer unread. A slow one may go on, one that takes nothing is cut off."""
+        if self._transport is None:
+            return
+        left_bytes = self._transport.get_write_buffer_size()
+        if left_bytes < self._unread_bytes:
+            self._unread_bytes = left_bytes
+            self._shell.unread_deadlines.put(self, limits.UNREAD_MS_MAX)
+        else:
+            self._transport.abort()
+
+    def write_answers(self) -> None:
+        """Give the answers of this loop turn to the transport."""
+        answers, self._answers = self._answers, []
+        transport = self._transport
+        if transport is None:
+            return
+        answers.append(b"")
+        transport.write(b"\n".join(answers))
+        if transport.get_write_buffer_size() > limits.UNSENT_BYTES_MAX:
+            transport.abort()
+        elif self._closing:
+            self._close_when_done()
+
+    # Lines.
+
+    def _pump(self) -> None:
+        """Take lines until one has to wait."""
+        if self._pumping:
+            return
+        self._pumping = True
+        backlog = self._backlog
+        while backlog and self._in_flight < limits.PIPELINE_MAX and not self._unread and self._take(backlog[0]):
+            backlog.popleft()
+        self._pumping = False
+        self._read_on(not backlog and not self._unread)
+
+    def _take(self, line: bytes) -> bool:
+        """Ask one line; False when it has to wait for the answers to lines before it."""
+        try:
+            request = decode_request(line)
+        except ApiError as error:
+            done = self._done_for(request_id_of(line))
+            done(Refused.of(error))
+            return True
+        # Only what has no `request_id` has an order; a query in it must see what came before.
+        behind_own = request.request_id is None and len(self._order) > 0
+        if behind_own and type(request) in _READS:
+            return False
+        done = self._done_for(request.request_id)
+        try:
+            if isinstance(request, Auth):
+                done(self._authenticated(request))
+            elif isinstance(request, Pull) and request.wait_ms:
+                self._ask_waiting(request, line, done, behind_own)
+            else:
+                if type(request) is Get:
+                    done = partial(_renamed, done)
+                self._shell.gateway.submit(request, line, done, self._principal, behind_own)
+        except Exception:
+            # A defect costs its client an answer, not everybody the node. The line may hold secrets: only its verb.
+            log.exception("request failed", extra={"verb": type(request).__name__, "peer": self._peer})
+            done(Refused.of(InternalError()))
+        return True
+
+    def _done_for(self, request_id: str | int | None) -> Callable[[Reply], None]:
+        self._in_flight += 1
+        if request_id is None:
+            return partial(self._answer_in_order, self._order.open())
+        return partial(self._answer_at_once, request_id)
+
+    def _ask_waiting(self, pull: Pull, line: bytes, done: Callable[[Reply], None], behind_own: bool) -> None:
+        key = self._waits_made = self._waits_made + 1
+        finish = partial(self._wait_ended, key, done)
+        self._waits[key] = (None, pull, finish)
+        ticket = self._shell.gateway.submit(pull, line, finish, self._principal, behind_own)
+        if key in self._waits:
+            self._waits[key] = (ticket, pull, finish)
+
+    def _wait_ended(self, key: int, done: Callable[[Reply], None], reply: Reply) -> None:
+        if self._waits.pop(key, None) is not None:
+            done(reply)
+
+    def _authenticated(self, request: Auth) -> Reply:
+        try:
+            self._principal = self._shell.authenticator.check(request.token, self._peer)
+        except ApiError as error:
+            self._bad_tokens += isinstance(error, Unauthorized)
+            if self._bad_tokens >= limits.AUTH_TRIES_MAX:
+                self._closing = True
+            return Refused.of(error)
+        return Done()
+
+    def _watch_line(self, same_line: bool) -> None:
+        """The deadline of a line counts from its first byte."""
+        if same_line:
+            return
+        deadlines = self._shell.line_deadlines
+        deadlines.drop(self)
+        if self._lines.partial_bytes:
+            deadlines.put(self, self._shell.options.line_deadline_ms)
+
+    def _read_on(self, wanted: bool) -> None:
+        if wanted is self._reading or self._transport is None or self._transport.is_closing():
+            return
+        self._reading = wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    # Answers.
+
+    def _answer_in_order(self, slot: Slot, reply: Reply) -> None:
+        self._send(self._order.fill(slot, _encoded(reply, None)))
+
+    def _answer_at_once(self, request_id: str | int, reply: Reply) -> None:
+        self._send([_encoded(reply, request_id)])
+
+    def _send(self, answers: list[bytes]) -> None:
+        self._in_flight -= len(answers)
+        if not answers or self._transport is None:
+            return
+        if not self._answers:
+            self._shell.has_answers(self)
+        self._answers += answers
+        if self._backlog:
+            self._pump()
+
+    def _say_last(self, error: ApiError) -> None:
+        self._end_with(encode_answer(Refused.of(error), None) + b"\n")
+
+    def _end_with(self, last: bytes) -> None:
+        """Say one more thing, whatever else is on its way, and close."""
+        self._closing = True
+        self._backlog.clear()
+        if self._transport is not None:
+            if self._answers:
+                self.write_answers()
+            self._transport.write(last)
+            self._transport.close()
+
+    def _close_when_done(self) -> None:
+        if self._transport is not None and not (self._in_flight or self._backlog or self._answers):
+            self._transport.close()
+
+
+def _renamed(done: Callable[[Reply], None], reply: Reply) -> None:
+    done(job_not_found_as_not_found(reply))
+
+
+def _encoded(reply: Reply, request_id: str | int | None) -> bytes:
+    """An answer that cannot be encoded is a defect of ours, and no reason to stop the log that brought it."""
+    try:
+        return encode_answer(reply, request_id)
+    except Exception:
+        log.exception("reply cannot be encoded", extra={"reply": type(reply).__name__})
+        return encode_answer(Refused.of(InternalError()), request_id)

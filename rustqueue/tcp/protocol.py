@@ -1,0 +1,126 @@
+"""Bytes to lines, replies to bytes: the part of the TCP protocol that needs no socket.
+
+It must not know connections, time or the gateway. Invariants: a line is never longer than its limit; every answer is
+one line; an answer to a line that carried a `request_id` carries it too, even when the line was refused.
+"""
+
+from collections import deque
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from rustqueue.model.commands import RequestId
+from rustqueue.model.errors import TooLarge
+from rustqueue.model.replies import ErrorBody, ErrorEnvelope, Refused, Reply
+
+BINARY_FRAME_STARTS: Final = frozenset({0x01, 0x02, 0x03, 0x10})
+"""First bytes of the original's binary frames (contract A8); no JSON text begins with one."""
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+class _Correlated(Struct):
+    """What is wanted of a line that could not be taken as a request."""
+
+    request_id: RequestId | None = None
+
+
+_correlated: Final = msgspec.json.Decoder(_Correlated)
+
+
+class LineBuffer:
+    """Cuts a stream into lines without their ends. Blank lines are no lines."""
+
+    def __init__(self, line_bytes_max: int) -> None:
+        self._line_bytes_max = line_bytes_max
+        self._partial = bytearray()
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes of a line that has begun and has no end yet."""
+        return len(self._partial)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` completes. Raises `TooLarge`; nothing can be read after that."""
+        lines = data.split(b"\n")
+        tail = lines.pop()
+        if lines and self._partial:
+            self._partial += lines[0]
+            lines[0] = bytes(self._partial)
+            self._partial.clear()
+        if tail:
+            self._partial += tail
+        longest_bytes = max(map(len, lines), default=0)
+        if longest_bytes > self._line_bytes_max or len(self._partial) > self._line_bytes_max:
+            raise TooLarge("line", self._line_bytes_max)
+        if b"" in lines or b"\r" in lines:
+            return [line for line in lines if line not in (b"", b"\r")]
+        return lines
+
+
+class Slot:
+    """The place of one answer in the order of the lines."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: bytes | None = None
+
+
+class AnswerOrder:
+    """Keeps the answers to lines without `request_id` in the order of their lines."""
+
+    def __init__(self) -> None:
+        self._slots: deque[Slot] = deque()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def open(self) -> Slot:
+        """The next place."""
+        slot = Slot()
+        self._slots.append(slot)
+        return slot
+
+    def fill(self, slot: Slot, answer: bytes) -> list[bytes]:
+        """Put the answer into its place; returns all answers that are no longer held up."""
+        slot.answer = answer
+        slots = self._slots
+        free: list[bytes] = []
+        while slots and (first := slots[0].answer) is not None:
+            free.append(first)
+            slots.popleft()
+        return free
+
+
+def encode_answer(reply: Reply, request_id: str | int | None) -> bytes:
+    """The line of a reply, without its end."""
+    if isinstance(reply, Refused):
+        return _encoder.encode(ErrorEnvelope(False, reply.error, UNSET if request_id is None else request_id))
+    text = _encoder.encode(reply)
+    if request_id is None:
+        return text
+    return b"".join((text[:-1], b',"request_id":', _encoder.encode(request_id), b"}"))
+
+
+def request_id_of(line: bytes) -> str | int | None:
+    """The `request_id` of a line that was refused, if it can be made out."""
+    try:
+        return _correlated.decode(line).request_id
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def job_not_found_as_not_found(reply: Reply) -> Reply:
+    """TCP `get` of a missing job answers NOT_FOUND, since published clients need exactly that (decisions A29)."""
+    if not isinstance(reply, Refused) or reply.error.code != "JOB_NOT_FOUND":
+        return reply
+    error = ErrorBody("NOT_FOUND", reply.error.message, reply.error.details)
+    return Refused(error=error, status=reply.status)
+
+
+def binary_error(text: str) -> bytes:
+    """The error response of the binary protocol."""
+    encoded = text.encode()
+    return b"\x01" + len(encoded).to_bytes(2, "big") + encoded
