@@ -135,7 +135,8 @@ class AsyncClient:
 
     async def _send(self, call: Call[T]) -> T:
         loop = asyncio.get_running_loop()
-        key = uuid.uuid4().hex if call.key is None and call.keyed and self._keys else call.key
+        makes_key = call.repeat == "keyed" and call.key is None and self._keys
+        key = uuid.uuid4().hex if makes_key else call.key
         attempts = Attempts(call, key, loop.time() + self._timeout_s + call.wait_ms / 1_000)
         self._calls += 1
         exchange = self._share if self._framing.multiplexed else self._take_turns

@@ -7,7 +7,7 @@ The verbs build calls (`job_calls`, `queue_calls`), a framing turns a call into 
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import Parameter, Signature, signature
-from typing import Generic, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, NoReturn, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -27,15 +27,16 @@ def _raise(error: RustQueueError, resent: bool) -> NoReturn:
 class Call(Generic[T]):
     """`read` decodes the body of a success.
 
-    `key`: the idempotency key given by the caller. `keyed`: one is made when none was given, because carrying the
-    request out twice would do harm. `refused` may turn a refusal into a result; it is told whether the request had
-    been sent before, since then the refusal may be the echo of our own success.
+    `key`: the idempotency key given by the caller. `repeat` says what a repeat of a request that may have been carried
+    out needs: nothing (`free`), a key, which is made when none was given (`keyed`), or a key that only the caller gives
+    (`asked`), since the node keeps a record of each. `refused` may turn a refusal into a result; it is told whether the
+    request had been sent before, since then the refusal may be the echo of our own success.
     """
 
     request: Struct
     read: Callable[[bytes], T]
     key: str | None = None
-    keyed: bool = False
+    repeat: Literal["free", "keyed", "asked"] = "free"
     wait_ms: int = 0
     refused: Callable[[RustQueueError, bool], T] = _raise
 

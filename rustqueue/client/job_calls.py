@@ -125,17 +125,21 @@ def push(
     """Store a job; the answer is its id. It is durable when this returns."""
     wire = options_for_wire(options) if options else {}
     request = commands.Push(queue=queue, name=name, data=Raw(_encode(data)), **wire)
-    return Call(request, _read_id, key=idempotency_key, keyed=True)
+    return Call(request, _read_id, key=idempotency_key, repeat="keyed")
 
 
 def push_batch(queue: str, jobs: Iterable[NewJob], *, idempotency_key: str | None = None) -> Call[list[str]]:
     """Store up to 1,000 jobs, all or none; the answer has their ids in the same order."""
     request = commands.PushBatch(queue=queue, jobs=[_item(job) for job in jobs])
-    return Call(request, _read_ids, key=idempotency_key, keyed=True)
+    return Call(request, _read_ids, key=idempotency_key, repeat="keyed")
 
 
 def pull(queues: Queues, count: int = 1, **options: Unpack[PullOptions]) -> Call[list[Job]]:
-    """Lease up to `count` jobs. Each must be acked or failed before its lease ends, or it runs again."""
+    """Lease up to `count` jobs. Each must be acked or failed before its lease ends, or it runs again.
+
+    If the answer is lost, the jobs stay leased until then. With an `idempotency_key` the pull is repeated and gets the
+    same jobs; the price is that even an empty pull is written to the log.
+    """
     key = options.pop("idempotency_key", None)
     if isinstance(queues, str):
         request = commands.Pull(queue=queues, count=count, **options)
@@ -143,7 +147,7 @@ def pull(queues: Queues, count: int = 1, **options: Unpack[PullOptions]) -> Call
         weights = queues if isinstance(queues, Mapping) else dict.fromkeys(queues, 1)
         weighted = [commands.WeightedQueue(queue, weight) for queue, weight in weights.items()]
         request = commands.Pull(queues=weighted, count=count, **options)
-    return Call(request, _read_pulled, key=key, keyed=True, wait_ms=request.wait_ms)
+    return Call(request, _read_pulled, key=key, repeat="asked", wait_ms=request.wait_ms)
 
 
 def ack(
@@ -171,7 +175,7 @@ def fail(
     """End the try of a pulled job with an error: it is tried again or goes to the dead letters."""
     job_id, token = _identity(job, attempt_token)
     request = commands.Fail(id=job_id, error=error, attempt_token=token, cancelled=cancelled)
-    return Call(request, _read_failed)
+    return Call(request, _read_failed, repeat="keyed")
 
 
 def fail_batch(items: Iterable[tuple[Job | str, str]]) -> Call[FailedBatch]:
@@ -180,7 +184,7 @@ def fail_batch(items: Iterable[tuple[Job | str, str]]) -> Call[FailedBatch]:
     for job, error in items:
         job_id, token = _identity(job, None)
         wire.append(commands.FailItem(id=job_id, error=error, attempt_token=token))
-    return Call(commands.FailBatch(items=wire), _read_failed_batch)
+    return Call(commands.FailBatch(items=wire), _read_failed_batch, repeat="keyed")
 
 
 def progress(

@@ -129,7 +129,7 @@ def drain(queue: str) -> Call[Bulk]:
 def clean(queue: str, state: Outcome, *, older_than_ms: int = 0, limit: int | None = None) -> Call[Bulk]:
     """Remove finished jobs of one state, oldest first."""
     request = commands.QueueClean(queue=queue, state=state, older_than_ms=older_than_ms, limit=limit)
-    return Call(request, _read_bulk, keyed=limit is not None)
+    return Call(request, _read_bulk, repeat="free" if limit is None else "keyed")
 
 
 def delete_queue(queue: str, *, force: bool = False) -> Call[Bulk]:
@@ -152,7 +152,7 @@ def retry_dlq(queue: str, **redrive: Unpack[Redrive]) -> Call[Bulk]:
         rate_per_s=redrive.get("rate_per_s"),
         dry_run=redrive.get("dry_run", False),
     )
-    return Call(request, _read_bulk, keyed=request.limit is not None)
+    return Call(request, _read_bulk, repeat="free" if request.limit is None else "keyed")
 
 
 def purge_dlq(queue: str) -> Call[Bulk]:

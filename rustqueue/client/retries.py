@@ -45,7 +45,7 @@ class Attempts(Generic[T]):
         self._may_have_arrived = self._may_have_arrived or arrived
         self._failures += 1
         pause = max(pause_s(self._failures, draw), error.retry_after_s or 0.0)
-        harmful = arrived and self.call.keyed and self.key is None
+        harmful = arrived and self.call.repeat != "free" and self.key is None
         if not error.passing or harmful or now_s + pause >= self.deadline_s:
             raise error
         return pause

@@ -39,9 +39,9 @@ def _blocking(build: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P],
 class Client:
     """A client of one node: `Client("http://127.0.0.1:6790")` or `Client("tcp://127.0.0.1:6789")`.
 
-    `timeout_s` bounds one call with all its repeats; a pull has its `wait_ms` on top. Pushes and pulls carry an
+    `timeout_s` bounds one call with all its repeats; a pull has its `wait_ms` on top. Pushes and fails carry an
     idempotency key of their own, so that a repeat after a lost answer changes nothing; `idempotency="off"` saves the
-    node that record and the call then fails where a repeat could do harm.
+    node that record, and the call then ends with a `NetworkError` where a repeat could do harm.
     """
 
     def __init__(
@@ -127,7 +127,8 @@ class Client:
         self.close()
 
     def _send(self, call: Call[T]) -> T:
-        key = uuid.uuid4().hex if call.key is None and call.keyed and self._keys else call.key
+        makes_key = call.repeat == "keyed" and call.key is None and self._keys
+        key = uuid.uuid4().hex if makes_key else call.key
         attempts = Attempts(call, key, time.monotonic() + self._timeout_s + call.wait_ms / 1_000)
         while True:
             try:

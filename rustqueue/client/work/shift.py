@@ -5,6 +5,7 @@ until it is settled. A pull is never cut off: what it was about to get would sta
 """
 
 import asyncio
+import uuid
 from collections import deque
 from typing import Final
 
@@ -128,12 +129,7 @@ class Shift:
         await asyncio.wait([self._loop.create_task(self._outbox.empty())], timeout=_PULL_MARGIN_S)
 
     async def _pull(self) -> None:
-        plan = self._plan
-        options = PullOptions(
-            wait_ms=plan.wait_ms, worker_id=plan.worker_id, with_parent_results=plan.with_parent_results
-        )
-        if plan.lease_ms is not None:
-            options["lease_ms"] = plan.lease_ms
+        busy = False
         while not self._ending.is_set():
             room = self._room()
             if room == 0:
@@ -141,16 +137,31 @@ class Shift:
                 await self._changed.wait()
                 continue
             asked_s = self._loop.time()
+            jobs = await self._pull_once(room, busy)
+            busy = bool(jobs)
+            self._take(jobs)
+            if not jobs and (self._loop.time() - asked_s) * 1_000 < self._plan.wait_ms / 2:
+                await asyncio.sleep(_EMPTY_PAUSE_S)
+
+    async def _pull_once(self, room: int, busy: bool) -> list[Job]:
+        """While jobs come, a pull carries a key, so that a lost answer is asked for again and no job waits for its
+        lease to end. An idle worker's pull carries none: the node would write each to its log, though it finds nothing.
+        """
+        plan = self._plan
+        options = PullOptions(
+            wait_ms=plan.wait_ms, worker_id=plan.worker_id, with_parent_results=plan.with_parent_results
+        )
+        if plan.lease_ms is not None:
+            options["lease_ms"] = plan.lease_ms
+        if busy:
+            options["idempotency_key"] = uuid.uuid4().hex
+        while True:
             try:
-                jobs = await self._client.pull(plan.queues, room, **options)
+                return await self._client.pull(plan.queues, room, **options)
             except RustQueueError as error:
                 if not error.passing:
                     raise
                 logger.warning("cannot pull, trying again: %s", error)
-                continue
-            self._take(jobs)
-            if not jobs and (self._loop.time() - asked_s) * 1_000 < plan.wait_ms / 2:
-                await asyncio.sleep(_EMPTY_PAUSE_S)
 
     def _room(self) -> int:
         """How many jobs to ask for. Small asks only when a slot would stay idle otherwise: many jobs cost one pull."""
