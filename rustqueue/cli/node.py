@@ -1,0 +1,177 @@
+"""Commands that run something here: serve, demo, bench, check. Each imports what it needs when it is asked for, so that
+a bare installation can still be a client and say which extra is missing.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rustqueue.cli.output import as_json, as_text
+from rustqueue.cli.parsing import EXIT_FAILED, EXIT_USAGE, UsageError, add_connection, bounded, reach, token_of, url_of
+from rustqueue.cli.table import Commands
+from rustqueue.settings import Settings, SettingsError, load_settings, setting_keys
+
+BENCH_URL_DEFAULT = "tcp://127.0.0.1:6789"
+
+
+def add(commands: Commands) -> None:
+    """Declare the commands of this module."""
+    _declare_serve(commands)
+    parser = commands.add_local(
+        "demo",
+        demo,
+        "run real jobs through a durable node, kill it in the middle, show that nothing was lost",
+        "rustqueue demo",
+        "rustqueue demo --keep          # leave the node up and try the curl lines that it prints",
+        "rustqueue demo --workers 4 --limit 500",
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the node and its data for you to look at")
+    parser.add_argument("--workers", type=bounded(1, 64), default=2, metavar="N", help="worker processes, else 2")
+    parser.add_argument("--limit", type=bounded(1, 1_000_000), metavar="N", help="only the first N files")
+    _declare_bench(commands)
+    parser = commands.add_local(
+        "check",
+        check,
+        "read the data folder of a node that does not run, and say whether it is sound",
+        "rustqueue check ./data",
+        "rustqueue check /var/lib/rustqueue --output json",
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="form of the answer (else text)")
+
+
+def _declare_serve(commands: Commands) -> None:
+    parser = commands.add_local(
+        "serve",
+        serve,
+        "run a node",
+        "rustqueue serve --data ./data",
+        "rustqueue serve --config rustqueue.toml --http-port 8790",
+        "rustqueue serve --auth-enabled true --auth-tokens '[\"secret\"]'",
+        "RUSTQUEUE_STORAGE__PATH=/data rustqueue serve",
+    )
+    parser.usage = (
+        "rustqueue serve [-c FILE] [--http-port PORT] [--tcp-port PORT] [--data DIR] [--SECTION-KEY VALUE]..."
+    )
+    parser.add_argument("-c", "--config", metavar="FILE", help="settings file, else rustqueue.toml if it is there")
+    parser.add_argument("--http-port", metavar="PORT", dest="short_http_port", help="same as --server-http-port")
+    parser.add_argument("--tcp-port", metavar="PORT", dest="short_tcp_port", help="same as --server-tcp-port")
+    parser.add_argument("--data", metavar="DIR", dest="short_data", help="same as --storage-path")
+    group = parser.add_argument_group(
+        "settings", "Every key of the settings file is a flag; the environment has it as RUSTQUEUE_SECTION__KEY."
+    )
+    for key in setting_keys():
+        section, _, name = key.partition(".")
+        default = as_text(getattr(getattr(Settings(), section), name))
+        group.add_argument(
+            _flag_of(key), metavar="VALUE", dest=f"setting {key}", default=argparse.SUPPRESS, help=f"else {default}"
+        )
+
+
+def _flag_of(key: str) -> str:
+    return "--" + key.replace(".", "-").replace("_", "-")
+
+
+_SHORT_FLAGS = {
+    "short_http_port": ("server.http_port", "--http-port"),
+    "short_tcp_port": ("server.tcp_port", "--tcp-port"),
+    "short_data": ("storage.path", "--data"),
+}
+
+
+def setting_flags(arguments: argparse.Namespace) -> dict[str, str]:
+    """What was given on the command line, by `section.key`. A value given by both of its flags must be the same."""
+    flags = {
+        name.removeprefix("setting "): value for name, value in vars(arguments).items() if name.startswith("setting ")
+    }
+    for name, (key, flag) in _SHORT_FLAGS.items():
+        value = getattr(arguments, name)
+        if value is None:
+            continue
+        if flags.setdefault(key, value) != value:
+            raise UsageError(f"{flag} {value} and {_flag_of(key)} {flags[key]} differ")
+    return flags
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    try:
+        settings = load_settings(arguments.config, os.environ, setting_flags(arguments))
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
+    try:
+        from rustqueue.node import run_node
+    except ModuleNotFoundError as error:
+        return missing_extra(error)
+    return run_node(settings)
+
+
+def missing_extra(error: ModuleNotFoundError) -> int:
+    """Say what to install when a server dependency is not there; any other missing module is a bug of ours."""
+    if error.name is None or error.name.partition(".")[0] == "rustqueue":
+        raise error
+    print(
+        f"rustqueue: this needs the server ({error.name} is not installed): pip install 'rustqueue[server]'",
+        file=sys.stderr,
+    )
+    return EXIT_USAGE
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    try:
+        # The demo runs the server as a child; asking here gives one clear line instead of a child's log.
+        import rustqueue.node  # noqa: F401
+    except ModuleNotFoundError as error:
+        return missing_extra(error)
+    from rustqueue.demo.play import Plan, play
+
+    # Whoever stops the demo stops its children too: SIGTERM unwinds it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return play(Plan(workers=arguments.workers, limit=arguments.limit, keep=arguments.keep), sys.stdout)
+
+
+def _declare_bench(commands: Commands) -> None:
+    parser = commands.add_local(
+        "bench",
+        bench,
+        "put a short load on a running node and measure it",
+        "rustqueue bench",
+        "rustqueue bench --jobs 50000 --batch 100 --connections 4",
+        "rustqueue bench --url http://127.0.0.1:6790 --batch 1 --output json",
+    )
+    parser.add_argument("--jobs", type=bounded(1, 10_000_000), default=20_000, metavar="N", help="else 20000")
+    parser.add_argument("--batch", type=bounded(1, 1_000), default=50, metavar="N", help="jobs a call, else 50")
+    parser.add_argument("--connections", type=bounded(1, 256), default=4, metavar="N", help="else 4")
+    parser.add_argument("--payload-bytes", type=bounded(2, 1_000_000), default=150, metavar="N", help="else 150")
+    parser.add_argument("--queue", default="rustqueue-bench", help="queue to use; it is emptied at the end")
+    add_connection(parser)
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    from rustqueue.bench import Load, measure, table_of
+
+    given = any(hasattr(arguments, name) for name in ("url", "host", "http_port"))
+    environment = os.environ if given or "RUSTQUEUE_URL" in os.environ else {"RUSTQUEUE_URL": BENCH_URL_DEFAULT}
+    load = Load(
+        jobs=arguments.jobs,
+        batch=arguments.batch,
+        connections=arguments.connections,
+        payload_bytes=arguments.payload_bytes,
+        queue=arguments.queue,
+    )
+    url = url_of(arguments, environment)
+    reach(url)
+    result = measure(url, token_of(arguments, os.environ), load)
+    print(as_json(result) if getattr(arguments, "output", "text") == "json" else table_of(result))
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    try:
+        from rustqueue.check import check_folder, text_of
+    except ModuleNotFoundError as error:
+        return missing_extra(error)
+    report = check_folder(arguments.folder)
+    print(as_json(report) if arguments.output == "json" else text_of(report))
+    return 0 if report.sound else EXIT_FAILED

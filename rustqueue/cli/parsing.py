@@ -1,0 +1,138 @@
+"""Words to values: the parser, the flags that every client command has, and where a node is looked for.
+
+It must not know any command. Invariant: whatever is wrong with the words becomes one line and exit code 2.
+"""
+
+import argparse
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+from msgspec import Raw
+
+from rustqueue.client.address import Address
+from rustqueue.client.errors import NetworkError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NO_CONNECTION = 3
+
+HTTP_PORT_DEFAULT = 6790  # Contract A2.
+CONNECT_TIMEOUT_S = 5.0
+
+
+class UsageError(Exception):
+    """The words cannot be carried out as they stand."""
+
+
+class Failed(Exception):
+    """The command was carried out and did not succeed; the text is the one line to print."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but an error is one line, and examples stand below the flags as they were written."""
+
+    def __init__(self, **keywords: object) -> None:
+        keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        keywords.setdefault("allow_abbrev", False)
+        super().__init__(**keywords)  # type: ignore[arg-type]  # argparse takes them one by one, we only pass them on.
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text."""
+    return "examples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """Flags of every command that talks to a node. They may stand before or after an action such as `list`."""
+    group = parser.add_argument_group("connection")
+    quiet = argparse.SUPPRESS
+    group.add_argument("--url", default=quiet, help="http://HOST:PORT or tcp://HOST:PORT (or RUSTQUEUE_URL)")
+    group.add_argument("--host", default=quiet, help="host of the HTTP port (or RUSTQUEUE_HOST, else 127.0.0.1)")
+    group.add_argument(
+        "--http-port", type=int, default=quiet, metavar="PORT", help="HTTP port (or RUSTQUEUE_HTTP_PORT, else 6790)"
+    )
+    group.add_argument("--token", default=quiet, help="bearer token (or RUSTQUEUE_TOKEN)")
+    group.add_argument("--timeout-s", type=float, default=quiet, metavar="S", help="give up after S seconds (else 30)")
+    group.add_argument("--output", choices=["text", "json"], default=quiet, help="form of the answer (else text)")
+
+
+def url_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str:
+    """Where the node is: `--url`, then `--host` and `--http-port`, then the same from the environment."""
+    url: str | None = getattr(arguments, "url", None)
+    host: str | None = getattr(arguments, "host", None)
+    port: int | None = getattr(arguments, "http_port", None)
+    if url is not None and (host is not None or port is not None):
+        raise UsageError("give either --url or --host and --http-port")
+    if url is None and host is None and port is None:
+        url = environment.get("RUSTQUEUE_URL")
+    if url is not None:
+        if not url.startswith(("http://", "tcp://")):
+            raise UsageError(f"{url!r} is no address of a node: http://HOST:PORT or tcp://HOST:PORT")
+        return url
+    host = host or environment.get("RUSTQUEUE_HOST") or "127.0.0.1"
+    text = str(port) if port is not None else environment.get("RUSTQUEUE_HTTP_PORT") or str(HTTP_PORT_DEFAULT)
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise UsageError(f"RUSTQUEUE_HTTP_PORT or --http-port: {text!r} is no port")
+    return f"http://{f'[{host}]' if ':' in host else host}:{text}"
+
+
+def reach(url: str) -> None:
+    """Fail at once where no node listens: the client would go on trying, which helps programs and annoys people."""
+    try:
+        address = Address.parse(url)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    try:
+        socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NetworkError(f"cannot connect to {address.host}:{address.port}: {reason}", sent=False) from None
+
+
+def token_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
+    token: str | None = getattr(arguments, "token", None)
+    return token or environment.get("RUSTQUEUE_TOKEN") or None
+
+
+def text_or_file(value: str) -> str:
+    """The value itself, the content of a file for `@FILE`, or standard input for `-`. An argument type."""
+    try:
+        if value == "-":
+            return sys.stdin.read()
+        return Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{value}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def json_text(value: str) -> Raw:
+    """JSON as the person typed it, `@FILE` or `-`. An argument type. The original took bad JSON for `{}` and so lost
+    payloads; here it is an error.
+    """
+    text = text_or_file(value).strip()
+    try:
+        msgspec.json.decode(text)
+    except msgspec.MsgspecError as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
+    return Raw(text.encode())
+
+
+def bounded(low: int, high: int) -> Callable[[str], int]:
+    """An integer of a range, for argparse."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
+        return value
+
+    return convert

@@ -1,0 +1,215 @@
+"""The story of the demo, from the first push to the final table.
+
+Invariant: everything it started is stopped and its folder removed when it ends, unless it was asked to keep them or the
+node lost something; then they are evidence.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from rustqueue import __version__
+from rustqueue.client import Client, RustQueueError
+from rustqueue.demo.child import NodeChild, NodeFailed
+from rustqueue.demo.crew import Producer, workers
+from rustqueue.demo.ledger import Ledger, Outcome
+from rustqueue.demo.screen import Screen, facts_table
+from rustqueue.demo.sources import Facts, Totals, library_folder, list_sources, read_source, total_of
+from rustqueue.demo.worker import QUEUE
+
+KILL_AT_PERCENT = 40
+LOOK_EVERY_S = 0.1
+STUCK_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the person asked for."""
+
+    workers: int = 2
+    limit: int | None = None
+    keep: bool = False
+
+
+class DemoFailed(Exception):
+    """It could not be played to its end."""
+
+
+def play(plan: Plan, out: TextIO) -> int:
+    """Play it; 0 when nothing was lost and the totals are right."""
+    screen = Screen(out, time.monotonic)
+    root = library_folder()
+    names = list_sources(root, plan.limit)
+    folder = Path(tempfile.mkdtemp(prefix="rustqueue-demo-"))
+    node = NodeChild(folder)
+    good = keep = False
+    screen.say(f"RustQueue {__version__}: a durable node, {plan.workers} workers, and a SIGKILL in the middle.\n")
+    screen.say(f"  {len(names):,} Python files below {root} become a job each.")
+    try:
+        ledger, total_id = _run(node, root, names, plan.workers, ledger=Ledger(), screen=screen)
+        with Client(node.tcp_url) as client:
+            outcome, told = _ask(client, ledger, total_id)
+        expected = _plain_loop(root, names, screen)
+        good = outcome.lost == 0 and outcome.acknowledged == outcome.pushed and told == expected
+        _report(screen, outcome, told, expected)
+        keep = plan.keep and good
+        if keep:
+            screen.say(_what_next(node, total_id))
+    except (NodeFailed, DemoFailed, RustQueueError) as error:
+        screen.say(f"\nThe demo failed: {error}")
+    except KeyboardInterrupt:
+        screen.say("\nStopped.")
+        good = True
+        return 130
+    finally:
+        if not keep:
+            node.stop()
+        if good and not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif not good:
+            screen.say(f"Data and log of the node are in {folder}.")
+    return 0 if good else 1
+
+
+def _run(
+    node: NodeChild, root: Path, names: list[str], workers_count: int, ledger: Ledger, screen: Screen
+) -> tuple[Ledger, str]:
+    """All jobs through the node, with one kill. The id of the last job, which has the total."""
+    node.start()
+    screen.say(f"  Node {node.pid} serves {node.http_url} from {node.folder}.\n")
+    producer = Producer(node.tcp_url, names, ledger)
+    total = len(names) + 1
+    killed = False
+    with workers(node.tcp_url, root, workers_count, ledger):
+        producer.start()
+        watch = _Watch(ledger)
+        while not watch.is_over(producer):
+            progress = ledger.progress()
+            if not killed and progress.acknowledged * 100 >= total * KILL_AT_PERCENT:
+                killed = True
+                _kill_and_restart(node, ledger, screen, total)
+            screen.draw(progress.pushed, progress.acknowledged, total, watch.speed_text(progress.acknowledged))
+            ledger.wait_for_change(LOOK_EVERY_S)
+        screen.draw(*ledger.progress(), total, watch.speed_text(ledger.progress().acknowledged), last=True)
+    producer.join()
+    assert producer.total_id is not None
+    return ledger, producer.total_id
+
+
+class _Watch:
+    """Whether it goes on, and how fast."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._begin_s = self._moved_s = time.monotonic()
+        self._seen = 0
+
+    def is_over(self, producer: Producer) -> bool:
+        failure = self._ledger.failure
+        if failure is not None:
+            raise DemoFailed(failure)
+        acknowledged, now_s = self._ledger.progress().acknowledged, time.monotonic()
+        if acknowledged != self._seen:
+            self._seen, self._moved_s = acknowledged, now_s
+        elif now_s - self._moved_s > STUCK_S:
+            raise DemoFailed(f"no job was acknowledged for {STUCK_S:.0f} s")
+        total_id = producer.total_id
+        return total_id is not None and self._ledger.is_acknowledged(total_id)
+
+    def speed_text(self, acknowledged: int) -> str:
+        elapsed_s = time.monotonic() - self._begin_s
+        return f"{acknowledged / elapsed_s:,.0f} jobs/s" if elapsed_s > 0 else ""
+
+
+def _kill_and_restart(node: NodeChild, ledger: Ledger, screen: Screen, total: int) -> None:
+    """Between two draws, so that the lines that stay are not drawn over."""
+    pid = node.kill()
+    killed_s = time.monotonic()
+    pushed, acknowledged = ledger.progress()
+    waiting = pushed - acknowledged
+    screen.draw(pushed, acknowledged, total, f"node {pid} killed", last=True)
+    screen.say(
+        f"\n  SIGKILL to node {pid}: {acknowledged:,} jobs acknowledged, {waiting:,} more pushed and unfinished."
+    )
+    node.start()
+    screen.say(f"  Node {node.pid} on the same folder is ready after {time.monotonic() - killed_s:.1f} s.\n")
+
+
+def _ask(client: Client, ledger: Ledger, total_id: str) -> tuple[Outcome, Totals]:
+    """What the restarted node says about every job, against what its clients were told."""
+    existing: set[str] = set()
+    completed: set[str] = set()
+    for job in client.iter_jobs(queue=QUEUE, limit=1_000):
+        existing.add(job.id)
+        if job.state == "completed":
+            completed.add(job.id)
+    last = client.get(total_id)
+    if last is None or last.raw_result is None:
+        raise DemoFailed(f"the job {total_id} was acknowledged, its result is not there")
+    return ledger.compare(existing, completed), msgspec.json.decode(last.raw_result, type=Totals)
+
+
+def _plain_loop(root: Path, names: list[str], screen: Screen) -> Totals:
+    """The same work without a queue."""
+    screen.say("\n  The same files in a plain loop, for comparison:")
+    begin_s = time.monotonic()
+
+    def facts() -> Iterable[Facts]:
+        for done, name in enumerate(names, start=1):
+            yield read_source(root, name)
+            elapsed_s = time.monotonic() - begin_s
+            screen.draw(done, done, len(names), f"{done / elapsed_s:,.0f} files/s", last=done == len(names))
+
+    return total_of(facts())
+
+
+def _report(screen: Screen, outcome: Outcome, told: Totals, expected: Totals) -> None:
+    number: Callable[[int], str] = "{:,}".format
+    same = told == expected
+    rows = [
+        ("files", number(told.files), f"{told.unparsed} of them are not valid Python, which is a result too"),
+        ("lines", number(told.lines), ""),
+        ("functions", number(told.functions), ""),
+        ("classes", number(told.classes), ""),
+        ("jobs acknowledged", number(outcome.acknowledged), "every file, and the job that waited for all of them"),
+        ("lost", number(outcome.lost), "acknowledged, but not there after the kill"),
+        ("run twice", number(outcome.run_twice), "at least once: a kill may make a job run again"),
+        (
+            "jobs/s",
+            f"{outcome.jobs_per_s:,.0f}",
+            f"reading, hashing, parsing; {outcome.seconds:.1f} s with the restart",
+        ),
+        ("push to ack, p50", f"{outcome.p50_ms:,.0f} ms", "waiting for a free worker included"),
+        ("push to ack, p99", f"{outcome.p99_ms:,.0f} ms", ""),
+    ]
+    screen.say("\n" + facts_table(rows) + "\n")
+    if same:
+        screen.say(f"  The totals equal those of the plain loop (digest {told.digest[:12]}).")
+    else:
+        screen.say(f"  The totals DIFFER from the plain loop:\n    queue {told}\n    loop  {expected}")
+    if outcome.lost or outcome.acknowledged != outcome.pushed:
+        screen.say(f"  {outcome.lost} jobs LOST, {outcome.pushed - outcome.acknowledged} not finished.")
+
+
+def _what_next(node: NodeChild, total_id: str) -> str:
+    url = node.http_url
+    return f"""
+The node stays up. Try:
+
+  curl -s {url}/api/v1/queues
+  curl -s {url}/api/v1/jobs/{total_id}
+  curl -s -X POST {url}/api/v1/queues/mail/jobs \\
+       -H 'Content-Type: application/json' -d '{{"name":"hello","data":{{"n":1}}}}'
+  curl -s -X POST {url}/api/v1/queues/mail/pull
+  curl -s {url}/api/v1/metrics/prometheus
+  rustqueue status --url {url}
+
+Stop it and remove its data:
+
+  kill {node.pid} && rm -r {node.folder}"""
