@@ -11,7 +11,7 @@ from msgspec import Raw, Struct, field
 
 from rustqueue.model.jobs import Counts, FlowSummary, LogLine, QueueSettings
 
-_NULL = Raw(b"null")
+_NULL = Raw(b"null")  # The decoder knows no `Raw | None`; null is decoded like any other value.
 
 
 class Job(Struct, dict=True, kw_only=True):
@@ -27,8 +27,8 @@ class Job(Struct, dict=True, kw_only=True):
     state: str
     custom_id: str | None = None
     raw_data: Raw = field(name="data", default=_NULL)
-    raw_result: Raw | None = field(name="result", default=None)
-    raw_metadata: Raw | None = field(name="metadata", default=None)
+    raw_result: Raw = field(name="result", default=_NULL)
+    raw_metadata: Raw = field(name="metadata", default=_NULL)
     progress: int | None = None
     logs: list[LogLine] = []
     priority: int = 0
@@ -64,6 +64,9 @@ class Job(Struct, dict=True, kw_only=True):
     raw_parent_results: dict[str, Raw] = field(name="parent_results", default_factory=dict)
     parent_results_truncated: bool = False
 
+    def __repr__(self) -> str:
+        return f"Job(id={self.id!r}, name={self.name!r}, queue={self.queue!r}, state={self.state!r})"
+
     @cached_property
     def data(self) -> Any:
         """The payload it was pushed with."""
@@ -72,12 +75,12 @@ class Job(Struct, dict=True, kw_only=True):
     @cached_property
     def result(self) -> Any:
         """What it was acknowledged with, None before."""
-        return None if self.raw_result is None else msgspec.json.decode(self.raw_result)
+        return msgspec.json.decode(self.raw_result)
 
     @cached_property
     def metadata(self) -> Any:
         """What was given as `metadata`, None if nothing was."""
-        return None if self.raw_metadata is None else msgspec.json.decode(self.raw_metadata)
+        return msgspec.json.decode(self.raw_metadata)
 
     @cached_property
     def parent_results(self) -> dict[str, Any]:
@@ -178,11 +181,15 @@ class Parent(Struct, dict=True, kw_only=True):
 
     id: str
     state: str
-    raw_result: Raw | None = field(name="result", default=None)
+    raw_result: Raw = field(name="result", default=_NULL)
+
+    def __repr__(self) -> str:
+        return f"Parent(id={self.id!r}, state={self.state!r})"
 
     @cached_property
     def result(self) -> Any:
-        return None if self.raw_result is None else msgspec.json.decode(self.raw_result)
+        """What it was acknowledged with, None before."""
+        return msgspec.json.decode(self.raw_result)
 
 
 class ParentPage(Struct, frozen=True):
