@@ -28,11 +28,17 @@ def outcome_ordinal(tx: Tx, row_is_indexed: bool) -> int:
     return tx.ordinal * 2 + row_is_indexed
 
 
-def store_outcomes(tx: Tx) -> None:
-    """Write the outcome blocks of the command just applied. The first byte says whether its jobs have index rows."""
-    for key, ids in tx.finished.items():
-        stored = tx.rows.get(key) or bytes((key[-1] & 1,))
+def store_outcomes(state: State, tx: Tx) -> None:
+    """Write and count the outcome blocks of the command being applied.
+
+    The first byte of a block says whether its jobs have index rows.
+    """
+    for (name, code, ordinal), ids in tx.finished.items():
+        queue = state.existing(tx, name)
+        key = keys.outcome(queue.part, code, tx.now_ms, tx.index, ordinal)
+        stored = tx.rows.get(key) or bytes((ordinal & 1,))
         tx.rows[key] = stored + b"".join(ids)
+        count_finished(state, tx, queue, code, len(ids))
     tx.finished.clear()
 
 
@@ -44,24 +50,23 @@ def finish(state: State, tx: Tx, job: tuple[bytes, JobRow], row: StateRow) -> No
     indexed = extras is not None and (extras.custom_id is not None or extras.flow_id is not None)
     ordinal = outcome_ordinal(tx, indexed)
     tx.rows[keys.state(job_id)] = rows.encode(rows.changed(row, index=tx.index, ordinal=ordinal, until=tx.now_ms))
-    add_outcome(tx, queue, row.state, ordinal, job_id)
-    count_finished(state, tx, queue, row.state)
+    add_outcome(tx, queue.name, row.state, ordinal, job_id)
     if extras is not None:
         if extras.unique_key is not None:
             tx.rows[keys.unique(queue.part, extras.unique_key)] = None
         flows.release(state, tx, extras.depends_on)
 
 
-def add_outcome(tx: Tx, queue: QueueState, code: int, ordinal: int, job_id: bytes) -> None:
-    key = keys.outcome(queue.part, code, tx.now_ms, tx.index, ordinal)
-    block = tx.finished.get(key)
+def add_outcome(tx: Tx, queue: str, code: int, ordinal: int, job_id: bytes) -> None:
+    """The job stands in an outcome block, and is counted, when the command ends (`store_outcomes`)."""
+    block = tx.finished.get((queue, code, ordinal))
     if block is None:
-        tx.finished[key] = [job_id]
+        tx.finished[queue, code, ordinal] = [job_id]
     else:
         block.append(job_id)
 
 
-def count_finished(state: State, tx: Tx, queue: QueueState, code: int, count: int = 1) -> None:
+def count_finished(state: State, tx: Tx, queue: QueueState, code: int, count: int) -> None:
     counters = queue.counters
     if code == rows.COMPLETED:
         counters.completed += count

@@ -179,6 +179,9 @@ def sweep(sweep_id: bytes) -> bytes:
     return b"z" + sweep_id
 
 
-def outside_hash(key: bytes) -> bool:
-    """Idempotency rows and the meta row do not count for the state hash (design 4.5)."""
-    return key[:1] in (b"i", b"k", b"m") or (key[:1] == b"d" and key[9] == DUE_IDEMPOTENCY)
+HASHED: Final = frozenset(b"jsgnqfwyoaucepxlz")
+"""First bytes of the rows that count for the state hash: not idempotency rows, not the meta row (design 4.5)."""
+
+DUE: Final = ord("d")
+DUE_UNHASHED_BYTES: Final = 10
+"""Due rows count too, but for the one of idempotency: it alone has no reference, so its key has this length."""

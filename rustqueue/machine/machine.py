@@ -151,7 +151,7 @@ class Machine:
                 raise AssertionError("a refused command has written rows") from error
             return Refused.of(error)
         if tx.finished:
-            endings.store_outcomes(tx)
+            endings.store_outcomes(state, tx)
         if key is not None:
             idempotency.remember(state, tx, command, key, reply)
         return reply
@@ -161,9 +161,13 @@ class Machine:
         state, meta = self.state, self.state.meta
         state.store_touched(tx)
         written = tx.rows
-        outside = keys.outside_hash
+        hashed, due, unhashed = keys.HASHED, keys.DUE, keys.DUE_UNHASHED_BYTES
         text = b"".join(
-            [key + (value if value is not None else b"\xff\xff") for key, value in written.items() if not outside(key)]
+            [
+                key + (b"\xff\xff" if value is None else value)
+                for key, value in written.items()
+                if key[0] in hashed or (key[0] == due and len(key) != unhashed)
+            ]
         )
         meta.state_hash = blake2b(meta.state_hash + text, digest_size=16).digest()
         stamped = msgspec.structs.replace(meta, applied_index=tx.index, term=tx.term, now_ms=tx.now_ms)

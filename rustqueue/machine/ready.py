@@ -7,8 +7,11 @@ covers all. What a pull takes never depends on how much the window holds: it is 
 
 from bisect import bisect_left, insort
 from collections import deque
+from itertools import islice
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from rustqueue.machine import keys
 from rustqueue.machine.rows import JobRow
@@ -17,16 +20,23 @@ from rustqueue.model import limits
 
 _ENTRY: Final = Struct(">Q16s")
 _ENTRY_BYTES: Final = _ENTRY.size
-_SCAN_ROWS: Final = 128
+_SPAN: Final = limits.READY_BLOCK_JOBS_MAX - 1
+_ENTRY_WEIGHT: Final = 150  # About what one entry takes in memory beside its record.
+_JOBS_MAX_WHEN_FULL: Final = 1_024
 
 
 class WindowLimits:
     """How much memory windows may use. Shared by all queues of a machine; `used_bytes` is what job records take now."""
 
     def __init__(self, jobs_max: int = limits.WINDOW_JOBS_MAX, bytes_max: int = limits.WINDOW_BYTES_MAX) -> None:
-        self.jobs_max = max(jobs_max, 1)
+        self._jobs_max = max(jobs_max, 1)
         self.bytes_max = bytes_max
         self.used_bytes = 0
+
+    @property
+    def jobs_max(self) -> int:
+        """Entries a queue may hold now: fewer once all windows together are full."""
+        return self._jobs_max if self.used_bytes < self.bytes_max else min(self._jobs_max, _JOBS_MAX_WHEN_FULL)
 
 
 class Block:
@@ -54,7 +64,7 @@ class Block:
         return True
 
 
-class Ready(NamedTuple):
+class Ready(msgspec.Struct, frozen=True, gc=False):
     """One ready job in the window. `block` is None for a single row; `row` is None when only the store has it."""
 
     order: int
@@ -64,7 +74,7 @@ class Ready(NamedTuple):
 
 
 def _weight(row: JobRow | None) -> int:
-    return 0 if row is None else len(row.data) + 200
+    return _ENTRY_WEIGHT if row is None else len(row.data) + 2 * _ENTRY_WEIGHT
 
 
 class ReadyQueue:
@@ -116,15 +126,16 @@ class ReadyQueue:
 
     def _append(self, priority: int, seq: int, chunk: list[bytes], rows_: list[JobRow | None], block: Block) -> None:
         lane = self._lane(priority)
+        used = 0
         room = self._limits.bytes_max - self._limits.used_bytes
-        for place, job_id in enumerate(chunk):
-            row = rows_[place]
-            room -= _weight(row)
-            if room < 0:
-                row = None
-            elif row is not None:
-                self._limits.used_bytes += len(row.data) + 200
-            lane.append(Ready(seq + place, job_id, row, block))
+        for job_id, row in zip(chunk, rows_, strict=True):
+            weight = _ENTRY_WEIGHT if row is None else len(row.data) + 2 * _ENTRY_WEIGHT
+            if used + weight > room:
+                row, weight = None, _ENTRY_WEIGHT
+            used += weight
+            lane.append(Ready(seq, job_id, row, block))
+            seq += 1
+        self._limits.used_bytes += used
         self._size += len(chunk)
 
     def push_single(self, tx: Tx, priority: int, order: int, job_id: bytes) -> None:
@@ -136,6 +147,7 @@ class ReadyQueue:
             self._bound = (-priority, order)
             return
         self._insert(self._lane(priority), Ready(order, job_id, None, None))
+        self._limits.used_bytes += _ENTRY_WEIGHT
         self._size += 1
 
     @staticmethod
@@ -147,36 +159,41 @@ class ReadyQueue:
         else:
             lane.insert(bisect_left(lane, entry.order, key=lambda other: other.order), entry)
 
-    def peek(self, tx: Tx, count: int) -> list[tuple[int, Ready]]:
-        """The next `count` jobs with their priorities, in order. Nothing is taken."""
+    def peek(self, tx: Tx, count: int) -> list[Ready]:
+        """The next `count` jobs in order. Nothing is taken."""
         if self._size < count and self._bound is not None:
             self._extend(tx, count)
-        found: list[tuple[int, Ready]] = []
-        for negated in self._order:
-            for entry in self._lanes[negated]:
-                if len(found) == count:
-                    return found
-                found.append((-negated, entry))
+        if not self._order:
+            return []
+        found = list(islice(self._lanes[self._order[0]], count))
+        for negated in self._order[1:]:
+            if len(found) == count:
+                break
+            found += islice(self._lanes[negated], count - len(found))
         return found
 
     def take(self, tx: Tx, count: int) -> None:
         """Take the first `count` jobs that `peek` has just shown."""
         touched: dict[bytes, Block] = {}
         rows_ = tx.rows
-        for _ in range(count):
+        used = 0
+        left = count
+        while left:
             negated = self._order[0]
             lane = self._lanes[negated]
-            entry = lane.popleft()
+            for _ in range(min(left, len(lane))):
+                entry = lane.popleft()
+                row, block = entry.row, entry.block
+                used += _ENTRY_WEIGHT if row is None else len(row.data) + 2 * _ENTRY_WEIGHT
+                if block is None:
+                    rows_[keys.single(self._queue, keys.lane(-negated, entry.order))] = None
+                else:
+                    block.at += _ENTRY_BYTES
+                    touched[block.key] = block
+                left -= 1
             if not lane:
                 self._drop_lane(negated)
-            row, block = entry.row, entry.block
-            if row is not None:
-                self._limits.used_bytes -= len(row.data) + 200
-            if block is None:
-                rows_[keys.single(self._queue, keys.lane(-negated, entry.order))] = None
-            else:
-                block.at += _ENTRY_BYTES
-                touched[block.key] = block
+        self._limits.used_bytes -= used
         self._size -= count
         for block in touched.values():
             block.store(tx)
@@ -198,12 +215,13 @@ class ReadyQueue:
             self._blocks.pop(block.key, None)
 
     def _block_of(self, tx: Tx, priority: int, order: int) -> Block | None:
-        lowest = keys.fresh(self._queue, keys.lane(priority, 0))
+        """The block that holds a number. Blocks hold consecutive numbers, so it starts at most one span before."""
+        start = keys.fresh(self._queue, keys.lane(priority, max(0, order - _SPAN)))
         end = keys.fresh(self._queue, keys.lane(priority, order)) + b"\0"
-        found = tx.scan(lowest, end, 1, reverse=True)
+        found = tx.scan(start, end, _SPAN + 1)
         if not found:
             return None
-        key, data = found[0]
+        key, data = found[-1]
         return self._blocks.get(key) or Block(key, data)
 
     def _forget(self, negated: int, order: int) -> None:
@@ -264,15 +282,16 @@ class ReadyQueue:
                     self._blocks[block.key] = block
                 self._lane(-negated).append(Ready(order, job_id, None, block))
             self._size += len(inside)
+            self._limits.used_bytes += len(inside) * _ENTRY_WEIGHT
             self._bound = end
 
     def _load_blocks(
         self, tx: Tx, bound: tuple[int, int], wanted: int
     ) -> tuple[list[tuple[int, int, bytes, Block | None]], tuple[int, int] | None]:
         prefix = b"f" + self._queue
-        start = keys.fresh(self._queue, keys.lane(-bound[0], bound[1]))
-        before = tx.scan(keys.fresh(self._queue, keys.lane(-bound[0], -(1 << 63))), start, 1, reverse=True)
-        found = before + tx.scan(start, keys.after(prefix), _SCAN_ROWS)
+        start = keys.fresh(self._queue, keys.lane(-bound[0], max(-(1 << 63), bound[1] - _SPAN)))
+        limit = _SPAN + 1 + wanted
+        found = tx.scan(start, keys.after(prefix), limit)
         entries: list[tuple[int, int, bytes, Block | None]] = []
         place = len(prefix)
         loaded = 0
@@ -286,7 +305,7 @@ class ReadyQueue:
                 if (negated, order) >= bound:
                     entries.append((negated, order, job_id, block))
                     loaded += 1
-        if len(found) == _SCAN_ROWS + len(before) and entries:
+        if len(found) == limit and entries:
             return entries, (entries[-1][0], entries[-1][1] + 1)
         return entries, None
 

@@ -78,43 +78,22 @@ class LeaseBlock:
         self.open = 0
 
 
-class Lease:
-    """One active job. `until` ends the lease, `times_out_at` the attempt. `before` is what earlier attempts left."""
+class Lease(msgspec.Struct, gc=False):
+    """One active job. `until` ends the lease, `times_out_at` the attempt. `before` is what earlier attempts left.
 
-    __slots__ = (
-        "before",
-        "block",
-        "extras",
-        "fence",
-        "follows_up",
-        "id",
-        "live",
-        "max_attempts",
-        "priority",
-        "queue",
-        "seq",
-        "times_out_at",
-        "until",
-    )
+    `extras` comes without metadata, which can be large; `follows_up` says whether the ack must look at it.
+    """
 
-    def __init__(self, job_id: bytes, row: JobRow, before: StateRow | None, fence: int, block: LeaseBlock) -> None:
-        self.id = job_id
-        self.queue = row.queue
-        self.priority = row.priority
-        self.seq = row.seq
-        self.max_attempts = row.max_attempts
-        self.fence = fence
-        self.block = block
-        self.before = before
-        self.until = block.started_at + block.lease_ms
-        self.times_out_at = None if row.timeout_ms is None else block.started_at + row.timeout_ms
-        self.live: LiveRow | None = None
-        extras = row.extras
-        self.follows_up = False
-        if extras is not None and extras.metadata is not None:
-            self.follows_up = b"follow_ups" in extras.metadata
-            extras = rows.changed(extras, metadata=None)
-        self.extras: Extras | None = extras
+    id: bytes
+    queue: str
+    fence: int
+    block: LeaseBlock
+    until: int
+    times_out_at: int | None
+    before: StateRow | None
+    extras: Extras | None
+    follows_up: bool = False
+    live: LiveRow | None = None
 
     @property
     def attempt(self) -> int:
@@ -128,6 +107,16 @@ class Lease:
     def ends_at(self) -> int:
         """When time alone takes the job away: end of lease or time-out, whichever is first."""
         return self.until if self.times_out_at is None else min(self.until, self.times_out_at)
+
+
+def new_lease(job_id: bytes, row: JobRow, before: StateRow | None, fence: int, block: LeaseBlock) -> Lease:
+    started_at = block.started_at
+    times_out_at = None if row.timeout_ms is None else started_at + row.timeout_ms
+    lease = Lease(job_id, row.queue, fence, block, started_at + block.lease_ms, times_out_at, before, row.extras)
+    if row.extras is not None and row.extras.metadata is not None:
+        lease.follows_up = b"follow_ups" in row.extras.metadata
+        lease.extras = rows.changed(row.extras, metadata=None)
+    return lease
 
 
 class State:
@@ -176,7 +165,7 @@ class State:
                 continue  # Given back, finished or removed since: the block stays until all its leases are.
             if before is not None and before.state in rows.FINISHED:
                 continue
-            lease = Lease(job_id, rows.decode_job(row), before, fence, block)
+            lease = new_lease(job_id, rows.decode_job(row), before, fence, block)
             live = self.kv.get(keys.live(job_id))
             if live is not None:
                 lease.live = rows.decode_live(live)

@@ -40,8 +40,8 @@ class Tx:
         self.seed = seed
         self.ordinal = 0
         self.events: list[Event] = []
-        self.finished: dict[bytes, list[bytes]] = {}
-        """Outcome blocks of the command being applied: key to ids."""
+        self.finished: dict[tuple[str, int, int], list[bytes]] = {}
+        """Jobs that the command being applied has ended: ids by queue, outcome and block ordinal."""
         self._ids_made = 0
         self._numbers = 0
 

@@ -32,15 +32,14 @@ def parse_id(text: str) -> JobId | None:
     """Sixteen bytes of any usual UUID spelling (hyphens, capitals, braces, `urn:uuid:`), or None."""
     if len(text) != 36:
         text = text.removeprefix("urn:uuid:").strip("{}")
-    elif not text[8] == text[13] == text[18] == text[23] == "-":
-        return None
-    digits = text.replace("-", "")
-    if len(digits) != 32 or len(text) not in (32, 36):
-        return None
+        if len(text) not in (32, 36):
+            return None
     try:
-        return JobId(bytes.fromhex(digits))
+        # Sixteen bytes out of 32 or 36 characters: only digits and four hyphens can have been there.
+        found = bytes.fromhex(text.replace("-", ""))
     except ValueError:
         return None
+    return JobId(found) if len(found) == 16 else None
 
 
 def created_ms(job_id: bytes) -> int:

@@ -83,8 +83,8 @@ IDEMPOTENCY_KEYS_MAX: Final = 1_000_000
 COMPLETED_TOKEN_WINDOW_MS: Final = 600_000  # How long a repeated ack with the completing token is answered 200.
 
 READY_BLOCK_JOBS_MAX: Final = 64  # Ready entries in one row: a pull that takes one job rewrites at most 1.5 KB.
-WINDOW_JOBS_MAX: Final = 4_096  # Ready entries of one queue kept in memory.
-WINDOW_BYTES_MAX: Final = 33_554_432  # Job records kept beside those entries, all queues together.
+WINDOW_JOBS_MAX: Final = 65_536  # Ready entries of one queue kept in memory.
+WINDOW_BYTES_MAX: Final = 50_331_648  # Those entries with the job records beside them, all queues together.
 """Reads of jobs that fall out of the windows cost one point read each; results never depend on it (property test)."""
 
 ENTRY_COMMANDS_MAX: Final = (

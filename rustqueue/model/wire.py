@@ -139,14 +139,22 @@ def _prepare_batch(wire: PushBatch, line: bytes, data_required: bool) -> list[Ne
         job = _new_job(item)
         name, data = job.name, job.data
         missing = data_required and item.data is UNSET
-        if name not in _known_names or job.options is not None or len(data) > _scan_depth_from or missing:
+        if missing or job.options is not None or name not in _known_names or not _is_small(data):
             check_job(job, f"jobs[{position}].", missing)
-        plain = plain and job.options is None
+            plain = plain and job.options is None
         text_bytes += len(name) + len(data)
         jobs.append(job)
     if not (plain and _is_exactly(wire, line, text_bytes)):
         refuse_duplicate_keys(line)
     return jobs
+
+
+def _is_small(data: bytes) -> bool:
+    """True for a payload that cannot break a limit: small, and too few brackets to be deep."""
+    size = len(data)
+    return size <= _scan_depth_from or (
+        size <= limits.DATA_BYTES_MAX and data.count(b"{") + data.count(b"[") <= limits.JSON_DEPTH_MAX
+    )
 
 
 def _is_exactly(wire: PushBatch, line: bytes, text_bytes: int) -> bool:

@@ -6,7 +6,7 @@ may speak for it (contract A10, decisions section 5).
 
 from typing import Final
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from rustqueue.machine import endings, flows, keys, rows
 from rustqueue.machine.retry import backoff_ms
@@ -34,6 +34,7 @@ from rustqueue.model.times import to_text
 STALLED: Final = "job stalled (no heartbeat)"
 TIMED_OUT: Final = "job timed out"
 _NO_TRACE: Final = Trace()
+_NOTHING: Final[list[str]] = []
 
 
 def ack(state: State, tx: Tx, command: Ack) -> Reply:
@@ -70,56 +71,36 @@ def ack_batch(state: State, tx: Tx, command: AckBatch) -> Reply:
 
 def _complete(state: State, tx: Tx, reference: str, given: Ack | AckItem | None) -> tuple[list[str], str, bytes | None]:
     """Complete one job. Returns refused follow-ups, its queue and its id; no id for a repeated ack."""
-    token = None if given is None else given.attempt_token
-    lease = _lease(state, tx, reference, token)
+    lease = _lease(state, tx, reference, None if given is None else given.attempt_token)
     if lease is None:
-        return [], "", None
+        return _NOTHING, "", None
     result = None
-    if given is not None and isinstance(given.result, Raw):
-        result = bytes(given.result)
-        if result == b"null":
-            result = None
-    if given is not None and given.cancelled:
-        cancel_lease(state, tx, lease)
-        return [], lease.queue, lease.id
+    if given is not None:
+        if given.cancelled:
+            cancel_lease(state, tx, lease)
+            return _NOTHING, lease.queue, lease.id
+        if given.result is not UNSET:
+            result = bytes(given.result)
+            if result == b"null":
+                result = None
     queue = state.queues.get(lease.queue) or state.existing(tx, lease.queue)
-    counters = queue.counters
-    counters.active -= 1
-    block, before, extras = lease.block, lease.before, lease.extras
+    queue.counters.active -= 1
+    state.touch(queue)
     endings.end_lease(state, tx, lease)
-    trace = _trace(lease)
-    now_ms = tx.now_ms
-    if extras is None:
-        ordinal = tx.ordinal * 2
-        tx.rows[b"s" + lease.id] = rows.encode(
-            StateRow(
-                rows.COMPLETED,
-                0 if before is None else before.attempt,
-                lease.fence,
-                now_ms,
-                block.started_at,
-                now_ms,
-                None if before is None else before.last_error,
-                result,
-                lease.token,
-                tx.index,
-                ordinal,
-                0,
-                trace,
-            )
-        )
-        endings.add_outcome(tx, queue, rows.COMPLETED, ordinal, lease.id)
-        endings.count_finished(state, tx, queue, rows.COMPLETED)
-        if state.meta.parents:
-            endings.parent_ended(state, tx, lease.id, rows.COMPLETED)
-        return [], lease.queue, lease.id
-    return _complete_rich(state, tx, lease, result), lease.queue, lease.id
+    if lease.extras is not None:
+        return _complete_rich(state, tx, lease, result), lease.queue, lease.id
+    ordinal = tx.ordinal * 2
+    tx.rows[b"s" + lease.id] = rows.encode(_ended(tx, lease, rows.COMPLETED, ordinal, result=result))
+    endings.add_outcome(tx, lease.queue, rows.COMPLETED, ordinal, lease.id)
+    if state.meta.parents:
+        endings.parent_ended(state, tx, lease.id, rows.COMPLETED)
+    return _NOTHING, lease.queue, lease.id
 
 
 def _complete_rich(state: State, tx: Tx, lease: Lease, result: bytes | None) -> list[str]:
     """The rest of an ack for a job with options: index rows, children, follow-ups, removal."""
     row = _job_row(state, tx, lease.id)
-    ended = _ended(tx, lease, rows.COMPLETED, result=result)
+    ended = _ended(tx, lease, rows.COMPLETED, 0, result=result)
     if lease.extras is not None and lease.extras.remove_on_complete:
         _erase_ended(state, tx, lease, row, ended)
     else:
@@ -140,21 +121,28 @@ def _erase_ended(state: State, tx: Tx, lease: Lease, row: JobRow, ended: StateRo
     endings.erase(state, tx, (lease.id, row, ended))
 
 
-def _ended(tx: Tx, lease: Lease, code: int, *, result: bytes | None = None, error: str | None = None) -> StateRow:
-    before = lease.before
-    last_error = error if error is not None or before is None else before.last_error
+def _ended(
+    tx: Tx, lease: Lease, code: int, ordinal: int, *, result: bytes | None = None, error: str | None = None
+) -> StateRow:
+    """The state row of an attempt that ends now. `ordinal` says in which outcome block, where it is known already."""
+    before, block, now_ms = lease.before, lease.block, tx.now_ms
+    attempt = 0
+    if before is not None:
+        attempt = before.attempt
+        error = error if error is not None else before.last_error
+    token = f"{block.token}.{lease.fence}"
     return StateRow(
         code,
-        lease.attempt,
+        attempt,
         lease.fence,
-        tx.now_ms,
-        lease.block.started_at,
-        tx.now_ms,
-        last_error,
+        now_ms,
+        block.started_at,
+        now_ms,
+        error,
         result,
-        lease.token,
-        0,
-        0,
+        token,
+        tx.index,
+        ordinal,
         0,
         _trace(lease),
     )
@@ -246,7 +234,7 @@ def fail_lease(state: State, tx: Tx, lease: Lease, error: str) -> tuple[int | No
     attempt = lease.attempt + 1
     again = attempt < row.max_attempts
     tx.events.append(JobsChanged("failed", queue.name, [lease.id], again))
-    ended = rows.changed(_ended(tx, lease, rows.DLQ, error=error), attempt=attempt)
+    ended = rows.changed(_ended(tx, lease, rows.DLQ, 0, error=error), attempt=attempt)
     if not again:
         if row.extras is not None and row.extras.remove_on_fail:
             _erase_ended(state, tx, lease, row, ended)
@@ -276,7 +264,7 @@ def cancel_lease(state: State, tx: Tx, lease: Lease) -> None:
     queue.counters.active -= 1
     state.touch(queue)
     endings.end_lease(state, tx, lease)
-    endings.finish(state, tx, (lease.id, row), _ended(tx, lease, rows.CANCELLED))
+    endings.finish(state, tx, (lease.id, row), _ended(tx, lease, rows.CANCELLED, 0))
     endings.parent_ended(state, tx, lease.id, rows.CANCELLED)
 
 

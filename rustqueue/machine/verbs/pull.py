@@ -6,9 +6,8 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from rustqueue.machine import endings, keys, render, rows
-from rustqueue.machine.ready import Ready
 from rustqueue.machine.rows import JobRow, LeaseBlockRow, StateRow
-from rustqueue.machine.state import Lease, LeaseBlock, QueueState, State
+from rustqueue.machine.state import LeaseBlock, QueueState, State, new_lease
 from rustqueue.machine.tx import Tx
 from rustqueue.model import limits
 from rustqueue.model.commands import Pull
@@ -24,7 +23,7 @@ _LEASE_STEP_MS = 500
 
 
 class _Taken(NamedTuple):
-    ready: Ready
+    id: bytes
     row: JobRow
     before: StateRow | None
 
@@ -96,20 +95,20 @@ def _pull_from(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Ro
 def _choose(tx: Tx, queue: QueueState, room: _Room) -> tuple[list[_Taken], int]:
     """The next jobs that fit, with their rows; at least one unless an earlier queue filled the answer."""
     shown = queue.ready.peek(tx, room.jobs)
-    missing = [keys.job(entry.id) for _, entry in shown if entry.row is None]
+    missing = [keys.job(entry.id) for entry in shown if entry.row is None]
     found = iter(tx.get_many(missing)) if missing else iter(())
-    returned = [keys.state(entry.id) for _, entry in shown if entry.block is None]
+    returned = [keys.state(entry.id) for entry in shown if entry.block is None]
     states = iter(tx.get_many(returned)) if returned else iter(())
     taken: list[_Taken] = []
     full = room.bytes < limits.PULL_BYTES_MAX
-    for _, entry in shown:
+    for entry in shown:
         row = entry.row or rows.decode_job(_present(next(found)))
         stored = next(states) if entry.block is None else None
         room.bytes -= len(row.data)
         if room.bytes < 0 and (taken or full):
             room.jobs = len(taken)
             break
-        taken.append(_Taken(entry, row, None if stored is None else rows.decode_state(stored)))
+        taken.append(_Taken(entry.id, row, None if stored is None else rows.decode_state(stored)))
     return taken, len(taken)
 
 
@@ -122,8 +121,8 @@ def _present(value: bytes | None) -> bytes:
 def _expire(state: State, tx: Tx, queue: QueueState, item: _Taken) -> None:
     """A job whose time to live is over when its turn comes is not leased, even before the tick that would find it."""
     order = endings.ready_order(item.row)
-    queue.ready.push_single(tx, item.row.priority, order, item.ready.id)
-    endings.bury(state, tx, (item.ready.id, item.row, item.before), "expired", expired=True)
+    queue.ready.push_single(tx, item.row.priority, order, item.id)
+    endings.bury(state, tx, (item.id, item.row, item.before), "expired", expired=True)
 
 
 def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_Taken]) -> list[Job]:
@@ -132,17 +131,23 @@ def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_
         return []
     usual = command.lease_ms or queue.settings.lease_ms or state.defaults.lease_ms
     groups: dict[int, list[_Taken]] = {}
-    for item in items:
-        extras = item.row.extras
-        own = None if extras is None or command.lease_ms is not None else extras.lease_ms
-        groups.setdefault(own or usual, []).append(item)
-    jobs: dict[bytes, Job] = {}
-    for lease_ms, group in groups.items():
-        for job, item in zip(_lease_block(state, tx, command, lease_ms, group), group, strict=True):
-            jobs[item.ready.id] = job
-    ids = [item.ready.id for item in items]
+    if command.lease_ms is None and any(item.row.extras is not None for item in items):
+        for item in items:
+            extras = item.row.extras
+            own = None if extras is None else extras.lease_ms
+            groups.setdefault(own or usual, []).append(item)
+    else:
+        groups[usual] = items
+    ids = [item.id for item in items]
     queue.counters.active += len(items)
     tx.events.append(JobsChanged("started", queue.name, ids))
+    if len(groups) == 1:
+        [(lease_ms, group)] = groups.items()
+        return _lease_block(state, tx, command, lease_ms, group)
+    jobs: dict[bytes, Job] = {}
+    for lease_ms, group in groups.items():
+        leased = _lease_block(state, tx, command, lease_ms, group)
+        jobs.update((item.id, job) for item, job in zip(group, leased, strict=True))
     return [jobs[job_id] for job_id in ids]
 
 
@@ -155,12 +160,12 @@ def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list
     jobs: list[Job] = []
     fences: list[int] = []
     ends_at = now_ms + lease_ms
-    for ready, row, before in items:
+    for job_id, row, before in items:
         fence = 1 if before is None else before.fence + 1
-        lease = Lease(ready.id, row, before, fence, block)
-        state.leases[ready.id] = lease
+        lease = new_lease(job_id, row, before, fence, block)
+        state.leases[job_id] = lease
         fences.append(fence)
-        block.ids.append(ready.id)
+        block.ids.append(job_id)
         if lease.times_out_at is not None and lease.times_out_at < ends_at:
             ends_at = lease.times_out_at
         job = render.leased_job(lease, row, started, expires)

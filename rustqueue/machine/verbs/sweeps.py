@@ -203,12 +203,11 @@ class _Run:
             self._left -= 1
             lease = self._state.leases[job_id]
             attempts.cancel_lease(self._state, self._tx, lease)
-            endings.store_outcomes(self._tx)
         return len(held) > 0
 
     def outcomes(self, codes: tuple[int, ...]) -> None:
         """Finished jobs, oldest first, block by block."""
-        endings.store_outcomes(self._tx)
+        endings.store_outcomes(self._state, self._tx)
         place = 0
         while place < len(codes) and self._left > 0:
             prefix = keys.outcome_prefix(self._queue.part, codes[place])
