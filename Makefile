@@ -9,6 +9,8 @@ STAMP := $(VENV)/stamp-$(shell cat $(INPUTS) | sha256sum | cut -c1-16)
 SEEDS ?= 500
 FROM ?= 0
 KILLS ?= 200
+# Test processes at a time; 0 runs them in one process, for a debugger.
+WORKERS ?= 2
 PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
@@ -40,7 +42,7 @@ format: $(STAMP) ## format the code and sort its imports
 	$(BIN)/ruff format .
 
 unit: $(STAMP)
-	$(BIN)/pytest -rs --cov --cov-report= --durations=5 $(PYTEST_ARGS)
+	$(BIN)/pytest -rs -n $(WORKERS) --dist worksteal --cov --cov-report= --durations=5 $(PYTEST_ARGS)
 	$(BIN)/coverage json -q -o coverage.json
 	$(BIN)/python .ci/branches.py coverage.json $(BRANCHES_MIN)
 
