@@ -49,7 +49,7 @@ class HttpShell:
         self._idle: dict[Connection, None] = {}  # In the order in which they became idle.
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        self._all_closed = asyncio.Event()
+        self._emptied = asyncio.Event()
         self._stopping = False
         self._id_prefix = secrets.token_hex(6)
         self._id_numbers = count(1)
@@ -70,39 +70,46 @@ class HttpShell:
             self._server.close()
         for connection in list(self._connections):
             connection.wind_down()
-        if self._connections:
-            try:
-                await asyncio.wait_for(self._all_closed.wait(), deadline_s)
-            except TimeoutError:
-                _log.warning("connections cut at shutdown", extra={"connections": len(self._connections)})
+        try:
+            await asyncio.wait_for(self.until_empty(), deadline_s)
+        except TimeoutError:
+            _log.warning("connections cut at shutdown", extra={"connections": len(self._connections)})
         for connection in list(self._connections):
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    async def until_empty(self) -> None:
+        """Return when there is no connection."""
+        while self._connections:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    @property
+    def connections_count(self) -> int:
+        return len(self._connections)
 
     # What connections ask.
 
     def now_s(self) -> float:
         return self._loop.time()
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: Connection) -> ApiError | None:
         if len(self._connections) >= self.options.connections_max:
             # Somebody who only holds connections open must not keep others out.
             oldest = next(iter(self._idle), None)
             if oldest is None:
-                self._connections[connection] = None
-                connection.refuse_and_close(too_many_connections(self.options.connections_max))
-                return False
+                return too_many_connections(self.options.connections_max)
             self.closed(oldest)
             oldest.abort()
         self._connections[connection] = None
-        return True
+        return None
 
     def closed(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
         self._idle.pop(connection, None)
-        if self._stopping and not self._connections:
-            self._all_closed.set()
+        if not self._connections:
+            self._emptied.set()
 
     def rests(self, connection: Connection, *, idle: bool) -> None:
         if idle:
@@ -116,9 +123,7 @@ class HttpShell:
         if self._stopping:
             exchange.must_close = True
         try:
-            self._dispatch(exchange)
-        except ApiError as error:
-            self._reply(exchange, Refused.of(error), _headers_of(error))
+            self._answer(exchange)
         except Exception:
             self._fail(exchange)
 
@@ -131,6 +136,12 @@ class HttpShell:
         return answers.head(error.status, len(body), request_id, f"{retry}Connection: close\r\n") + body
 
     # One request.
+
+    def _answer(self, exchange: Exchange) -> None:
+        try:
+            self._dispatch(exchange)
+        except ApiError as error:
+            self._reply(exchange, Refused.of(error), _headers_of(error))
 
     def _dispatch(self, exchange: Exchange) -> None:
         message = exchange.message

@@ -72,14 +72,14 @@ class Handler(Protocol):
 
     def now_s(self) -> float: ...
 
-    def opened(self, connection: "Connection") -> bool:
-        """False: there is no room; the connection has been refused."""
+    def opened(self, connection: "Connection") -> ApiError | None:
+        """Why there is no room for it, if there is none."""
         ...
 
     def closed(self, connection: "Connection") -> None: ...
 
     def rests(self, connection: "Connection", *, idle: bool) -> None:
-        """The connection became idle or busy."""
+        """The connection became idle, or busy with a request whose head is known."""
         ...
 
     def handle(self, exchange: Exchange) -> None:
@@ -144,8 +144,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
         self.peer = str(name[0]) if isinstance(name, tuple) else ""
-        if self._handler.opened(self):
+        refusal = self._handler.opened(self)
+        if refusal is None:
             self._rest()
+        else:
+            # No lingering: a crowd of refused clients must not be a crowd of connections.
+            self.phase = Phase.LINGER
+            self._transport.write(self._handler.refuse(self, refusal))
+            self._transport.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._transport = None
@@ -183,7 +189,6 @@ class Connection(asyncio.Protocol):
             return
         if self.phase is Phase.IDLE:
             self._enter(Phase.HEAD, self._handler.options.head_timeout_ms)
-            self._handler.rests(self, idle=False)
         self._feed(data)
         self._next()
 
@@ -236,6 +241,7 @@ class Connection(asyncio.Protocol):
         message, payload = self._queue[0]
         try:
             if self.phase is not Phase.BODY:
+                self._handler.rests(self, idle=False)
                 self._begin_body(message, payload)
             if not self._take_body(payload):
                 return False

@@ -8,9 +8,14 @@ from collections.abc import Iterable
 from rustqueue.model.errors import ApiError, Limited, NotFound, TooLarge
 
 
+def shown(text: str) -> str:
+    """What a client sent, fit for an answer: short, and with bytes that were no UTF-8 spelled out."""
+    return text[:200].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class RouteNotFound(NotFound):
     def __init__(self, path: str) -> None:
-        super().__init__("NOT_FOUND", f"There is no route '{path[:200]}'")
+        super().__init__("NOT_FOUND", f"There is no route '{shown(path)}'")
 
 
 class MethodNotAllowed(ApiError):
@@ -26,7 +31,7 @@ class UnsupportedMediaType(ApiError):
     http_status = 415
 
     def __init__(self, header: str, value: str, expected: str) -> None:
-        text = f"{header} is '{value[:100]}', expected {expected}"
+        text = f"{header} is '{shown(value)}', expected {expected}"
         super().__init__("UNSUPPORTED_MEDIA_TYPE", text, {"field": header.lower()})
 
 

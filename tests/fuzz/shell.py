@@ -83,6 +83,7 @@ class SmallNode:
 
     authenticator: Authenticator
     is_ready: bool = True
+    text: bytes = b"# nothing\n"
     observed: list[tuple[str, int]] = field(default_factory=list)
 
     def health(self) -> HealthInfo:
@@ -94,7 +95,7 @@ class SmallNode:
         return self.is_ready, "" if self.is_ready else "replaying"
 
     def metrics_text(self) -> bytes:
-        return b"# nothing\n"
+        return self.text
 
     def observe(self, method: str, status: int, seconds: float) -> None:
         self.observed.append((method, status))
@@ -146,8 +147,20 @@ class Wire:
         """The next answer, or None when the server ended the connection instead."""
         try:
             return await self.answer()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise AssertionError(f"half an answer: {error.partial!r}") from error
             return None
+        except ConnectionError:
+            return None
+
+    async def answers(self) -> list[Answer]:
+        """Everything up to the end of the connection; fails when something is there that is no answer."""
+        found = []
+        while (answer := await self.answer_or_end()) is not None:
+            if answer.status != 100:
+                found.append(answer)
+        return found
 
     async def is_ended(self) -> bool:
         """True when the server closes without sending anything more."""
