@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import thread_time
+from typing import Literal
 
 import msgspec
 
@@ -27,7 +28,7 @@ PAYLOAD = {"user": 12345, "url": "https://example.com/path/to/resource", "tags":
 class Bench:
     """Drives a machine with whole lines, as the TCP shell would, and adds up thread time by step."""
 
-    def __init__(self, backend: str, folder: str) -> None:
+    def __init__(self, backend: Literal["rocks", "memory"], folder: str) -> None:
         self.machine = Machine(open_store(backend, str(Path(folder) / "db")))
         self.spent: dict[str, float] = {}
         self._encode = msgspec.json.Encoder().encode
@@ -73,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=50_000)
     parser.add_argument("--batch", type=int, default=50)
-    parser.add_argument("--backend", default="rocks")
+    parser.add_argument("--backend", default="rocks", choices=("rocks", "memory"))
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
