@@ -147,12 +147,8 @@ def _spliced(route: Route, body: bytes) -> bytes:
 
 
 def _members_of(body: bytes) -> dict[str, Raw]:
-    try:
-        return _members.decode(body)
-    except msgspec.MsgspecError as error:
-        raise api_error(error) from None
-    except RecursionError:
-        raise _too_deep() from None
+    _check_whole(body)
+    return _members.decode(body)
 
 
 def _around_array(route: Route, members: list[Member], body: bytes) -> bytes:
