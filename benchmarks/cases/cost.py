@@ -80,6 +80,10 @@ def _by_id(verb: str, ids: Sequence[bytes], more: bytes = b"") -> list[bytes]:
 
 def _single_verbs(context: Context, result: CaseResult, node: Server) -> None:
     jobs = context.jobs(SINGLE_JOBS)
+    spare = [verbs.push_batch_line("spare")] * (jobs // verbs.BATCH)
+    replies = _uncharged(node, spare)
+    waiting = [found for reply in replies for found in _PUSHED_IDS.findall(reply)]
+    _charge(result, node, "cancel", _by_id("cancel", waiting), 1)
     push = verbs.line({"cmd": "push", "queue": "single", "name": "n", "data": verbs.PAYLOAD})
     pushed = _charge(result, node, "push", [push] * jobs, 1)
     ids = [found for reply in pushed for found in _PUSHED_IDS.findall(reply)]
@@ -91,8 +95,4 @@ def _single_verbs(context: Context, result: CaseResult, node: Server) -> None:
     # Half are acknowledged and half fail; failing comes last, because the retries fall due a second later.
     half = len(leased) // 2
     _charge(result, node, "ack", _by_id("ack", leased[:half]), 1)
-    spare = [verbs.push_batch_line("spare")] * (jobs // verbs.BATCH)
-    replies = _uncharged(node, spare)
-    waiting = [found for reply in replies for found in _PUSHED_IDS.findall(reply)]
-    _charge(result, node, "cancel", _by_id("cancel", waiting), 1)
     _charge(result, node, "fail", _by_id("fail", leased[half:], b',"error":"no"'), 1)
