@@ -166,7 +166,9 @@ def test_names_say_what_things_are() -> None:
         for node in ast.walk(tree_of(name)):
             if isinstance(node, ast.ClassDef) and EMPTY_WORDS.search(node.name):
                 found.append(f"{name}::{node.name}")
-        found += [qualified for qualified, node in functions_of(name) if node.name.startswith("process_")]
+        # Tests talk about processes of the system; in what is shipped the word is a verb that says nothing.
+        if name.startswith(SHIPPED):
+            found += [qualified for qualified, node in functions_of(name) if node.name.startswith("process_")]
     assert found == []
 
 
