@@ -32,6 +32,16 @@ TABLE: Final[dict[Verb, dict[int, tuple[int, ...]]]] = {
 }
 """For each verb: the states it is legal in, and where it may lead."""
 
+BY_TIME: Final[dict[str, dict[int, tuple[int, ...]]]] = {
+    "delay over": {rows.DELAYED: (rows.WAITING,)},
+    "parents done": {rows.BLOCKED: (rows.WAITING,)},
+    "parent failed": {rows.BLOCKED: (rows.DLQ,)},
+    "ttl over": dict.fromkeys((rows.WAITING, rows.DELAYED, rows.BLOCKED), (rows.DLQ,)),
+    "stall or timeout": {rows.ACTIVE: (rows.WAITING, rows.DELAYED, rows.DLQ)},
+    "retention": dict.fromkeys(rows.FINISHED, ()),
+}
+"""Moves that no client asks for: time passes, or another job ends."""
+
 _EXPECTED: Final[dict[Verb, str]] = {
     "lease": "Waiting",
     "complete": "Active",
@@ -48,3 +58,14 @@ def require(state: int, verb: Verb) -> None:
     """Raise INVALID_STATE unless `verb` is legal for a job in `state`."""
     if state not in TABLE[verb]:
         raise Conflict.state(rows.STATE_NAMES[state], _EXPECTED[verb])
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for docs/architecture.md; a test keeps the two the same."""
+    lines = ["stateDiagram-v2"]
+    lines += [f"    [*] --> {rows.STATE_NAMES[code]}: push" for code in (rows.WAITING, rows.DELAYED, rows.BLOCKED)]
+    for verb, moves in (*TABLE.items(), *BY_TIME.items()):
+        for state, ends in moves.items():
+            targets = [rows.STATE_NAMES[end] for end in ends] or ["[*]"]
+            lines += [f"    {rows.STATE_NAMES[state]} --> {target}: {verb}" for target in targets]
+    return "\n".join(lines)
