@@ -83,9 +83,8 @@ class WaitingRoom:
             line = self._lines.get(queue)
             if line is None:
                 line = self._lines[queue] = OrderedDict()
-            # One that came back empty is still standing where it stood.
-            if waiter not in line:
-                line[waiter] = None
+            # One that came back empty stands there still, and keeps its place.
+            line[waiter] = None
 
     def has_free_job(self, queues: Iterable[str]) -> bool:
         """Whether any of the queues has a ready job that is not promised to a waiter's pull on its way."""
