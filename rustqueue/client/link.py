@@ -99,7 +99,7 @@ class Link(asyncio.Protocol):
     def _flush(self) -> None:
         data, self._unsent = b"".join(self._unsent), []
         if self._transport is None:
-            self._break(NetworkError("The connection is closed", sent=True))
+            self._break(NetworkError("The connection is closed", sent=False))
         else:
             self._transport.write(data)
 
