@@ -1,5 +1,7 @@
 """Pulls that wait: first come, first served, one commit from push to delivery, and no job left lying."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ from rustqueue.gateway import GatewayLimits
 from tests.unit.gateway_world import Asked, World
 
 
-def wait(world: World, queue: str = "mail", **fields: object) -> Asked:
+def wait(world: World, queue: str = "mail", **fields: Any) -> Asked:
     return world.ask("pull", queue=queue, **{"wait_ms": 60_000, **fields})
 
 
@@ -204,50 +206,71 @@ steps = st.one_of(
 )
 
 
+class History:
+    """Anything that can happen to waiters, step by step."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.waiters: list[tuple[str, Asked]] = []
+        self.gone: list[Asked] = []
+
+    def step(self, verb: str, queues: str, count: int) -> None:
+        world = self.world
+        if verb in ("wait", "wait_many"):
+            several = [{"queue": queue} for queue in queues]
+            self.waiters.append((queues, world.ask("pull", queues=several, wait_ms=60_000, count=count)))
+        elif verb == "leave":
+            self._leave(count)
+        elif verb == "turn":
+            world.log.turn()
+            world.clock.run_soon()
+        elif verb == "tick":
+            world.clock.pass_ms(3)
+            world.log.tick()
+        else:
+            self._command(verb, queues, count)
+
+    def _command(self, verb: str, queue: str, count: int) -> None:
+        world = self.world
+        match verb:
+            case "push":
+                world.ask("push_batch", queue=queue, jobs=[{"name": "n"}] * count)
+            case "delay":
+                world.ask("push", queue=queue, name="n", delay_ms=count)
+            case "pull":
+                world.ask("pull", queue=queue, count=count, behind_own=True)
+            case "hold":
+                world.ask("queue_pause", queue=queue, mode="hold")
+            case _:
+                world.ask("queue_resume", queue=queue)
+
+    def _leave(self, position: int) -> None:
+        for _, waiter in self.waiters[position : position + 1]:
+            if waiter.ticket is not None and not waiter.is_answered:
+                waiter.ticket.cancel()
+                self.gone.append(waiter)
+
+    def settle(self) -> None:
+        """Let everything happen that is on its way, and all delays pass."""
+        self.world.run()
+        self.world.clock.pass_ms(20)
+        self.world.log.tick()
+        self.world.run()
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(steps, max_size=40))
 def test_no_job_lies_ready_while_somebody_waits_for_it(script: list[tuple[str, str, int]]) -> None:
     # Given any history of waits, pushes, pulls, pauses and turns of the log in between
-    world = World()
-    waiters: list[tuple[str, Asked]] = []
-    gone: list[Asked] = []
+    history = History()
     for verb, queues, count in script:
-        match verb:
-            case "wait":
-                waiters.append((queues, wait(world, queues, count=count)))
-            case "wait_many":
-                several = [{"queue": queue} for queue in queues]
-                waiters.append((queues, world.ask("pull", queues=several, wait_ms=60_000, count=count)))
-            case "push":
-                world.ask("push_batch", queue=queues, jobs=[{"name": "n"}] * count)
-            case "delay":
-                world.ask("push", queue=queues, name="n", delay_ms=count)
-            case "pull":
-                world.ask("pull", queue=queues, count=count, behind_own=True)
-            case "hold":
-                world.ask("queue_pause", queue=queues, mode="hold")
-            case "resume":
-                world.ask("queue_resume", queue=queues)
-            case "turn":
-                world.log.turn()
-                world.clock.run_soon()
-            case "tick":
-                world.clock.pass_ms(3)
-                world.log.tick()
-            case _:
-                for _, waiter in waiters[count : count + 1]:
-                    if waiter.ticket is not None:
-                        waiter.ticket.cancel()
-                    if not waiter.is_answered:
-                        gone.append(waiter)
-    # When everything has settled and delays are over
-    world.run()
-    world.clock.pass_ms(20)
-    world.log.tick()
-    world.run()
-    # Then nobody who still waits could have had a job, and everybody was answered once
-    waiting = [(queues, waiter) for queues, waiter in waiters if not waiter.is_answered and waiter not in gone]
+        history.step(verb, queues, count)
+    # When everything has settled
+    history.settle()
+    # Then nobody who still waits could have had a job, and everybody else was answered once, or not when gone
+    world, gone = history.world, history.gone
+    waiting = [(queues, waiter) for queues, waiter in history.waiters if not waiter.is_answered and waiter not in gone]
     assert world.gateway.waiting_count == len(waiting)
     assert [queue for queues, _ in waiting for queue in queues if world.machine.ready_count(queue)] == []
-    assert all(len(waiter.replies) <= 1 for _, waiter in waiters)
+    assert all(len(waiter.replies) <= 1 for _, waiter in history.waiters)
     assert [waiter for waiter in gone if waiter.is_answered] == []

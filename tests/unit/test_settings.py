@@ -1,0 +1,228 @@
+"""Settings: what is set where, what wins, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from rustqueue.model.jobs import NodeDefaults
+from rustqueue.settings import Settings, SettingsError, load_settings, setting_keys
+
+# The original's whole file (contract A19), with every key at its default and two that a node would have set.
+ORIGINAL_FILE = """
+[server]
+host = "0.0.0.0"
+http_port = 6790
+tcp_port = 6789
+[storage]
+backend = "hybrid"
+path = "./data"
+durability = "batched"
+redb_durability = "immediate"
+write_coalescing_enabled = true
+write_coalescing_interval_ms = 10
+write_coalescing_max_batch = 100
+hybrid_snapshot_interval_ms = 1000
+hybrid_max_dirty = 5000
+[auth]
+enabled = true
+tokens = ["secret"]
+[scheduler]
+tick_interval_ms = 1000
+stall_check_interval_ms = 5000
+[jobs]
+default_max_attempts = 5
+default_backoff = "exponential"
+default_backoff_delay_ms = 1000
+default_timeout_ms = 300000
+stall_timeout_ms = 30000
+max_dag_depth = 10
+[retention]
+completed_ttl = "7d"
+failed_ttl = "30d"
+dlq_ttl = "90d"
+[dashboard]
+enabled = true
+path_prefix = "/dashboard"
+[logging]
+level = "info"
+format = "pretty"
+[metrics]
+prometheus_enabled = true
+prometheus_path = "/api/v1/metrics/prometheus"
+[tls]
+enabled = false
+cert_path = ""
+key_path = ""
+[webhooks]
+enabled = false
+delivery_timeout_ms = 5000
+max_retries = 3
+retry_base_delay_ms = 1000
+[queues.mail]
+rate_limit_per_second = 10.5
+rate_limit_burst = 20
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "rustqueue.toml"
+
+
+def load(config: Path | None = None, flags: dict[str, str] | None = None, **environment: str) -> Settings:
+    return load_settings(None if config is None else str(config), environment, flags or {})
+
+
+def test_without_any_source_the_defaults_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load()
+    assert settings == Settings()
+    assert settings.node_defaults() == NodeDefaults()
+
+
+def test_a_file_in_the_working_folder_is_found(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text("[server]\nhttp_port = 1\n")
+    monkeypatch.chdir(config.parent)
+    assert load().server.http_port == 1
+
+
+def test_later_sources_win(config: Path) -> None:
+    config.write_text("[server]\nhttp_port = 1\ntcp_port = 2\nhost = '::'\n[jobs]\nmax_dag_depth = 3\n")
+    settings = load(
+        config,
+        {"server.http_port": "30"},
+        RUSTQUEUE_SERVER__HTTP_PORT="10",
+        RUSTQUEUE_TCP_PORT="20",
+        RUSTQUEUE_HTTP_PORT="11",
+    )
+    assert (settings.server.http_port, settings.server.tcp_port) == (30, 20)
+    assert (settings.server.host, settings.jobs.max_dag_depth) == ("::", 3)
+
+
+def test_the_originals_file_works_and_every_key_without_effect_is_named(config: Path) -> None:
+    config.write_text(ORIGINAL_FILE)
+    settings = load(config)
+    assert (settings.storage.engine, settings.auth.tokens) == ("rocks", ["secret"])
+    assert settings.node_defaults().max_attempts == 5
+    named = sorted(note.split()[0].rstrip(":") for note in settings.notes)
+    assert named == [
+        "dashboard.enabled",
+        "dashboard.path_prefix",
+        "queues.mail",
+        "retention.failed_ttl",
+        "scheduler.stall_check_interval_ms",
+        "scheduler.tick_interval_ms",
+        "storage.backend",
+        "storage.durability",
+        "storage.hybrid_max_dirty",
+        "storage.hybrid_snapshot_interval_ms",
+        "storage.redb_durability",
+        "storage.write_coalescing_enabled",
+        "storage.write_coalescing_interval_ms",
+        "storage.write_coalescing_max_batch",
+        "tls.cert_path",
+        "tls.key_path",
+        "webhooks.delivery_timeout_ms",
+        "webhooks.max_retries",
+        "webhooks.retry_base_delay_ms",
+    ]
+
+
+def test_what_apply_depends_on_reaches_the_machine(config: Path) -> None:
+    config.write_text(
+        "[jobs]\ndefault_backoff = 'linear'\ndefault_timeout_ms = 0\nstall_timeout_ms = 5000\n"
+        "[retention]\ncompleted_ttl = '12h'\ndlq_ttl = 'never'\ncancelled_ttl = '90s'\n"
+        "completed_count = 'unlimited'\ndlq_count = 7\ncancelled_count = 0\n[queues]\nauto_create = false\n"
+    )
+    assert load(config).node_defaults() == NodeDefaults(
+        backoff="linear",
+        timeout_ms=None,
+        lease_ms=5_000,
+        completed_age_ms=43_200_000,
+        completed_count=None,
+        dlq_age_ms=None,
+        dlq_count=7,
+        cancelled_age_ms=90_000,
+        cancelled_count=0,
+        auto_create=False,
+    )
+
+
+def test_texts_of_the_environment_take_the_type_of_their_key() -> None:
+    settings = load(
+        RUSTQUEUE_AUTH__ENABLED="true",
+        RUSTQUEUE_AUTH__TOKENS="123, abc ,",
+        RUSTQUEUE_RETENTION__DLQ_COUNT="5",
+        RUSTQUEUE_SERVER__HOST="127.0.0.1",
+        RUSTQUEUE_STORAGE__PATH="7",
+    )
+    assert (settings.auth.enabled, settings.auth.tokens) == (True, ["123", "abc"])
+    assert (settings.retention.dlq_count, settings.server.host, settings.storage.path) == (5, "127.0.0.1", "7")
+    assert load(RUSTQUEUE_AUTH__TOKENS='["a,b"]').auth.tokens == ["a,b"]
+
+
+def test_variables_that_are_not_settings_are_left_alone() -> None:
+    """Kubernetes sets the last ones in every pod beside Services called rustqueue and rustqueue-tcp."""
+    settings = load(
+        RUSTQUEUE_URL="http://x",
+        RUSTQUEUE_TOKEN="t",
+        RUSTQUEUE_SERVICE_PORT="6790",
+        RUSTQUEUE_TCP_PORT="tcp://10.0.0.1:6789",
+    )
+    assert settings == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[sever]\n", "unknown section [sever]; did you mean 'server'?"),
+        ("[server]\nhttp_prt = 1\n", "unknown key 'server.http_prt'; did you mean 'server.http_port'?"),
+        ("[zzz]\n", "unknown section [zzz]"),
+        ("server = 1\n", "[server] must be a section, not a value"),
+        ("[server]\nhttp_port = 70000\n", "server.http_port = 70000 (from "),
+        ("[server]\nhttp_port = '6790'\n", "Expected `int`"),
+        ("[jobs]\ndefault_backoff = 'squared'\n", "jobs.default_backoff = 'squared'"),
+        ("[retention]\ncompleted_ttl = '7 days'\n", "retention.completed_ttl = '7 days'"),
+        ("[tls]\nenabled = true\n", "this version speaks no TLS"),
+        ("[webhooks]\nenabled = true\n", "this version delivers no webhooks"),
+        ("[cluster]\nenabled = true\n", "single nodes only"),
+        ("[raft]\nfsync = 'none'\n", "never acknowledges before the disk has"),
+        ("[storage]\nbackend = 'sqlite'\n", "storage.backend = 'sqlite'"),
+        (
+            "[queues.mail]\nrate_limit_brst = 1\n",
+            "unknown key 'queues.mail.rate_limit_brst'; did you mean 'rate_limit_burst'",
+        ),
+        ("[server\n", "cannot read the configuration file"),
+    ],
+)
+def test_a_wrong_file_is_refused(config: Path, text: str, problem: str) -> None:
+    config.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load(config)
+    assert problem in str(refused.value)
+    assert str(config) in str(refused.value)
+
+
+def test_a_named_file_must_exist(config: Path) -> None:
+    with pytest.raises(SettingsError, match="does not exist"):
+        load(config)
+
+
+def test_wrong_variables_and_flags_are_refused_by_their_name() -> None:
+    with pytest.raises(SettingsError, match=r"RUSTQUEUE_SERVER__HTTP_PRT: unknown key 'server.http_prt'"):
+        load(RUSTQUEUE_SERVER__HTTP_PRT="1")
+    with pytest.raises(SettingsError, match=r"limits.shutdown_s = 'soon' \(from --limits-shutdown-s\)"):
+        load(flags={"limits.shutdown_s": "soon"})
+
+
+def test_a_token_is_never_repeated_in_an_error() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(flags={"auth.tokens": '["hush", 5]'})
+    assert "hush" not in str(refused.value)
+
+
+def test_every_key_can_be_a_flag() -> None:
+    keys = setting_keys()
+    assert keys[:4] == ["server.host", "server.http_port", "server.tcp_port", "storage.backend"]
+    flags = ["--" + key.replace(".", "-").replace("_", "-") for key in keys]
+    assert len(set(flags)) == len(keys)
