@@ -10,7 +10,7 @@ from rustqueue.storage.memory import MemoryKV
 
 
 def rows_of(kv: MemoryKV) -> dict[bytes, bytes]:
-    return dict(kv.scan(b"", b"\xff", 1_000_000))
+    return dict(kv.scan(b"", b"\xff" * 64, 1_000_000))
 
 
 def test_crash_drops_back_to_the_last_completed_flush() -> None:
