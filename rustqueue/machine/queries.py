@@ -42,6 +42,7 @@ from rustqueue.model.replies import (
 )
 
 _NO_COUNTS: Final = Counts()
+_CHUNK_ROWS: Final = 64  # Rows read at once: they come with their payloads.
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -97,15 +98,8 @@ def _queues(view: View) -> Iterator[QueueSummary]:
         start = found[-1][0] + b"\0"
 
 
-def _shown(state: State, view: View, job_id: bytes, row: JobRow | None = None) -> Job | None:
-    row = row or state.job_row(view, job_id)
-    if row is None:
-        return None
-    return render.any_job(job_id, row, state.state_row(view, job_id), state.leases.get(job_id))
-
-
 def _list(state: State, view: View, query: JobList) -> JobPage:
-    """Walk ids in order of creation and keep what matches; finished states of one queue walk their outcome blocks."""
+    """Walk ids in order of creation and keep what matches."""
     prefix = b"j" if query.flow_id is None else keys.flow_prefix(query.flow_id)
     low, high = prefix, keys.after(prefix) if prefix == b"j" else prefix + b"\xff" * 17
     if query.created_after is not None:
@@ -113,22 +107,46 @@ def _list(state: State, view: View, query: JobList) -> JobPage:
     if query.cursor is not None:
         at = prefix + _cursor_id(query.cursor)
         low, high = (max(low, at + b"\0"), high) if query.order == "asc" else (low, min(high, at))
-    found = view.scan(low, high, limits.LIST_SCANNED_MAX, query.order == "desc")
-    jobs: list[Job] = []
-    last = b""
-    for key, value in found:
-        last = key[-16:]
-        row = rows.decode_job(value) if prefix == b"j" else state.job_row(view, last)
-        if row is not None and _may_match(query, row):
-            job = _shown(state, view, last, row)
-            if job is not None and (query.state is None or job.state == query.state):
-                jobs.append(job)
-                if len(jobs) == query.limit:
-                    break
-    else:
-        if len(found) < limits.LIST_SCANNED_MAX:
-            return JobPage(jobs=jobs, next_cursor=None)
-    return JobPage(jobs=jobs, next_cursor=id_text(last) if found else None)
+    page = _Page(state, view, query.limit)
+    looked, more = 0, True
+    while more and looked < limits.LIST_SCANNED_MAX:
+        found = view.scan(low, high, _CHUNK_ROWS, query.order == "desc")
+        more = len(found) == _CHUNK_ROWS
+        for key, value in found:
+            looked += 1
+            row = rows.decode_job(value) if prefix == b"j" else state.job_row(view, key[-16:])
+            wanted = row is not None and _may_match(query, row)
+            if not page.add(key[-16:], row if wanted else None, query.state):
+                return JobPage(jobs=page.jobs, next_cursor=page.cursor)
+        if found and query.order == "asc":
+            low = found[-1][0] + b"\0"
+        elif found:
+            high = found[-1][0]
+    return JobPage(jobs=page.jobs, next_cursor=page.cursor if more else None)
+
+
+class _Page:
+    """Jobs of one answer: at most so many, and at most so many bytes of payload. `cursor` is the last id looked at."""
+
+    def __init__(self, state: State, view: View, limit: int) -> None:
+        self._state = state
+        self._view = view
+        self._limit = limit
+        self._bytes = limits.LIST_BYTES_MAX
+        self.jobs: list[Job] = []
+        self.cursor: str | None = None
+
+    def add(self, job_id: bytes, row: JobRow | None, wanted: JobState | None = None) -> bool:
+        """Look at one job; False if it does not fit any more, and the page is to be answered without it."""
+        if row is not None:
+            if len(self.jobs) == self._limit or (self.jobs and self._bytes < len(row.data)):
+                return False
+            job = render.any_job(job_id, row, self._state.state_row(self._view, job_id), self._state.leases.get(job_id))
+            if wanted is None or job.state == wanted:
+                self.jobs.append(job)
+                self._bytes -= len(row.data) + (memoryview(job.result).nbytes if job.result is not None else 0)
+        self.cursor = id_text(job_id)
+        return True
 
 
 def _may_match(query: JobList, row: JobRow) -> bool:
@@ -174,18 +192,15 @@ def _dead(state: State, view: View, query: Dlq) -> JobPage:
     high, skip = keys.after(prefix), 0
     if query.cursor is not None:
         high, skip = _block_cursor(query.cursor, prefix)
-    jobs: list[Job] = []
+    page = _Page(state, view, query.limit)
     found = view.scan(prefix, high, query.limit + 1, reverse=True) if query.limit else []
     for key, value in found:
         ids = [value[at : at + 16] for at in range(1, len(value), 16)][::-1]
         for place, job_id in enumerate(ids[skip:], skip):
-            if len(jobs) == query.limit:
-                return JobPage(jobs=jobs, next_cursor=f"{key[len(prefix) :].hex()}.{place}")
-            job = _shown(state, view, job_id)
-            if job is not None:
-                jobs.append(job)
+            if not page.add(job_id, state.job_row(view, job_id)):
+                return JobPage(jobs=page.jobs, next_cursor=f"{key[len(prefix) :].hex()}.{place}")
         skip = 0
-    return JobPage(jobs=jobs, next_cursor=None)
+    return JobPage(jobs=page.jobs, next_cursor=None)
 
 
 def _block_cursor(cursor: str, prefix: bytes) -> tuple[bytes, int]:
@@ -199,12 +214,13 @@ def _block_cursor(cursor: str, prefix: bytes) -> tuple[bytes, int]:
 def _flow(state: State, view: View, query: Flow) -> FlowPage:
     prefix = keys.flow_prefix(query.flow_id)
     low = prefix if query.cursor is None else prefix + _cursor_id(query.cursor) + b"\0"
-    found = view.scan(low, prefix + b"\xff" * 17, limits.LIST_LIMIT_MAX)
-    jobs = [job for key, _ in found if (job := _shown(state, view, key[-16:])) is not None]
-    counted = {name: sum(job.state == name for job in jobs) for name in _SUMMARY_STATES}
-    cursor = id_text(found[-1][0][-16:]) if len(found) == limits.LIST_LIMIT_MAX else None
-    summary = FlowSummary(total=len(jobs), **counted)
-    return FlowPage(flow_id=query.flow_id, jobs=jobs, summary=summary, next_cursor=cursor)
+    found = view.scan(low, prefix + b"\xff" * 17, limits.LIST_LIMIT_MAX + 1)
+    page = _Page(state, view, limits.LIST_LIMIT_MAX)
+    more = not all(page.add(key[-16:], state.job_row(view, key[-16:])) for key, _ in found)
+    counted = {name: sum(job.state == name for job in page.jobs) for name in _SUMMARY_STATES}
+    summary = FlowSummary(total=len(page.jobs), **counted)
+    cursor = page.cursor if more else None
+    return FlowPage(flow_id=query.flow_id, jobs=page.jobs, summary=summary, next_cursor=cursor)
 
 
 _SUMMARY_STATES: Final = (JobState.WAITING, JobState.ACTIVE, JobState.BLOCKED, JobState.COMPLETED, JobState.DLQ)

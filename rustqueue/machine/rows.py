@@ -173,7 +173,7 @@ class SweepRow(Struct, array_like=True, gc=False, frozen=True):
 
 
 class MetaRow(Struct, array_like=True, gc=False):
-    """State of the machine beside jobs. `parents` and `keys` count the `p` and `i` rows."""
+    """State of the machine beside jobs. `parents`, `keys` and `queues` count the `p`, `i` and `n` rows."""
 
     version: int = ROWS_VERSION
     applied_index: int = 0
@@ -184,6 +184,7 @@ class MetaRow(Struct, array_like=True, gc=False):
     keys: int = 0
     keys_due: int = 0
     defaults: bytes = b""
+    queues: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -25,7 +25,7 @@ _NO_SETTINGS: Final = QueueSettings()
 class QueueState:
     """One queue in memory: counters, settings, window. `part` is its name inside keys."""
 
-    __slots__ = ("counters", "dirty", "name", "outcome_floor", "part", "ready", "row", "settings")
+    __slots__ = ("counters", "dirty", "is_new", "name", "outcome_floor", "part", "ready", "row", "settings")
 
     def __init__(self, name: str, counters: CountersRow, row: QueueRow | None, ready: ReadyQueue) -> None:
         self.name = name
@@ -35,6 +35,7 @@ class QueueState:
         self.settings = _settings_decoder.decode(row.settings) if row is not None else _NO_SETTINGS
         self.ready = ready
         self.dirty = False
+        self.is_new = False
         self.outcome_floor: dict[int, bytes] = {}
         """No outcome block stands before these keys, by outcome: retention starts its scans here."""
 
@@ -203,8 +204,11 @@ class State:
         """The queue's state; a new one exists only once it is touched, so a refused command makes no queue."""
         queue = self.queue(tx, name)
         if queue is None:
+            if self.meta.queues >= limits.QUEUES_MAX:
+                raise ValidationFailed(f"there are {limits.QUEUES_MAX} queues", "queue", limit=limits.QUEUES_MAX)
             ready = ReadyQueue(keys.queue_part(name), self.window_limits, empty=True)
             queue = QueueState(name, CountersRow(), None, ready)
+            queue.is_new = True
         return queue
 
     def touch(self, queue: QueueState) -> None:
@@ -212,6 +216,8 @@ class State:
         if not queue.dirty:
             queue.dirty = True
             self.queues[queue.name] = queue
+            self.meta.queues += queue.is_new
+            queue.is_new = False
             self.touched.append(queue)
 
     def forget_queue(self, name: str) -> None:

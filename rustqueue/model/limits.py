@@ -25,6 +25,7 @@ TAGS_MAX: Final = 64  # Tags are searched by scanning.
 TAG_BYTES_MAX: Final = 256
 ERROR_BYTES_MAX: Final = 10_240  # Contract A4: error text of a failed attempt.
 MESSAGE_BYTES_MAX: Final = 4_096  # One progress message.
+LOG_BYTES_MAX: Final = 65_536  # All log lines of a job: they are rewritten with each progress report.
 LOG_LINES_MAX: Final = 100  # Oldest lines give way; the original kept all of them for ever.
 DEPENDS_ON_MAX: Final = 10_000  # Parents of one job (design 4.12).
 CHILDREN_MAX: Final = 10_000  # Children of one parent (design 4.12).
@@ -43,13 +44,13 @@ PULL_WEIGHT_MAX: Final = 100  # Decisions C.
 PARENT_RESULTS_BYTES_MAX: Final = (
     1_048_576  # Results added to one pulled job; past it `parent_results_truncated` says so.
 )
+PARENT_RESULTS_MAX: Final = 1_000  # Parents looked at for one pulled job; `job_parents` pages through more.
 WAIT_MS_MAX: Final = 3_600_000  # A waiting pull holds a connection; one hour is beyond every proxy's patience.
 WAITING_PULLS_MAX: Final = 100_000  # Per node; each costs about a kilobyte.
 LIST_LIMIT_MAX: Final = 1_000  # Decisions D.
 LIST_LIMIT_DEFAULT: Final = 50
-LIST_SCANNED_MAX: Final = (
-    5_000  # Rows one listing may look at before it answers with a cursor: it runs on the event loop.
-)
+LIST_SCANNED_MAX: Final = 2_000  # Rows one listing may look at before it answers with a cursor.
+LIST_BYTES_MAX: Final = 16_777_216  # Payload in one page; a page with fewer jobs has a cursor.
 DLQ_LIST_MAX: Final = 1_000
 QUEUES_MAX: Final = 100_000  # Each used queue has a record in memory.
 QUEUES_CACHED_MAX: Final = 10_000  # Queue records kept in memory at once.

@@ -281,10 +281,22 @@ def progress(state: State, tx: Tx, command: Progress) -> Reply:
     trace = _current_trace(lease)
     logs = trace.logs
     if command.message is not None:
-        logs = [*logs, (tx.now_ms, command.message)][-limits.LOG_LINES_MAX :]
+        logs = _kept_lines([*logs, (tx.now_ms, command.message)])
     _set_live(tx, lease, lease.until, rows.changed(trace, progress=min(command.progress, 100), logs=logs))
     tx.events.append(JobsChanged("progress", lease.queue, [lease.id]))
     return _leased(lease)
+
+
+def _kept_lines(logs: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The latest lines that are within the limits of number and size."""
+    room = limits.LOG_BYTES_MAX
+    first = len(logs)
+    while first > 0 and len(logs) - first < limits.LOG_LINES_MAX:
+        room -= len(logs[first - 1][1])
+        if room < 0:
+            break
+        first -= 1
+    return logs[first:]
 
 
 def heartbeat(state: State, tx: Tx, command: Heartbeat) -> Reply:

@@ -159,6 +159,7 @@ def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list
     started, expires = to_text(now_ms), to_text(now_ms + lease_ms)
     jobs: list[Job] = []
     fences: list[int] = []
+    room = limits.PULL_BYTES_MAX
     ends_at = now_ms + lease_ms
     for job_id, row, before in items:
         fence = 1 if before is None else before.fence + 1
@@ -170,7 +171,7 @@ def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list
             ends_at = lease.times_out_at
         job = render.leased_job(lease, row, started, expires)
         if command.with_parent_results and row.extras is not None and row.extras.depends_on:
-            _add_parent_results(state, tx, job, row.extras.depends_on)
+            room -= _add_parent_results(state, tx, job, row.extras.depends_on, room)
         jobs.append(job)
     block.open = len(items)
     plain = None if all(fence == 1 for fence in fences) else fences
@@ -191,19 +192,20 @@ def _token(tx: Tx, number: int) -> str:
     return blake2b(b"%b lease %d" % (tx.seed, number), digest_size=9).hexdigest()
 
 
-def _add_parent_results(state: State, tx: Tx, job: Job, parents: list[bytes]) -> None:
-    """Results of the parents by id, as many as fit."""
+def _add_parent_results(state: State, tx: Tx, job: Job, parents: list[bytes], room: int) -> int:
+    """Results of the parents by id, as many as fit; returns how much room they take."""
     found: dict[str, Raw] = {}
-    room = limits.PARENT_RESULTS_BYTES_MAX
-    job.parent_results_truncated = False
-    for parent in parents:
+    room = min(room, limits.PARENT_RESULTS_BYTES_MAX)
+    used = 0
+    for parent in parents[: limits.PARENT_RESULTS_MAX]:
         result = parent_result(state, tx, parent)
-        room -= 40 + len(result)
-        if room < 0:
-            job.parent_results_truncated = True
+        if used + 40 + len(result) > room:
             break
+        used += 40 + len(result)
         found[id_text(parent)] = Raw(result)
     job.parent_results = found
+    job.parent_results_truncated = len(found) < len(parents)
+    return used
 
 
 def parent_result(state: State, tx: Tx, parent: bytes) -> bytes:

@@ -300,3 +300,4 @@ def _delete_records(state: State, tx: Tx, queue: QueueState) -> None:
     queue.dirty = False
     state.touched = [other for other in state.touched if other is not queue]
     state.forget_queue(queue.name)
+    state.meta.queues -= 1
