@@ -5,7 +5,6 @@ everywhere (decisions A8). What the JSON decoder lets through is checked here: d
 UTF-8 and nesting inside raw payloads, sizes in bytes, names.
 """
 
-import json
 import re
 from typing import Any, Final
 
@@ -20,8 +19,10 @@ from rustqueue.model.commands import (
     DlqFilter,
     DlqRetry,
     Fail,
+    FailBatch,
     InternalCommand,
     NewJob,
+    Progress,
     Pull,
     Push,
     PushBatch,
@@ -33,7 +34,7 @@ from rustqueue.model.errors import ParseError, TooLarge, ValidationFailed
 from rustqueue.model.jobs import JobItem, JobOptions
 from rustqueue.model.queries import JobList, Query, ShellQuery
 from rustqueue.model.scan import api_error as api_error
-from rustqueue.model.scan import json_depth, refuse_duplicate_keys
+from rustqueue.model.scan import json_depth, own_colons, refuse_duplicate_keys
 
 Request = Command | Query | ShellQuery
 """Anything a client can ask, prepared."""
@@ -124,51 +125,54 @@ def _check_others(wire: Command | Query | ShellQuery) -> None:
             parse_time(wire.created_after, "created_after")
         case Ack():
             _check_result(wire.result, "result")
-        case Fail():
-            _check_bytes(wire.error, "error", limits.ERROR_BYTES_MAX)
+        case Fail() | FailBatch() | Progress():
+            _check_texts(wire)
         case _:
             return
+
+
+def _check_texts(wire: Fail | FailBatch | Progress) -> None:
+    """What workers say about their jobs."""
+    if isinstance(wire, Fail):
+        _check_bytes(wire.error, "error", limits.ERROR_BYTES_MAX)
+    elif isinstance(wire, Progress):
+        _check_bytes(wire.message, "message", limits.MESSAGE_BYTES_MAX)
+    else:
+        for position, failed in enumerate(wire.items):
+            _check_bytes(failed.error, f"items[{position}].error", limits.ERROR_BYTES_MAX)
 
 
 def _prepare_batch(wire: PushBatch, line: bytes, data_required: bool) -> list[NewJob]:
     check_name(wire.queue, "queue", limits.QUEUE_NAME_BYTES_MAX)
     jobs = []
-    text_bytes = 0
+    payloads = []
     plain = True
     for position, item in enumerate(wire.jobs):
         job = _new_job(item)
         name, data = job.name, job.data
-        missing = data_required and item.data is UNSET
-        if missing or job.options is not None or name not in _known_names or not _is_small(data):
-            check_job(job, f"jobs[{position}].", missing)
-            plain = plain and job.options is None
-        text_bytes += len(name) + len(data)
+        missing = item.data is UNSET
+        if name not in _known_names or job.options is not None or len(data) > _scan_depth_from or missing:
+            check_job(job, f"jobs[{position}].", data_required and missing)
+            plain = plain and not missing and job.options is None
+        payloads.append(data)
         jobs.append(job)
-    if not (plain and _is_exactly(wire, line, text_bytes)):
+    if not (plain and _has_each_key_once(wire, line, payloads)):
         refuse_duplicate_keys(line)
     return jobs
 
 
-def _is_small(data: bytes) -> bool:
-    """True for a payload that cannot break a limit: small, and too few brackets to be deep."""
-    size = len(data)
-    return size <= _scan_depth_from or (
-        size <= limits.DATA_BYTES_MAX and data.count(b"{") + data.count(b"[") <= limits.JSON_DEPTH_MAX
-    )
+def _has_each_key_once(wire: PushBatch, line: bytes, payloads: list[bytes]) -> bool:
+    """True if the line has as many keys as a batch of plain jobs with data must have: then none stands there twice.
 
-
-def _is_exactly(wire: PushBatch, line: bytes, text_bytes: int) -> bool:
-    """True if the line is as long as a batch of plain jobs without a key more: then no key can stand in it twice.
-
-    Both usual spellings are known, with and without spaces after separators. Anything else takes the slower exact way.
+    Names hold no colon. Anything but a plain batch takes the slower way that names the key.
     """
-    count = len(wire.jobs)
-    extra = 0 if wire.request_id is None else len(json.dumps(wire.request_id)) + 14
-    extra += 0 if wire.idempotency_key is None else len(wire.idempotency_key) + 21
-    compact = 41 + len(wire.queue) + text_bytes + count * 20 - (count > 0) + extra
-    extra_spaces = (wire.request_id is not None) * 2 + (wire.idempotency_key is not None) * 2
-    spaced = compact + 5 + count * 4 - (count > 0) + extra_spaces
-    return len(line) in (compact, spaced)
+    optional = 0
+    for text in (wire.request_id, wire.idempotency_key):
+        if text is not None:
+            optional += 1
+            if ":" in str(text):
+                return False
+    return own_colons(line, payloads) == 3 + 2 * len(wire.jobs) + optional
 
 
 def _new_job(item: JobItem) -> NewJob:
