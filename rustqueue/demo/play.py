@@ -173,18 +173,14 @@ def _report(screen: Screen, outcome: Outcome, told: Totals, expected: Totals) ->
     number: Callable[[int], str] = "{:,}".format
     same = told == expected
     rows = [
-        ("files", number(told.files), f"{told.unparsed} of them are not valid Python, which is a result too"),
+        ("files", number(told.files), f"{told.unparsed} of them no valid Python: a result as well"),
         ("lines", number(told.lines), ""),
         ("functions", number(told.functions), ""),
         ("classes", number(told.classes), ""),
-        ("jobs acknowledged", number(outcome.acknowledged), "every file, and the job that waited for all of them"),
-        ("lost", number(outcome.lost), "acknowledged, but not there after the kill"),
-        ("run twice", number(outcome.run_twice), "at least once: a kill may make a job run again"),
-        (
-            "jobs/s",
-            f"{outcome.jobs_per_s:,.0f}",
-            f"reading, hashing, parsing; {outcome.seconds:.1f} s with the restart",
-        ),
+        ("jobs acknowledged", number(outcome.acknowledged), "the files, and one that waited for all of them"),
+        ("lost", number(outcome.lost), "acknowledged to a client, but not there"),
+        ("run twice", number(outcome.run_twice), "at least once is the promise"),
+        ("jobs/s", f"{outcome.jobs_per_s:,.0f}", f"in {outcome.seconds:.1f} s: the work, the kill, the restart"),
         ("push to ack, p50", f"{outcome.p50_ms:,.0f} ms", "waiting for a free worker included"),
         ("push to ack, p99", f"{outcome.p99_ms:,.0f} ms", ""),
     ]

@@ -7,6 +7,7 @@ jobs it ran, and which of them the node acknowledged, written only after the nod
 import os
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def _results_before(client: Client, job: Job) -> Iterator[Facts | Totals]:
     if not job.parent_results_truncated:
         raws = list(job.raw_parent_results.values())
     else:
-        raws = [parent.raw_result for parent in client.iter_parents(job.id) if parent.raw_result is not None]
+        raws = [parent.raw_result for parent in client.iter_parents(job.id)]
     for raw in raws:
         yield msgspec.json.decode(raw, type=Facts | Totals)
 
@@ -59,7 +60,12 @@ def work(client: Client, root: Path, name: str) -> None:
     """Until the demo ends: it stops its workers, and one whose demo was killed sees that it is an orphan."""
     parent = os.getppid()
     while os.getppid() == parent:
-        jobs = client.pull(QUEUE, BATCH_JOBS, wait_ms=WAIT_MS, worker_id=name, with_parent_results=True)
+        # With a key, a pull whose answer was lost in the kill is answered again with the same jobs; without one they
+        # would lie leased to nobody until their lease ends, and the demo would wait for that.
+        key = uuid.uuid4().hex
+        jobs = client.pull(
+            QUEUE, BATCH_JOBS, wait_ms=WAIT_MS, worker_id=name, with_parent_results=True, idempotency_key=key
+        )
         if not jobs:
             continue
         done = [(job, perform(client, root, job)) for job in jobs]

@@ -1,0 +1,282 @@
+"""The load of a crash test: one process with several clients, each a thread with a connection of its own.
+
+`python -m tests.chaos.clients NAME SEED TCP_PORT HTTP_PORT ROLE...` writes every call to standard output as a line of
+the history and ends when its standard input ends. What each client does follows from the seed; how far it gets does
+not. Invariant: a client writes a call down before it makes the next one.
+"""
+
+import json
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+from tests.chaos.connections import Connection, HttpConnection, Lost, Nonsense, TcpConnection
+from tests.chaos.history import Broken, Call, Down, Line, Object, encode_line
+
+QUEUES: Final = ("plain", "bulk", "rich")
+LEASE_MS: Final = 1_500
+CONNECT_PAUSE_S: Final = 0.02
+KNOWN_IDS_MAX: Final = 300
+
+
+class Output:
+    """Standard output, one line at a time, by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def write(self, line: Line) -> None:
+        with self._lock:
+            sys.stdout.buffer.write(encode_line(line))
+            sys.stdout.buffer.flush()
+
+
+class Shared:
+    """What the clients of one process share: ids that some of them were given, for others to read and cancel."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: list[str] = []
+        self.finishing = threading.Event()
+
+    def remember(self, ids: list[str]) -> None:
+        with self._lock:
+            self._ids = (self._ids + ids)[-KNOWN_IDS_MAX:]
+
+    def one_of(self, rng: random.Random) -> str | None:
+        with self._lock:
+            return rng.choice(self._ids) if self._ids else None
+
+
+class Client:
+    """Calls, their repeats after a broken connection, and their line in the history."""
+
+    def __init__(self, name: str, seed: str, shared: Shared, output: Output, connect: Callable[[], Connection]) -> None:
+        self.name = name
+        self.rng = random.Random(f"{seed} {name}")
+        self.shared = shared
+        self._output = output
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._numbers = count(1)
+
+    def next_op(self) -> str:
+        return f"{self.name}-{next(self._numbers)}"
+
+    def call(self, request: Object, op: str, *, repeat: bool) -> Object | None:
+        """The reply, or None when it stays unknown. With `repeat` the command goes again until a node answers it."""
+        while True:
+            connection = self._connected()
+            if connection is None:
+                return None
+            start_us = time.monotonic_ns() // 1_000
+            reply: Object | None = None
+            try:
+                reply = connection.ask({**request, "request_id": op})
+            except Lost:
+                self._drop()
+            end_us = time.monotonic_ns() // 1_000
+            self._output.write(Call(self.name, op, request, reply, start_us, end_us))
+            if reply is None:
+                self._output.write(Down(self.name))
+                if repeat:
+                    continue
+            elif repeat and refusal_of(reply) in ("SHUTTING_DOWN", "OUTCOME_UNKNOWN"):
+                self.shared.finishing.wait(CONNECT_PAUSE_S)
+                continue
+            return reply
+
+    def broken(self, reason: str) -> None:
+        self._output.write(Broken(self.name, reason))
+
+    def _connected(self) -> Connection | None:
+        """A connection; None when the test ends and there is no node. While the node is down this tries on."""
+        tries_when_finishing = 100
+        while self._connection is None:
+            try:
+                self._connection = self._connect()
+            except Lost:
+                if self.shared.finishing.wait(CONNECT_PAUSE_S):
+                    tries_when_finishing -= 1
+                    if tries_when_finishing == 0:
+                        return None
+                    threading.Event().wait(CONNECT_PAUSE_S)
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def refusal_of(reply: Object) -> str | None:
+    """The code of a refusal. A batch with refused items has `ok` false and no code of its own."""
+    code: str | None = reply.get("error", {}).get("code")
+    return code
+
+
+def a_job(op: str, position: int, of: int, size: int = 0) -> Object:
+    return {"name": "work", "data": {"op": op, "i": position, "of": of, "fill": "x" * size}}
+
+
+def push_single(client: Client) -> None:
+    """Plain single pushes, half of them with an idempotency key and repeated until they are answered."""
+    op = client.next_op()
+    request = {"cmd": "push", "queue": "plain", **a_job(op, 0, 1, client.rng.choice([0, 100, 2_000]))}
+    safe = client.rng.random() < 0.5
+    if safe:
+        request["idempotency_key"] = op
+    reply = client.call(request, op, repeat=safe)
+    if reply is not None and reply["ok"]:
+        client.shared.remember([reply["id"]])
+
+
+def push_batch(client: Client) -> None:
+    op = client.next_op()
+    size = client.rng.choice([1, 5, 20])
+    request = {"cmd": "push_batch", "queue": "bulk", "jobs": [a_job(op, i, size, 100) for i in range(size)]}
+    safe = client.rng.random() < 0.5
+    if safe:
+        request["idempotency_key"] = op
+    reply = client.call(request, op, repeat=safe)
+    if reply is not None and reply["ok"]:
+        client.shared.remember(reply["ids"][:3])
+
+
+def push_rich(client: Client) -> None:
+    """Batches with priorities, metadata, unique keys, delays, follow-on dependencies inside the batch."""
+    op, rng = client.next_op(), client.rng
+    size = rng.choice([1, 4, 12])
+    jobs = []
+    for position in range(size):
+        job = a_job(op, position, size)
+        job |= {"priority": rng.randrange(-3, 4), "metadata": {"op": op}, "tags": ["t", op], "max_attempts": 4}
+        job |= {"backoff": "fixed", "backoff_delay_ms": rng.choice([0, 50, 400])}
+        if rng.random() < 0.2:
+            job["unique_key"] = f"key-{rng.randrange(1_000)}-{op}"
+        if rng.random() < 0.1:
+            job["unique_key"] = f"key-{rng.randrange(40)}"
+        if rng.random() < 0.2:
+            job["delay_ms"] = rng.randrange(500)
+        if rng.random() < 0.1:
+            job["custom_id"] = f"{op}-{position}"
+        if rng.random() < 0.1:
+            job["remove_on_complete"] = True
+        elif position > 0 and rng.random() < 0.4:
+            job["depends_on"] = [rng.randrange(position)]
+        jobs.append(job)
+    request = {"cmd": "push_batch", "queue": "rich", "jobs": jobs, "idempotency_key": op}
+    reply = client.call(request, op, repeat=True)
+    if reply is not None and reply["ok"]:
+        client.shared.remember(reply["ids"])
+
+
+def look_and_cancel(client: Client) -> None:
+    """Reads of what others of this process were told is there, and now and then its cancellation."""
+    job_id, op = client.shared.one_of(client.rng), client.next_op()
+    if job_id is None:
+        client.shared.finishing.wait(CONNECT_PAUSE_S)
+    elif client.rng.random() < 0.3:
+        running = {"running": True} if client.rng.random() < 0.3 else {}
+        client.call({"cmd": "cancel", "id": job_id, **running}, op, repeat=True)
+    else:
+        client.call({"cmd": "get", "id": job_id}, op, repeat=False)
+
+
+def work(client: Client, count_jobs: int) -> None:
+    """Pull, then end each lease in one of the ways a worker can, or walk away from it."""
+    rng = client.rng
+    request: Object = {"cmd": "pull", "queues": [{"queue": queue} for queue in QUEUES], "count": count_jobs}
+    request |= {"lease_ms": LEASE_MS, "wait_ms": rng.choice([0, 100]), "worker_id": client.name}
+    reply = client.call(request, client.next_op(), repeat=False)
+    if reply is None or not reply["ok"]:
+        return
+    jobs = reply["jobs"] if "jobs" in reply else [reply["job"]]
+    finished = []
+    for job in jobs:
+        if job is None:
+            client.shared.finishing.wait(CONNECT_PAUSE_S)
+            continue
+        held = {"id": job["id"], "attempt_token": job["attempt_token"]}
+        what = rng.random()
+        if what < 0.08:
+            op = client.next_op()
+            client.call({"cmd": "fail", **held, "error": f"boom {op}"}, op, repeat=True)
+        elif what < 0.11:
+            continue
+        else:
+            if what < 0.16:
+                client.call({"cmd": "heartbeat", **held}, client.next_op(), repeat=False)
+            if what > 0.97:
+                client.call({"cmd": "progress", **held, "progress": 50}, client.next_op(), repeat=False)
+            finished.append({**held, "result": {"by": client.name, "token": job["attempt_token"]}})
+    if len(finished) > 1 or (finished and rng.random() < 0.5):
+        client.call({"cmd": "ack_batch", "items": finished}, client.next_op(), repeat=True)
+    elif finished:
+        client.call({"cmd": "ack", **finished[0]}, client.next_op(), repeat=True)
+
+
+def work_one(client: Client) -> None:
+    work(client, 1)
+
+
+def work_many(client: Client) -> None:
+    work(client, 20)
+
+
+ROLES: Final[dict[str, Callable[[Client], None]]] = {
+    "single": push_single,
+    "batch": push_batch,
+    "rich": push_rich,
+    "http": push_single,
+    "http-batch": push_batch,
+    "look": look_and_cancel,
+    "one": work_one,
+    "many": work_many,
+}
+
+
+# Workers keep up with producers this way, so that jobs see their whole life and a state is soon compared.
+PAUSE_MAX_S: Final[dict[Callable[[Client], None], float]] = {
+    push_single: 0.02,
+    push_batch: 0.06,
+    push_rich: 0.06,
+    look_and_cancel: 0.02,
+    work_one: 0.0,
+    work_many: 0.0,
+}
+
+
+def live(client: Client, act: Callable[[Client], None]) -> None:
+    try:
+        while not client.shared.finishing.wait(client.rng.uniform(0, PAUSE_MAX_S[act])):
+            act(client)
+    except (Nonsense, json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+        client.broken(f"{type(error).__name__}: {error}")
+
+
+def main(words: list[str]) -> None:
+    name, seed, tcp_port, http_port, *roles = words
+    shared, output = Shared(), Output()
+    threads = []
+    for position, role in enumerate(roles):
+        if role.startswith("http"):
+            connect: Callable[[], Connection] = lambda: HttpConnection(int(http_port))  # noqa: E731
+        else:
+            connect = lambda: TcpConnection(int(tcp_port))  # noqa: E731
+        client = Client(f"{name}{position}", seed, shared, output, connect)
+        threads.append(threading.Thread(target=live, args=(client, ROLES[role]), name=client.name))
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    shared.finishing.set()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,144 @@
+"""The node of a crash test, a process of its own, and its state through its public interface."""
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.chaos.connections import TcpConnection
+from tests.chaos.history import Object
+from tests.chaos.verdict import Snapshot
+
+READY_PROBES = 2_400
+PROBE_PAUSE_S = 0.025
+STOP_DEADLINE_S = 60
+PAGE_JOBS = 1_000
+STEADY_TRIES = 200
+
+
+class NodeFault(Exception):
+    """The node did what no node may do: did not start, ended by itself, or ended wrongly."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Node:
+    """One data folder and two ports, over many lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.log = folder / "node.log"
+        self.http_port, self.tcp_port = free_port(), free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start a life without waiting for it."""
+        words = [sys.executable, "-m", "rustqueue", "serve", "--data", str(self.data)]
+        words += ["--http-port", str(self.http_port), "--tcp-port", str(self.tcp_port), "--server-host", "127.0.0.1"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start(self) -> None:
+        """Start a life and wait until it is ready."""
+        self.launch()
+        for _ in range(READY_PROBES):
+            if self._is_ready():
+                return
+            if self.ended_within(PROBE_PAUSE_S):
+                raise NodeFault(f"the node ended with code {self._code} instead of starting: {self.last_words()}")
+        raise NodeFault(f"the node did not become ready: {self.last_words()}")
+
+    def ended_within(self, seconds: float) -> bool:
+        assert self._process is not None
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise NodeFault(f"the node ended by itself with code {self._code}: {self.last_words()}")
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and it must end well."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        if not self.ended_within(STOP_DEADLINE_S):
+            raise NodeFault(f"the node did not stop within {STOP_DEADLINE_S} s")
+        if self._code != 0:
+            raise NodeFault(f"the node stopped with code {self._code}: {self.last_words()}")
+
+    def end(self) -> None:
+        """Whatever happened: nothing is left running."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return " | ".join(lines[-5:])
+
+    @property
+    def _code(self) -> int | None:
+        return None if self._process is None else self._process.returncode
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def snapshot(node: Node) -> Snapshot:
+    """All jobs and counts. Time goes on meanwhile (leases end, delays are over), so it is taken again until the counts
+    before and after are the same.
+    """
+    connection = TcpConnection(node.tcp_port)
+    try:
+        for _ in range(STEADY_TRIES):
+            before = _counts(connection)
+            jobs = _jobs(connection)
+            if _counts(connection) == before:
+                return Snapshot(jobs, before)
+    finally:
+        connection.close()
+    raise NodeFault("the state does not come to rest")
+
+
+def _counts(connection: TcpConnection) -> dict[str, dict[str, int]]:
+    reply = connection.ask({"cmd": "list_queues"})
+    return {queue["name"]: queue["counts"] for queue in reply["queues"]}
+
+
+def _jobs(connection: TcpConnection) -> dict[str, Object]:
+    jobs: dict[str, Object] = {}
+    cursor: str | None = None
+    while True:
+        request: Object = {"cmd": "job_list", "limit": PAGE_JOBS, "order": "asc"}
+        reply = connection.ask(request if cursor is None else {**request, "cursor": cursor})
+        if not reply["ok"]:
+            raise NodeFault(f"jobs cannot be listed: {json.dumps(reply)}")
+        for job in reply["jobs"]:
+            if job["id"] in jobs:
+                raise NodeFault(f"the listing names {job['id']} twice")
+            jobs[job["id"]] = job
+        cursor = reply["next_cursor"]
+        if cursor is None:
+            return jobs
