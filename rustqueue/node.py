@@ -94,7 +94,9 @@ class Node:
             raise
 
     async def stop(self, deadline_s: float) -> bool:
-        """Answer what is on its way, flush, close. False when the deadline came first."""
+        """Answer what is on its way, flush, close. False when the deadline came first. A second call does nothing."""
+        if self._stopping:
+            return True
         self._stopping = True
         self.tcp.stop_accepting()
         self.gateway.close()
@@ -236,7 +238,7 @@ class Node:
             ("uptime_seconds", "Since the start of the node.", time.monotonic() - self._started_s),
             ("due_lag_seconds", "How long the oldest due work has been waiting.", replicator.due_lag_ms / 1_000),
             ("waiting_pulls", "Pulls that wait for a job.", self.gateway.waiting_count),
-            ("tcp_connections", "Open TCP connections.", self.tcp.connections_count),
+            ("tcp_connections", "Open TCP connections.", len(self.tcp.connections)),
             ("disk_full", "1 while pushes are refused for want of room.", replicator.disk_full),
             ("disk_used_ratio", "Use of the file system with the data.", used),
             ("journal_bytes", "Size of the log on disk.", self.journal.size_bytes),

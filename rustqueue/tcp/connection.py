@@ -6,7 +6,7 @@ them, and pulls that may wait. Invariants:
   that came before it is answered, so that it sees it;
 - no more than `limits.PIPELINE_MAX` requests are on their way, and no more is read while a client does not read;
 - a line that was begun is completed within its deadline, or the connection is closed;
-- one write a loop turn carries all answers that are ready.
+- one write a loop turn carries all answers that are ready; a turn makes no more of them than fit a write buffer.
 """
 
 import asyncio
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 _READS: Final = frozenset({*get_args(Query), Health})
 _WRITE_BUFFER_BYTES: Final = 262_144  # Above it the client is taken not to read; a reply of 50 jobs is 40 KB.
+_TURN_ANSWERS: Final = 256  # Queries are answered at once: a client that sends thousands must not hold up the others.
 
 
 class InternalError(ApiError):
@@ -56,7 +57,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, shell: "TcpShell") -> None:
         self._shell = shell
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._peer = ""
         self._principal = shell.authenticator.newcomer
         self._bad_tokens = 0
@@ -67,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._waits_made = 0
         self._in_flight = 0
         self._answers: list[bytes] = []
+        self._answers_bytes = 0
         self._pumping = False
         self._reading = True
         self._unread_bytes = 0
@@ -77,8 +79,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Both event loops set TCP_NODELAY on every connection.
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if peer else ""
         refusal = self._shell.opened(self, transport)
@@ -115,7 +117,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._unread = True
-        self._unread_bytes = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        self._unread_bytes = self.transport.get_write_buffer_size() if self.transport is not None else 0
         self._shell.unread_deadlines.put(self, limits.UNREAD_MS_MAX)
 
     def resume_writing(self) -> None:
@@ -124,7 +126,7 @@ class Connection(asyncio.Protocol):
         self._pump()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self.transport = None
         self._closing = True
         self._backlog.clear()
         for ticket, _, _ in self._waits.values():
@@ -142,8 +144,8 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut the connection now."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def line_is_late(self) -> None:
         """A line was begun and not completed in time."""
@@ -154,25 +156,27 @@ class Connection(asyncio.Protocol):
 
     def unread_for_long(self) -> None:
         """The client has left a full buffer unread. A slow one may go on, one that takes nothing is cut off."""
-        if self._transport is None:
+        if self.transport is None:
             return
-        left_bytes = self._transport.get_write_buffer_size()
+        left_bytes = self.transport.get_write_buffer_size()
         if left_bytes < self._unread_bytes:
             self._unread_bytes = left_bytes
             self._shell.unread_deadlines.put(self, limits.UNREAD_MS_MAX)
         else:
-            self._transport.abort()
+            self.transport.abort()
 
     def write_answers(self) -> None:
         """Give the answers of this loop turn to the transport."""
-        answers, self._answers = self._answers, []
-        transport = self._transport
+        answers, self._answers, self._answers_bytes = self._answers, [], 0
+        transport = self.transport
         if transport is None:
             return
         answers.append(b"")
         transport.write(b"\n".join(answers))
         if transport.get_write_buffer_size() > limits.UNSENT_BYTES_MAX:
             transport.abort()
+        elif self._backlog:
+            self._pump()
         elif self._closing:
             self._close_when_done()
 
@@ -184,10 +188,18 @@ class Connection(asyncio.Protocol):
             return
         self._pumping = True
         backlog = self._backlog
-        while backlog and self._in_flight < limits.PIPELINE_MAX and not self._unread and self._take(backlog[0]):
+        while backlog and self._has_room() and self._take(backlog[0]):
             backlog.popleft()
         self._pumping = False
         self._read_on(not backlog and not self._unread)
+
+    def _has_room(self) -> bool:
+        return (
+            self._in_flight < limits.PIPELINE_MAX
+            and len(self._answers) < _TURN_ANSWERS
+            and self._answers_bytes < _WRITE_BUFFER_BYTES
+            and not self._unread
+        )
 
     def _take(self, line: bytes) -> bool:
         """Ask one line; False when it has to wait for the answers to lines before it."""
@@ -255,13 +267,13 @@ class Connection(asyncio.Protocol):
             deadlines.put(self, self._shell.options.line_deadline_ms)
 
     def _read_on(self, wanted: bool) -> None:
-        if wanted is self._reading or self._transport is None or self._transport.is_closing():
+        if wanted is self._reading or self.transport is None or self.transport.is_closing():
             return
         self._reading = wanted
         if wanted:
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         else:
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     # Answers.
 
@@ -273,11 +285,12 @@ class Connection(asyncio.Protocol):
 
     def _send(self, answers: list[bytes]) -> None:
         self._in_flight -= len(answers)
-        if not answers or self._transport is None:
+        if not answers or self.transport is None:
             return
         if not self._answers:
             self._shell.has_answers(self)
         self._answers += answers
+        self._answers_bytes += sum(map(len, answers))
         if self._backlog:
             self._pump()
 
@@ -288,15 +301,15 @@ class Connection(asyncio.Protocol):
         """Say one more thing, whatever else is on its way, and close."""
         self._closing = True
         self._backlog.clear()
-        if self._transport is not None:
+        if self.transport is not None:
             if self._answers:
                 self.write_answers()
-            self._transport.write(last)
-            self._transport.close()
+            self.transport.write(last)
+            self.transport.close()
 
     def _close_when_done(self) -> None:
-        if self._transport is not None and not (self._in_flight or self._backlog or self._answers):
-            self._transport.close()
+        if self.transport is not None and not (self._in_flight or self._backlog or self._answers):
+            self.transport.close()
 
 
 def _renamed(done: Callable[[Reply], None], reply: Reply) -> None:

@@ -49,8 +49,8 @@ class TcpShell:
         self.port = options.port
 
     @property
-    def connections_count(self) -> int:
-        return len(self._connections)
+    def connections(self) -> list[Connection]:
+        return list(self._connections)
 
     async def start(self) -> None:
         """Listen. `port` is the real one afterwards."""
@@ -68,7 +68,7 @@ class TcpShell:
     async def stop(self, deadline_s: float) -> None:
         """Answer what was read and close all connections; cut those that are left at the deadline."""
         self.stop_accepting()
-        for connection in list(self._connections):
+        for connection in self.connections:
             connection.finish()
         if self._connections:
             self._emptied = asyncio.get_running_loop().create_future()
@@ -76,7 +76,7 @@ class TcpShell:
                 async with asyncio.timeout(deadline_s):
                     await self._emptied
             except TimeoutError:
-                for connection in list(self._connections):
+                for connection in self.connections:
                     connection.abort()
         self.line_deadlines.close()
         self.unread_deadlines.close()

@@ -1,0 +1,26 @@
+"""The bus: events in order, after the turn that made them."""
+
+from collections.abc import Callable, Sequence
+
+from rustqueue.bus import Bus
+from rustqueue.model.events import Event, QueueChanged
+
+
+def test_events_reach_every_subscriber_in_order_after_the_turn() -> None:
+    soon: list[Callable[[], None]] = []
+    heard: list[tuple[str, int, list[str]]] = []
+
+    def subscriber(name: str) -> Callable[[int, Sequence[Event]], None]:
+        return lambda index, events: heard.append((name, index, [event.queue for event in events]))
+
+    bus = Bus(soon.append)
+    bus.subscribe(subscriber("a"))
+    bus.subscribe(subscriber("b"))
+    bus.publish(7, [QueueChanged("paused", "x")])
+    bus.publish(8, [])
+    bus.publish(9, [QueueChanged("resumed", "y")])
+    assert (heard, len(soon)) == ([], 1)
+    soon.pop()()
+    assert heard == [("a", 7, ["x"]), ("b", 7, ["x"]), ("a", 9, ["y"]), ("b", 9, ["y"])]
+    bus.publish(10, [QueueChanged("paused", "z")])
+    assert len(soon) == 1

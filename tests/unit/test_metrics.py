@@ -1,0 +1,135 @@
+"""Metrics: names of the contract, real histograms, bounded labels."""
+
+import re
+from collections.abc import Callable
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from rustqueue.effects.depths import QueueDepths
+from rustqueue.effects.histogram import Histogram
+from rustqueue.effects.metrics import Gauges, Metrics
+from rustqueue.model import limits
+from rustqueue.model.commands import Ack, AckBatch, Heartbeat, Pull, PushJobs
+from rustqueue.model.events import JobsChanged, QueueChanged
+from rustqueue.model.jobs import Counts
+from tests.unit.tcp_client import a_node, connected, until
+
+
+def samples_of(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """All samples, read by the library's own parser."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def metrics_with(queues: list[tuple[str, Counts]] | None = None, rest: Counts | None = None) -> Metrics:
+    return Metrics("1.2.3", lambda: Gauges([("due_lag_seconds", "Lag.", 1.5)], queues or [], rest))
+
+
+def test_events_are_counted_by_job() -> None:
+    metrics = metrics_with()
+    metrics.on_events(
+        1,
+        [
+            JobsChanged("pushed", "mail", [b"1", b"2"]),
+            JobsChanged("started", "mail", [b"1"]),
+            JobsChanged("failed", "mail", [b"1"], will_retry=True),
+            JobsChanged("completed", "mail", [b"1", b"2", b"3"]),
+            JobsChanged("progress", "mail", [b"1"]),
+            QueueChanged("paused", "mail"),
+        ],
+    )
+    samples = samples_of(metrics.text())
+    counted = {
+        name.removeprefix("rustqueue_jobs_"): value
+        for (name, _), value in samples.items()
+        if re.fullmatch("rustqueue_jobs_.*_total", name)
+    }
+    assert counted == {
+        "pushed_total": 2,
+        "pulled_total": 1,
+        "failed_total": 1,
+        "completed_total": 3,
+        "dlq_total": 0,
+        "cancelled_total": 0,
+        "expired_total": 0,
+    }
+
+
+def test_durations_are_real_histograms() -> None:
+    metrics = metrics_with()
+    for kind, took_us in ((PushJobs, 900), (PushJobs, 1_100), (Pull, 5), (Ack, 7), (AckBatch, 8), (Heartbeat, 9)):
+        metrics.command_answered(kind, took_us)
+    metrics.request_answered("GET", 200, 0.25)
+    metrics.request_answered("GET", 503, 0.001)
+    samples = samples_of(metrics.text())
+    push = "rustqueue_push_duration_seconds"
+    assert samples[f"{push}_bucket", (("le", "0.001"),)] == 1
+    assert samples[f"{push}_bucket", (("le", "0.0025"),)] == 2
+    assert samples[f"{push}_bucket", (("le", "+Inf"),)] == samples[f"{push}_count", ()] == 2
+    assert samples[f"{push}_sum", ()] == 0.002
+    assert samples["rustqueue_pull_duration_seconds_count", ()] == 1
+    assert samples["rustqueue_ack_duration_seconds_count", ()] == 2
+    http = "rustqueue_http_request_duration_seconds"
+    assert samples[f"{http}_count", (("method", "GET"),)] == 2
+    by_class = [
+        samples["rustqueue_http_requests_total", (("method", "GET"), ("status_class", name))] for name in ("2xx", "5xx")
+    ]
+    assert by_class == [1, 1]
+
+
+def test_a_value_on_a_bound_belongs_below_it() -> None:
+    histogram = Histogram((10, 20))
+    for value_us in (0, 10, 11, 20, 21):
+        histogram.observe(value_us)
+    assert histogram.buckets() == [("1e-05", 2.0), ("2e-05", 4.0), ("+Inf", 5.0)]
+
+
+def test_depths_have_a_label_for_each_queue_and_one_for_the_rest() -> None:
+    samples = samples_of(metrics_with([("mail", Counts(waiting=3, dlq=1))], Counts(active=9)).text())
+    assert samples["rustqueue_queue_waiting_jobs", (("queue", "mail"),)] == 3
+    assert samples["rustqueue_queue_dlq_jobs", (("queue", "mail"),)] == 1
+    assert samples["rustqueue_queue_active_jobs", (("queue", "_other"),)] == 9
+    assert samples["rustqueue_due_lag_seconds", ()] == 1.5
+    assert samples["rustqueue_build_info", (("version", "1.2.3"),)] == 1
+
+
+def test_queues_beyond_the_bound_are_added_up_a_bounded_number_at_a_time() -> None:
+    # Given more queues than have labels
+    count = 2 * limits.METRIC_QUEUES_MAX + 5
+    queues = [(f"q{number:05}", Counts(waiting=1, blocked=2)) for number in range(count)]
+    later: list[Callable[[], None]] = []
+    depths = QueueDepths(lambda: queues, lambda _, call: later.append(call))
+    # When they are read, then the first are there at once and the rest a few turns later
+    first, rest = depths.read()
+    assert ([name for name, _ in first], rest) == ([name for name, _ in queues[: limits.METRIC_QUEUES_MAX]], None)
+    turns = 0
+    while later:
+        later.pop()()
+        turns += 1
+    assert turns == 2
+    left = count - limits.METRIC_QUEUES_MAX
+    assert depths.read()[1] == Counts(waiting=left, blocked=2 * left)
+    # And it is gone when they are few again
+    queues[10:] = []
+    while later:
+        later.pop()()
+    assert depths.read() == (queues, None)
+
+
+async def test_a_node_counts_what_its_clients_do_and_nothing_in_a_replay() -> None:
+    async with a_node() as node, connected(node) as client:
+        await client.ask("push_batch", queue="mail", jobs=[{"name": "n"}] * 3)
+        pulled = await client.ask("pull", queue="mail")
+        await client.ask("ack", id=pulled["job"]["id"])
+        await until(lambda: b"rustqueue_jobs_completed_total 1.0" in node.metrics.text(), client)
+        samples = samples_of(node.metrics.text())
+        assert samples["rustqueue_jobs_pushed_total", ()] == 3
+        assert samples["rustqueue_jobs_pulled_total", ()] == 1
+        assert samples["rustqueue_queue_waiting_jobs", (("queue", "mail"),)] == 2
+        assert samples["rustqueue_tcp_connections", ()] == 1
+        assert samples["rustqueue_raft_applied_index", ()] == 3
+        assert samples["rustqueue_journal_sync_duration_seconds_count", ()] == 3
+        assert samples["rustqueue_push_duration_seconds_count", ()] == 1
