@@ -77,7 +77,9 @@ def _declare_queues(commands: Commands) -> None:
     }
     for name, (run, summary) in one.items():
         group.add(name, run, summary, f"rustqueue queues {name} mail").add_argument("queue", metavar="QUEUE")
-    parser = group.add("pause", pause, "stop a queue", "rustqueue queues pause mail", "rustqueue queues pause mail --mode hold")
+    parser = group.add(
+        "pause", pause, "stop a queue", "rustqueue queues pause mail", "rustqueue queues pause mail --mode hold"
+    )
     parser.add_argument("queue", metavar="QUEUE")
     parser.add_argument(
         "--mode",
