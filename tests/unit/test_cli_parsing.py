@@ -1,6 +1,7 @@
 """The words of the command line: what they become, and what is said about wrong ones."""
 
 import argparse
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +21,31 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
                 yield from parsers(child)
 
 
+def parsers_below(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    return (child for child in parsers(parser) if child is not parser)
+
+
 def test_every_help_shows_examples() -> None:
     assert [parser.prog for parser in parsers(build_parser()) if "examples:\n  " not in parser.format_help()] == []
 
 
-def test_every_example_of_this_program_is_understood() -> None:
-    import shlex
+def test_the_page_of_commands_has_a_heading_for_each() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")]
+    ends = [parser for parser in parsers(build_parser()) if not any(parsers_below(parser))]
+    assert sorted(headings) == sorted(parser.prog.removeprefix("rustqueue ") for parser in ends)
 
+
+def test_the_page_of_commands_has_examples_that_are_understood() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("rustqueue ")]
+    assert len(lines) > 30
+    for line in lines:
+        words = shlex.split(line.replace("@digest.json", "{}").replace("jobs.jsonl", "/dev/null"))
+        build_parser().parse_args(words[1:])
+
+
+def test_every_example_of_this_program_is_understood() -> None:
     for parser in parsers(build_parser()):
         for line in (parser.epilog or "").splitlines():
             words = shlex.split(line, comments=True)
