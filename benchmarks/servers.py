@@ -1,7 +1,7 @@
 """The two servers of every run: the node under test and the yardstick.
 
 Knows how each is started and when it is ready. The node is the installed program with default settings; nothing here
-may tune it, because the figures are what a user gets.
+may tune it, because the figures are what a user gets. Only the address differs: a benchmark listens on loopback.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmarks.processes import Process, StartFailed, accepts, answers_ok, free_port, running, spawn
 
 ROOT = Path(__file__).resolve().parent.parent
+ON_LOOPBACK = {"RUSTQUEUE_SERVER__HOST": "127.0.0.1"}
 YARDSTICK = Path(__file__).resolve().parent / "yardstick" / "server.py"
 
 
@@ -75,10 +76,10 @@ class Starter:
         self._scratch = scratch
         self._numbers = itertools.count(1)
         self.installed_from = "the checkout"
-        self._environment: dict[str, str] = {}
+        self._environment = dict(ON_LOOPBACK)
         if not checkout:
             site = install_wheel(scratch / "wheel")
-            self._environment = {"PYTHONPATH": str(site)}
+            self._environment["PYTHONPATH"] = str(site)
             self.installed_from = "a wheel built for this run"
 
     def fresh_folder(self, name: str) -> Path:
