@@ -11,6 +11,7 @@ most once; after the transport is gone nothing is written and a waiting request 
 import asyncio
 import math
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final, Protocol, cast
 
@@ -26,7 +27,7 @@ from rustqueue.api.refusals import HeadersTooLarge, TargetTooLarge, TooSlow
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, ParseError, TooLarge
 
-PIPELINED_REQUESTS_MAX: Final = 32  # Parsed and not yet handled; what comes behind them stays text.
+PIECE_BYTES: Final = 16_384  # Parsed at once: a parsed request is a hundred times the size of a short one's text.
 PIPELINED_BYTES_MAX: Final = 65_536  # Received while a request is handled; beyond that the client has to wait.
 NEVER: Final = math.inf
 
@@ -117,18 +118,17 @@ class Connection(asyncio.Protocol):
             max_line_size=limits.TARGET_BYTES_MAX,
             max_field_size=limits.HEADER_BYTES_MAX,
             auto_decompress=False,
-            max_msg_queue_size=PIPELINED_REQUESTS_MAX,
         )
         self._transport: asyncio.Transport | None = None
+        self._received = b""  # Not yet parsed, from `_parsed_bytes` on.
+        self._parsed_bytes = 0
         self._queue: deque[tuple[RawRequestMessage, StreamReader]] = deque()
         self._fault: ApiError | None = None
         self._body = bytearray()
         self._head_bytes = 0
         self._heads_may_be_long = False  # Never in doubt while all that came at once was shorter than that.
-        self._bytes_while_busy = 0
         self._reading_paused = False
         self._writing_paused = False
-        self._parser_holds = False
         self._ended = False
         self._upgraded = False
         self._in_next = False
@@ -180,41 +180,52 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.phase is Phase.LINGER or self._fault is not None or self._upgraded:
             return
+        self._received = self._received[self._parsed_bytes :] + data if self._received else data
+        self._parsed_bytes = 0
         if self.phase is Phase.HANDLER:
-            self._bytes_while_busy += len(data)
-            if self._bytes_while_busy > PIPELINED_BYTES_MAX and self._transport is not None:
+            if len(self._received) > PIPELINED_BYTES_MAX and self._transport is not None:
                 self._reading_paused = True
                 self._transport.pause_reading()
-            self._feed(data)
             return
         if self.phase is Phase.IDLE:
             self._enter(Phase.HEAD, self._handler.options.head_timeout_ms)
-        self._feed(data)
         self._next()
 
     # From bytes to requests.
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self) -> bool:
+        """Parse the next piece of what was received; false when there is none."""
+        if not self._received or self._fault is not None or self._upgraded:
+            return False
+        piece = self._received
+        if len(piece) > PIECE_BYTES:
+            piece = piece[self._parsed_bytes : self._parsed_bytes + PIECE_BYTES]
+        self._parsed_bytes += len(piece)
+        if self._parsed_bytes == len(self._received):
+            self._received, self._parsed_bytes = b"", 0
         try:
-            messages, self._upgraded, _ = self._parser.feed_data(data)
+            messages, self._upgraded, _ = self._parser.feed_data(piece)
         except HttpProcessingError as error:
             self._fault = _refusal_of(error)
         except Exception:  # Some header and target values raise whatever the library behind the parser raises.
             self._fault = ParseError("The request is not valid HTTP")
         else:
-            if self._head_bytes + len(data) > limits.HEADER_BYTES_MAX:
-                self._heads_may_be_long = True
-            if messages:
-                self._queue.extend(messages)
-                self._head_bytes = 0
-            elif not self._queue:
-                self._head_bytes += len(data)
-                if self._head_bytes > limits.HEADER_BYTES_MAX + limits.TARGET_BYTES_MAX:
-                    self._fault = HeadersTooLarge("headers", limits.HEADER_BYTES_MAX)
-            self._parser_holds = len(self._queue) >= PIPELINED_REQUESTS_MAX
-            return
+            self._took(messages, len(piece))
+            return True
         if self._queue and not self._queue[-1][1].is_eof():
             self._queue.pop()  # The fault is in its body.
+        return False
+
+    def _took(self, messages: Sequence[tuple[RawRequestMessage, StreamReader]], piece_bytes: int) -> None:
+        """Keep parsed heads; count the bytes of one that is not whole yet."""
+        self._head_bytes += piece_bytes
+        if self._head_bytes > limits.HEADER_BYTES_MAX:
+            self._heads_may_be_long = True
+        if messages or self._queue:
+            self._queue.extend(messages)
+            self._head_bytes = 0
+        elif self._head_bytes > limits.HEADER_BYTES_MAX + limits.TARGET_BYTES_MAX:
+            self._fault = HeadersTooLarge("headers", limits.HEADER_BYTES_MAX)
 
     def _next(self) -> None:
         """Handle every request that is whole, as long as each is answered at once. Answers come back here, so this
@@ -234,26 +245,29 @@ class Connection(asyncio.Protocol):
 
     def _handle_one(self) -> bool:
         """False if no request is whole yet."""
-        if not self._queue:
-            self._read_on()
-            if not self._queue:
+        while not self._queue:
+            if not self._feed():
+                self._read_on()
                 return False
         message, payload = self._queue[0]
         try:
             if self.phase is not Phase.BODY:
                 self._handler.rests(self, idle=False)
                 self._begin_body(message, payload)
-            if not self._take_body(payload):
-                return False
+            while not self._take_body(payload):
+                if not self._feed():
+                    self._read_on()
+                    return False
         except ApiError as error:
             self._fault = error
             return False
         self._queue.popleft()
-        self._parser.message_consumed()
         body, self._body = bytes(self._body), bytearray()
         self._enter(Phase.HANDLER, None)
         exchange = self.exchange = Exchange(self, message, body)
         self._handler.handle(exchange)
+        if self._ended and exchange.is_open and exchange.ticket is not None and self._transport is not None:
+            self._transport.close()  # It waits, and nobody would read its answer.
         return True
 
     def _settle(self) -> None:
@@ -291,10 +305,6 @@ class Connection(asyncio.Protocol):
         return payload.is_eof()
 
     def _read_on(self) -> None:
-        """Take up what was left unparsed or unread while a request was handled."""
-        if self._parser_holds and self._fault is None and not self._upgraded:
-            self._feed(b"")
-        self._bytes_while_busy = 0
         if self._reading_paused and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -336,9 +346,7 @@ class Connection(asyncio.Protocol):
         transport.write(self._handler.refuse(self, error))
         self._enter(Phase.LINGER, self._handler.options.linger_timeout_ms)
         self._queue.clear()
-        if self._reading_paused:
-            self._reading_paused = False
-            transport.resume_reading()
+        self._read_on()
         if transport.can_write_eof():
             transport.write_eof()
 

@@ -379,6 +379,16 @@ async def test_a_client_that_goes_away_waits_no_longer(at: Setting, way: str) ->
     await at.gateway.until(waiting=0)
 
 
+async def test_a_client_that_sends_no_more_is_answered_but_not_waited_for(at: Setting) -> None:
+    wire = await at.connect()
+    wire.send(request_bytes("POST", PUSHES, PUSH) + request_bytes("GET", f"{PUSHES}?wait_ms=60000"))
+    wire.writer.write_eof()
+
+    assert (await wire.answer()).status == 201
+    assert await wire.is_ended()
+    await at.gateway.until(waiting=0)
+
+
 async def test_an_answer_to_a_client_that_is_gone_is_dropped(at: Setting) -> None:
     wire = await at.connect()
     wire.send(request_bytes("POST", "/api/v1/queues/q/pull", b'{"wait_ms":60000}'))
