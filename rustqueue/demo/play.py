@@ -50,7 +50,7 @@ def play(plan: Plan, out: TextIO) -> int:
     node = NodeChild(folder)
     good = keep = False
     screen.say(f"RustQueue {__version__}: a durable node, {plan.workers} workers, and a SIGKILL in the middle.\n")
-    screen.say(f"  {len(names):,} Python files below {root} become a job each.")
+    screen.say(f"  {len(names):,} Python files become a job each, those of the standard library in\n  {root}.")
     try:
         ledger, total_id = _run(node, root, names, plan.workers, ledger=Ledger(), screen=screen)
         with Client(node.tcp_url) as client:
@@ -82,7 +82,7 @@ def _run(
 ) -> tuple[Ledger, str]:
     """All jobs through the node, with one kill. The id of the last job, which has the total."""
     node.start()
-    screen.say(f"  Node {node.pid} serves {node.http_url} from {node.folder}.\n")
+    screen.say(f"\n  Node {node.pid} serves {node.http_url}, its data is in\n  {node.folder}.\n")
     producer = Producer(node.tcp_url, names, ledger)
     total = len(names) + 1
     killed = False

@@ -75,20 +75,23 @@ class Client:
                 return None
             start_us = time.monotonic_ns() // 1_000
             reply: Object | None = None
+            lost = False
             try:
                 reply = connection.ask({**request, "request_id": op})
             except Lost:
                 self._drop()
+                lost = True
+            refusal = None if reply is None else refusal_of(reply)
+            if refusal == "OUTCOME_UNKNOWN":
+                reply = None
             end_us = time.monotonic_ns() // 1_000
             self._output.write(Call(self.name, op, request, reply, start_us, end_us))
-            if reply is None:
+            if lost:
                 self._output.write(Down(self.name))
-                if repeat:
-                    continue
-            elif repeat and refusal_of(reply) in ("SHUTTING_DOWN", "OUTCOME_UNKNOWN"):
+            if not repeat or (reply is not None and refusal != "SHUTTING_DOWN"):
+                return reply
+            if not lost:
                 self.shared.finishing.wait(CONNECT_PAUSE_S)
-                continue
-            return reply
 
     def broken(self, reason: str) -> None:
         self._output.write(Broken(self.name, reason))

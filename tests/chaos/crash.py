@@ -7,10 +7,10 @@ checked.
     --record      append the result to docs/evidence/crash.jsonl
     --keep DIR    where the data, the log and the history go, kept when a problem is found
 
-A cycle: clients work, the node dies (sometimes again while it starts), clients repeat what they may repeat, then they
-finish and everything that any client was ever told is compared with the state. Five cycles share a data folder; at the
-end of it the node is stopped politely, `rustqueue check` has to find it sound, and it is compared once more. Ends with
-one line, `N kills, 0 lost, 0 duplicated`, and 0; with 1 after any problem.
+A cycle: clients work, the node dies (sometimes while it stops, sometimes again while it starts), clients repeat what
+they may repeat, then they finish and everything that any client was ever told is compared with the state. Five cycles
+share a data folder; at its end the node is stopped politely, `rustqueue check` has to find it sound, and it is compared
+once more. Ends with one line, `N kills, 0 lost, 0 duplicated`, and 0; with 1 after any problem.
 """
 
 import argparse
@@ -35,6 +35,7 @@ CYCLES_PER_FOLDER = 5
 CUT_SHARE = 0.35
 ROLLBACK_SHARE = 0.5
 KILLED_AGAIN_SHARE = 0.2
+STOPPING_SHARE = 0.15
 POLITE_SHARE = 0.15
 PROBLEMS_SHOWN_MAX = 20
 
@@ -74,7 +75,11 @@ class Round:
         load = Load(self.node, f"{rng.randrange(2**32)}", self._cycles, self._history)
         try:
             load.run_for(rng.uniform(0.2, 1.8) * self._seconds)
-            self.node.kill()
+            if rng.random() < STOPPING_SHARE:
+                self.node.kill_while_stopping(rng.uniform(0.0, 0.3))
+                self._tally["kills while stopping"] += 1
+            else:
+                self.node.kill()
             self._tally["kills"] += 1
             self._event("kill", {})
             load.wait_until_all_are_down()

@@ -72,6 +72,15 @@ class Node:
         self._process.kill()
         self._process.wait()
 
+    def kill_while_stopping(self, seconds: float) -> None:
+        """SIGTERM, and SIGKILL in the middle of what it does then; it may also have ended, but then well."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        if not self.ended_within(seconds):
+            self.kill()
+        elif self._code != 0:
+            raise NodeFault(f"the node stopped with code {self._code}: {self.last_words()}")
+
     def stop(self) -> None:
         """SIGTERM, and it must end well."""
         assert self._process is not None
