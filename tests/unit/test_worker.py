@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from rustqueue.client import AsyncClient, Job, JobCancelled, RunningJob, Unauthorized, Worker
-from rustqueue.client.work.handlers import error_text
+from rustqueue.client import AsyncClient, Job, JobCancelled, NetworkError, RunningJob, Unauthorized, Worker
+from rustqueue.client.work.handlers import Handlers, error_text
 from rustqueue.client.work.outbox import WorkerCounts
+from rustqueue.client.work.shift import Plan, Shift
 from rustqueue.model import limits
 from tests.unit.node_in_thread import Ports, node_in_thread, node_settings
 
@@ -426,3 +427,43 @@ def test_error_texts_fit() -> None:
     assert error_text("\ud800 half a pair") == "? half a pair"
     assert error_text("é" * 10_000) == "é" * (limits.ERROR_BYTES_MAX // 2)
     assert str(JobCancelled()) == ""
+
+
+class LosesAnswers(AsyncClient):
+    """A client on a bad line: the first acks are carried out, but nobody hears of it."""
+
+    lost_count = 0
+
+    async def ack_batch(self, items: Any) -> Any:
+        reply = await super().ack_batch(items)
+        if self.lost_count < 6:
+            self.lost_count += 1
+            raise NetworkError("lost", sent=True)
+        return reply
+
+
+async def test_a_full_outbox_holds_pulls_up_only_until_it_empties(node: Ports, client: AsyncClient, queue: str) -> None:
+    ids = await client.push_batch(queue, [{"name": "n"}] * 10)
+    handlers = Handlers(lambda job: job.fence)
+    counts = WorkerCounts()
+    plan = Plan(
+        queues=queue,
+        concurrency=1,
+        batch=1,
+        wait_ms=200,
+        lease_ms=SHORT_LEASE_MS,
+        worker_id="w",
+        with_parent_results=False,
+        grace_s=30.0,
+    )
+    # Given a worker that takes one job at a time and hears nothing of its first acks
+    async with LosesAnswers(node.url("tcp")) as bad_line:
+        shift = Shift(bad_line, plan, handlers, counts)
+        task = asyncio.ensure_future(shift.work())
+        jobs = [await ended(client, job_id, "completed") for job_id in ids]
+        shift.drain()
+        await task
+        assert bad_line.lost_count == 6
+    # Then it says them again, goes on with the others, and what was stored is not taken for lost
+    assert [job.result for job in jobs] == [1] * 10
+    assert counts == WorkerCounts(pulled=10, completed=10)

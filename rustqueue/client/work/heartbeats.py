@@ -65,8 +65,9 @@ class Heartbeats:
         try:
             lease = await self._client.heartbeat(job.record)
         except (Conflict, NotFound) as error:
-            if job in self._due:  # Otherwise the job ended while the beat was on its way.
-                self.release(job)
+            self.release(job)
+            # The beat may have been overtaken by the job's own outcome, whose answer may even be lost.
+            if not job.ended:
                 job.mark(lease_lost=True)
                 logger.warning("lease of job %s is lost: %s", job.id, error.message)
         except RustQueueError as error:

@@ -22,6 +22,7 @@ class RunningJob:
         "_lease_lost",
         "_say",
         "attempt",
+        "ended",
         "fence",
         "id",
         "max_attempts",
@@ -41,6 +42,8 @@ class RunningJob:
         self._say = say
         self._cancel_requested = record.cancel_requested
         self._lease_lost = False
+        self.ended = False
+        """The handler is through; only the answer to its outcome tells now whether that came in time."""
 
     @property
     def data(self) -> Any:

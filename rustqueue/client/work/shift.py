@@ -63,7 +63,7 @@ class Shift:
         self._threads = Threads(plan.concurrency, self._finished)
         self._heartbeats = Heartbeats(client, self._heard)
         self._reports = Reports(client, self._heard)
-        self._outbox = Outbox(client, counts, plan.held_max, self._heartbeats.release, lambda: self._held_count > 0)
+        self._outbox = Outbox(client, counts, plan.held_max, self._settled, lambda: self._held_count > 0)
 
     def drain(self) -> None:
         """Take no more jobs and end when those that are here are done."""
@@ -205,9 +205,14 @@ class Shift:
         self._start()
 
     def _finished(self, outcome: Outcome) -> None:
+        outcome.job.ended = True
         self._held_count -= 1
         self._changed.set()
         self._reports.after(outcome.job, lambda: self._outbox.add(outcome))
+
+    def _settled(self, job: RunningJob) -> None:
+        self._heartbeats.release(job)
+        self._changed.set()  # A full outbox holds pulls up.
 
     def _heard(self, job: RunningJob, lease: Lease) -> None:
         job.mark(cancel_requested=lease.cancel_requested)
