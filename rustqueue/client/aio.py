@@ -14,8 +14,8 @@ from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from rustqueue.client import job_calls, queue_calls
 from rustqueue.client.address import Address
-from rustqueue.client.call import Call, signed_as
-from rustqueue.client.errors import RustQueueError
+from rustqueue.client.call import Answer, Call, signed_as
+from rustqueue.client.errors import NetworkError, RustQueueError
 from rustqueue.client.link import Link, open_link
 from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
@@ -23,7 +23,8 @@ from rustqueue.client.retries import Attempts
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_HTTP_CONNECTIONS_MAX: Final = 64  # A program that starts a thousand calls at once must not open a thousand sockets.
+# A program that starts a thousand calls at once must not open a thousand sockets.
+_HTTP_CONNECTIONS_MAX: Final = 64
 
 
 def _awaited(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P], Awaitable[T]]:
@@ -163,19 +164,33 @@ class AsyncClient:
             return self._links[0]
 
     async def _take_turns(self, attempts: Attempts[T], data: bytes, request_id: int | None) -> T:
-        async with self._places:
-            link = self._kept() or await open_link(self._address, self._framing, attempts.deadline_s)
-            try:
-                answer = await link.exchange(data, request_id, attempts.deadline_s)
-            except BaseException:
-                # Its answer may still come; a call that was cancelled is told to the server by the closed connection.
-                link.close()
-                raise
-            if answer.last or self._closed:
-                link.close()
-            else:
-                self._links.append(link)
-            return attempts.read(answer)
+        if attempts.call.wait_ms:
+            # Pulls that wait would keep everything else from its turn.
+            return attempts.read(await self._alone(attempts, data))
+        try:
+            async with asyncio.timeout_at(attempts.deadline_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise NetworkError("No free connection in time", sent=False, code="TIMEOUT") from error
+        try:
+            return attempts.read(await self._alone(attempts, data))
+        finally:
+            self._places.release()
+
+    async def _alone(self, attempts: Attempts[T], data: bytes) -> Answer:
+        """One exchange on a connection of its own."""
+        link = self._kept() or await open_link(self._address, self._framing, attempts.deadline_s)
+        try:
+            answer = await link.exchange(data, None, attempts.deadline_s)
+        except BaseException:
+            # Its answer may still come; a call that was cancelled is told to the server by the closed connection.
+            link.close()
+            raise
+        if answer.last or self._closed:
+            link.close()
+        else:
+            self._links.append(link)
+        return answer
 
     def _kept(self) -> Link | None:
         while self._links:

@@ -295,6 +295,14 @@ async def test_more_calls_at_once_than_connections(node: Ports, queue: str) -> N
         assert len(set(ids)) == 200
 
 
+async def test_waiting_pulls_take_no_turns_from_others(node: Ports, queue: str) -> None:
+    async with AsyncClient(node.url("http")) as client:
+        waiting = [asyncio.ensure_future(client.pull(queue, wait_ms=60_000)) for _ in range(70)]
+        assert (await client.stats(queue)).counts.waiting == 0
+        await client.push_batch(queue, [{"name": "n"}] * 70)
+        assert sum(len(jobs) for jobs in await asyncio.gather(*waiting)) == 70
+
+
 @pytest.mark.parametrize("scheme", ["http", "tcp"])
 def test_one_client_serves_many_threads(node: Ports, queue: str, scheme: str) -> None:
     with Client(node.url(scheme)) as client, ThreadPoolExecutor(8) as threads:
