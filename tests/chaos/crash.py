@@ -28,7 +28,7 @@ from tests.chaos.evidence import record
 from tests.chaos.history import Call, Event, Object, encode_line
 from tests.chaos.load import Load
 from tests.chaos.nodes import Node, NodeFault, snapshot
-from tests.chaos.power import StoreCopies, cut_journal, find_ends
+from tests.chaos.power import StoreCopies, cut_journal, find_ends, stored_index
 from tests.chaos.verdict import Problem, judge
 
 CYCLES_PER_FOLDER = 5
@@ -53,6 +53,7 @@ class Round:
         self.calls: list[Call] = []
         self.problems: list[Problem] = []
         self._cycles = 0
+        self._folder = folder
         self._rng = rng
         self._seconds = seconds
         self._tally = tally
@@ -61,6 +62,9 @@ class Round:
 
     def play(self, kills: int) -> None:
         """Run until `kills` SIGKILLs or the first problem."""
+        self.node.start()
+        self.node.stop()
+        self._copies.take(self.node.data)
         self.node.start()
         target = self._tally["kills"] + kills
         while self._tally["kills"] < target and not self.problems:
@@ -102,13 +106,13 @@ class Round:
         self._judge()
 
     def _cut_power(self, answered: set[str]) -> None:
-        ends = find_ends(self.node.data, answered)
-        details = cut_journal(ends, self._rng)
+        data = self.node.data
+        rolled_back = self._copies.bring_back(data, self._rng) if self._rng.random() < ROLLBACK_SHARE else None
+        ends = find_ends(data, answered, stored_index(data, self._folder / "scratch"))
+        details = {**cut_journal(ends, self._rng), "store": rolled_back}
+        self._copies.take(data)
         self._tally[f"cut: {details['how']}"] += 1
-        self._copies.take(self.node.data, ends.first_index)
-        if self._rng.random() < ROLLBACK_SHARE:
-            details["store"] = self._copies.bring_back(self.node.data, self._rng)
-            self._tally["cut: store rolled back"] += 1
+        self._tally["cut: store rolled back"] += rolled_back is not None
         self._tally["power cuts"] += 1
         self._event("cut", details)
 

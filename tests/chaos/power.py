@@ -3,7 +3,8 @@
 A killed process loses nothing that it wrote, since the system keeps the pages. So a cut is made by hand. In the journal
 anything may go that was written behind the last entry of which a client got a reply, or which a later entry calls
 durable: from some byte on (the file ends there, or goes on with zeros), or sector by sector. The store may be as it was
-at any earlier moment, since the journal of these short lives still holds everything behind it.
+at any earlier moment, since the journal of these short lives still holds everything behind it; what the store holds had
+been synced in the journal first, so a cut stays behind that.
 """
 
 import json
@@ -15,9 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from rustqueue.machine import keys, rows
 from rustqueue.model.entry import decode_entry
 from rustqueue.raft.real import OsDisk
 from rustqueue.raft.records import SECTOR_BYTES, SEGMENT_HEADER_BYTES, Flaw, Record, Window, read_record
+from rustqueue.storage.rocks import RocksKV
 from tests.chaos.history import Object
 
 
@@ -28,7 +31,6 @@ class Ends(NamedTuple):
     promised: int
     synced: int
     written: int
-    first_index: int
 
 
 def journal_folder(data: Path) -> Path:
@@ -62,8 +64,22 @@ def records_in(path: Path) -> Iterator[Record]:
         offset = record.end_offset
 
 
-def find_ends(data: Path, answered: set[str]) -> Ends:
-    """Look for the last entry with an answered command, and for what later entries say about durability."""
+def stored_index(data: Path, scratch: Path) -> int:
+    """Up to which entry the store on disk is. Read from a copy, since the engine writes when it opens a folder."""
+    shutil.copytree(store_folder(data), scratch)
+    store = RocksKV(str(scratch))
+    try:
+        row = store.get(keys.META)
+        return 0 if row is None else rows.decode_meta(row).applied_index
+    finally:
+        store.close()
+        shutil.rmtree(scratch)
+
+
+def find_ends(data: Path, answered: set[str], stored: int) -> Ends:
+    """Look for the last entry with an answered command, and for what later entries say about durability. The entries up
+    to `stored` are in the flushed store, so they had been synced before.
+    """
     segments = sorted(journal_folder(data).glob("*.log"))
     promised_index = synced_index = 0
     ends: dict[int, int] = {}
@@ -75,13 +91,13 @@ def find_ends(data: Path, answered: set[str]) -> Ends:
             commands = (json.loads(command) for command in decode_entry(record.payload).commands)
             if any(op_of(command) in answered for command in commands):
                 promised_index = record.index
+    promised_index = max(promised_index, stored)
     last = segments[-1]
     return Ends(
         path=last,
         promised=ends.get(promised_index, SEGMENT_HEADER_BYTES),
         synced=ends.get(max(promised_index, synced_index), SEGMENT_HEADER_BYTES),
         written=max(ends.values(), default=SEGMENT_HEADER_BYTES),
-        first_index=int(segments[0].stem),
     )
 
 
@@ -114,8 +130,9 @@ class StoreCopies:
         self._copies: list[Path] = []
         self._first_index = 0
 
-    def take(self, data: Path, first_index: int) -> None:
+    def take(self, data: Path) -> None:
         """Copy the store of a node that is down. What the journal no longer reaches is forgotten."""
+        first_index = min(int(path.stem) for path in journal_folder(data).glob("*.log"))
         if first_index != self._first_index:
             self.forget()
             self._first_index = first_index
@@ -124,8 +141,9 @@ class StoreCopies:
         self._copies.append(copy)
 
     def bring_back(self, data: Path, rng: random.Random) -> str | None:
-        """Put an earlier copy in the place of the store."""
-        if not self._copies:
+        """Put an earlier copy in the place of the store, unless the journal no longer reaches back to one."""
+        first_index = min(int(path.stem) for path in journal_folder(data).glob("*.log"))
+        if first_index != self._first_index or not self._copies:
             return None
         copy = rng.choice(self._copies)
         store = store_folder(data)

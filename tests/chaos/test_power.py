@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from rustqueue.machine import keys, rows
 from rustqueue.model.entry import ENTRY_VERSION, Entry, encode_entry
 from rustqueue.raft.records import SEGMENT_HEADER_BYTES, Identity, encode_record, encode_segment_header
+from rustqueue.storage.rocks import RocksKV
 from tests.chaos.history import Object
-from tests.chaos.power import StoreCopies, cut_journal, find_ends, op_of, records_in
+from tests.chaos.power import StoreCopies, cut_journal, find_ends, op_of, records_in, stored_index
 
 
 def a_folder(folder: Path, ops: list[str], synced: list[int]) -> Path:
@@ -35,7 +37,7 @@ def indexes(folder: Path) -> list[int]:
 def test_a_cut_leaves_all_promised_entries(tmp_path: Path, seed: int) -> None:
     # Given five entries, of which the second was answered, and the fourth says that the third was durable
     folder = a_folder(tmp_path / "data", ["a", "b", "c", "d", "e"], [0, 1, 1, 3, 3])
-    ends = find_ends(folder, {"a", "b", "unknown"})
+    ends = find_ends(folder, {"a", "b", "unknown"}, 0)
     size = ends.written - SEGMENT_HEADER_BYTES
     assert (ends.promised - SEGMENT_HEADER_BYTES, ends.synced - SEGMENT_HEADER_BYTES) == (size * 2 // 5, size * 3 // 5)
     # When the power goes
@@ -50,7 +52,7 @@ def test_all_ways_of_cutting_come_up(tmp_path: Path) -> None:
     ways = set()
     for seed in range(40):
         folder = a_folder(tmp_path / str(seed), ["a", "b"], [0, 1])
-        ways.add(cut_journal(find_ends(folder, set()), random.Random(seed))["how"])
+        ways.add(cut_journal(find_ends(folder, set(), 0), random.Random(seed))["how"])
     assert ways == {"shorten", "blank", "sectors"}
 
 
@@ -73,11 +75,25 @@ def test_an_earlier_store_is_brought_back_unless_the_log_moved_on(tmp_path: Path
     (tmp_path / "copies").mkdir()
     copies = StoreCopies(tmp_path / "copies")
     assert copies.bring_back(folder, random.Random(1)) is None
-    copies.take(folder, 1)
+    copies.take(folder)
     (folder / "store" / "CURRENT").write_text("second")
     assert copies.bring_back(folder, random.Random(1)) == "store-0"
     assert (folder / "store" / "CURRENT").read_text() == "first"
+    # When the log begins later, what the copy lacks is gone from it
+    (folder / "journal" / f"{1:020d}.log").rename(folder / "journal" / f"{9:020d}.log")
+    assert copies.bring_back(folder, random.Random(1)) is None
     (folder / "store" / "CURRENT").write_text("third")
-    copies.take(folder, 9)
+    copies.take(folder)
     assert copies.bring_back(folder, random.Random(1)) == "store-0"
     assert (folder / "store" / "CURRENT").read_text() == "third"
+
+
+def test_a_cut_stays_behind_what_the_store_holds(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "data", ["a", "b", "c", "d"], [0, 1, 2, 3])
+    (folder / "store" / "CURRENT").unlink()
+    store = RocksKV(str(folder / "store"))
+    store.write({keys.META: rows.encode(rows.MetaRow(applied_index=4))})
+    store.flush()
+    store.close()
+    ends = find_ends(folder, {"a"}, stored_index(folder, tmp_path / "scratch"))
+    assert (ends.promised, ends.synced) == (ends.written, ends.written)
