@@ -1,67 +1,51 @@
-"""The node: brings store, machine, log, gateway and shells together, starts them in order, stops them in reverse.
+"""One node in one process: store, machine, log, gateway and shells, started in order, stopped in reverse.
 
-It must not decide anything about jobs or bytes. Invariants: nothing is served before the log is replayed; a stop
-answers what is on its way and flushes the store, within its deadline; after a fault of log or machine nothing more is
-acknowledged and the process ends with `EXIT_FAULT`.
+It must not know signals or processes, nor decide anything about jobs or bytes. Invariants: nothing is served before the
+log is replayed; a stop answers what is on its way and flushes the store, within its deadline; after a fault of log or
+machine nothing more is acknowledged.
 """
 
 import asyncio
-import gc
 import logging
 import os
-import resource
 import secrets
-import signal
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
-
-import uvloop
 
 import rustqueue
 from rustqueue.api.app import HttpShell
 from rustqueue.api.ports import HttpOptions
-from rustqueue.auth import Authenticator, Principal
+from rustqueue.auth import Authenticator
 from rustqueue.bus import Bus
 from rustqueue.effects.depths import QueueDepths
-from rustqueue.effects.histogram import Histogram
-from rustqueue.effects.logs import start_logging, stop_logging
 from rustqueue.effects.metrics import Gauges, Metrics
 from rustqueue.gateway import Gateway, GatewayLimits
-from rustqueue.machine import queries
 from rustqueue.machine.kv import KV
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Configure
-from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.wire import encode_command
+from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor
 from rustqueue.raft.journal import Journal, JournalError, stored_identity
 from rustqueue.raft.local import ApplyFailed, LocalOptions, LocalPorts, LocalReplicator
-from rustqueue.raft.ports import Disk, Executor, JobDone, Proposal
+from rustqueue.raft.ports import Disk, Proposal
 from rustqueue.raft.real import LoopClock, OsDisk, ThreadExecutor
 from rustqueue.raft.records import Identity
 from rustqueue.settings import Settings
 from rustqueue.storage import StorageError, StoreFullError, open_store
 from rustqueue.tcp import TcpOptions, TcpShell
 
-log = logging.getLogger(__name__)
-
-EXIT_CLEAN: Final = 0
-EXIT_FORCED: Final = 1  # A second signal, or a stop that did not end in time.
-EXIT_CANNOT_START: Final = 1
-EXIT_FAULT: Final = 70  # The log or the machine failed while serving; a supervisor may try again.
+log: Final = logging.getLogger("rustqueue.node")
 
 JOURNAL_FOLDER: Final = "journal"
 STORE_FOLDER: Final = "store"
 
 _NODE_ID: Final = "n0"
 _FAULT_STOP_S: Final = 1.0  # Clients are told that the outcome is unknown, then the process goes.
-_LAST_RESORT_S: Final = 5.0  # Beyond the deadline, for what blocks the loop itself: a disk that hangs.
-_GC_THRESHOLDS: Final = (50_000, 20, 50)
+_SHELLS_SHARE: Final = 0.8  # Of the deadline of a stop; the rest is for the last flush.
 
 
 class NodeError(Exception):
@@ -105,7 +89,8 @@ class Node:
             self.gateway.abandon()
             deadline_s = min(deadline_s, _FAULT_STOP_S)
         ends_s = time.monotonic() + deadline_s
-        await asyncio.gather(self.tcp.stop(deadline_s), self.http.stop(deadline_s))
+        shells_s = deadline_s * _SHELLS_SHARE
+        await asyncio.gather(self.tcp.stop(shells_s), self.http.stop(shells_s))
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.replicator.stop(lambda: closed.set_result(None))
         try:
@@ -139,12 +124,15 @@ class Node:
         self._say_what_was_found(store)
         limits = GatewayLimits(settings.limits.command_deadline_ms, settings.limits.waiting_pulls_max)
         observe = self.metrics.command_answered
-        self.gateway = Gateway(self.replicator, MachineReads(self), clock, limits, observe)
+        self.gateway = Gateway(self.replicator, MachineReads(self.machine, self.health), clock, limits, observe)
         bus = Bus(clock.call_soon)
         bus.subscribe(self.metrics.on_events)
         bus.subscribe(self.gateway.on_events)
         self.machine.publish = bus.publish
         self.clock = clock
+        disk_log = DiskLog(self.replicator.space, clock)
+        disk_log.start()
+        self._undo.append(disk_log.stop)
 
     def _folder(self, disk: Disk) -> str:
         if self.settings.storage.engine == "memory":
@@ -180,7 +168,9 @@ class Node:
     async def _serve(self) -> None:
         settings = self.settings
         auth = Authenticator(settings.auth.enabled, settings.auth.tokens, lambda: self.clock.monotonic_us() // 1_000)
-        self.http = HttpShell(self.gateway, HttpServices(self, auth), HttpOptions.of(settings))
+        self.http = HttpShell(
+            self.gateway, HttpServices(auth, self.metrics, self.health, self.ready), HttpOptions.of(settings)
+        )
         options = TcpOptions(
             settings.server.host,
             settings.server.tcp_port,
@@ -252,53 +242,6 @@ class Node:
         return Gauges(numbers, queues, rest)
 
 
-class MachineReads:
-    """The applied state as the gateway reads it."""
-
-    def __init__(self, node: Node) -> None:
-        self._machine = node.machine
-        self.ready_count = node.machine.ready_count
-        self.health = node.health
-
-    def answer(self, query: Query) -> Reply:
-        return queries.answer(self._machine, query)
-
-
-class HttpServices:
-    """What the HTTP shell asks of the node besides requests."""
-
-    def __init__(self, node: Node, auth: Authenticator) -> None:
-        self._auth = auth
-        self.health = node.health
-        self.ready = node.ready
-        self.metrics_text = node.metrics.text
-        self.observe = node.metrics.request_answered
-
-    def admit(self, peer: str, authorization: str | None) -> Principal:
-        return self._auth.check_header(authorization, peer)
-
-
-class MeasuredExecutor:
-    """An executor that tells how long its jobs take."""
-
-    def __init__(self, executor: Executor, histogram: Histogram) -> None:
-        self._executor = executor
-        self._histogram = histogram
-
-    def run(self, job: Callable[[], Any], done: JobDone) -> None:
-        def measured() -> Any:
-            started_ns = time.perf_counter_ns()
-            try:
-                return job()
-            finally:
-                self._histogram.observe((time.perf_counter_ns() - started_ns) // 1_000)
-
-        self._executor.run(measured, done)
-
-    def close(self) -> None:
-        self._executor.close()
-
-
 @asynccontextmanager
 async def running_node(settings: Settings) -> AsyncIterator[Node]:
     """A node in the caller's loop, for tests and embedding. A node that has failed is stopped all the same."""
@@ -308,111 +251,3 @@ async def running_node(settings: Settings) -> AsyncIterator[Node]:
         yield node
     finally:
         await node.stop(settings.limits.shutdown_s)
-
-
-def run_node(settings: Settings) -> int:
-    """Run a node until a signal or a fault ends it. Returns the exit code of the process."""
-    handler = start_logging(settings.logging.level, settings.logging.format, sys.stdout)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_run(settings))
-    finally:
-        stop_logging(handler)
-
-
-async def _run(settings: Settings) -> int:
-    for note in settings.notes:
-        log.warning("setting without effect", extra={"note": note})
-    _raise_open_files_limit(settings.limits.connections_max)
-    stop_asked = _on_signals()
-    try:
-        node = Node(settings)
-        await node.start()
-    except NodeError as error:
-        log.error("cannot start", extra={"reason": str(error)})
-        return EXIT_CANNOT_START
-    _tune_garbage_collection()
-    log.info(
-        "ready",
-        extra={
-            "http_port": node.http.port,
-            "tcp_port": node.tcp.port,
-            "host": settings.server.host,
-            "data": node.folder,
-            "version": rustqueue.__version__,
-            "pid": os.getpid(),
-        },
-    )
-    ends: set[asyncio.Future[Any]] = {stop_asked, node.fault}
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    if node.fault.done():
-        return await _end_with_fault(node)
-    log.info("stopping", extra={"signal": stop_asked.result(), "deadline_s": settings.limits.shutdown_s})
-    _exit_after(settings.limits.shutdown_s + _LAST_RESORT_S, EXIT_FORCED)
-    if not await node.stop(settings.limits.shutdown_s):
-        log.error("stop did not end in time", extra={"deadline_s": settings.limits.shutdown_s})
-        return EXIT_FORCED
-    log.info("stopped", extra={"applied_index": node.machine.applied_index})
-    return EXIT_CLEAN
-
-
-async def _end_with_fault(node: Node) -> int:
-    error = node.fault.result()
-    advice = (
-        "the entry stays in the log; report it with the output of `rustqueue check`"
-        if isinstance(error, ApplyFailed)
-        else "see to the disk, then start the node again; nothing acknowledged is lost"
-    )
-    log.critical(
-        "node failed",
-        exc_info=error,
-        extra={
-            "reason": f"{type(error).__name__}: {error}",
-            "data": node.folder,
-            "durable_index": node.replicator.durable_index,
-            "applied_index": node.replicator.applied_index,
-            "advice": advice,
-        },
-    )
-    _exit_after(_LAST_RESORT_S, EXIT_FAULT)
-    with suppress(Exception):
-        # Whatever else breaks on the way out, the exit code tells the fault that came first.
-        await node.stop(_FAULT_STOP_S)
-    return EXIT_FAULT
-
-
-def _on_signals() -> "asyncio.Future[str]":
-    """Resolved by the first SIGTERM or SIGINT; the second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    asked: asyncio.Future[str] = loop.create_future()
-
-    def on_signal(name: str) -> None:
-        if asked.done():
-            os._exit(EXIT_FORCED)
-        asked.set_result(name)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number.name)
-    return asked
-
-
-def _exit_after(deadline_s: float, code: int) -> None:
-    """The last resort: a thread that does not need the loop."""
-    timer = threading.Timer(deadline_s, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
-
-
-def _tune_garbage_collection() -> None:
-    """What exists after the start lives as long as the node, and what a request makes dies by reference counts."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-
-
-def _raise_open_files_limit(connections_max: int) -> None:
-    wanted = 2 * connections_max + 1_024
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

@@ -1,0 +1,105 @@
+"""The small pieces between parts that do not know each other.
+
+It must not decide anything: each class here turns one part's interface into the port that another part asks for.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from rustqueue.auth import Authenticator, Principal
+from rustqueue.effects.histogram import Histogram
+from rustqueue.effects.metrics import Metrics
+from rustqueue.machine import queries
+from rustqueue.machine.machine import Machine
+from rustqueue.model.queries import Query
+from rustqueue.model.replies import HealthInfo, Reply
+from rustqueue.raft.ports import Clock, Executor, JobDone
+from rustqueue.raft.space import SpaceWatch
+
+log: Final = logging.getLogger("rustqueue.node")
+
+_DISK_LOOK_MS: Final = 1_000
+
+
+class MachineReads:
+    """The applied state as the gateway reads it."""
+
+    def __init__(self, machine: Machine, health: Callable[[], HealthInfo]) -> None:
+        self._machine = machine
+        self.ready_count = machine.ready_count
+        self.health = health
+
+    def answer(self, query: Query) -> Reply:
+        return queries.answer(self._machine, query)
+
+
+class HttpServices:
+    """What the HTTP shell asks of the node besides requests."""
+
+    def __init__(
+        self,
+        auth: Authenticator,
+        metrics: Metrics,
+        health: Callable[[], HealthInfo],
+        ready: Callable[[], tuple[bool, str]],
+    ) -> None:
+        self._auth = auth
+        self.health = health
+        self.ready = ready
+        self.metrics_text = metrics.text
+        self.observe = metrics.request_answered
+
+    def admit(self, peer: str, authorization: str | None) -> Principal:
+        return self._auth.check_header(authorization, peer)
+
+
+class MeasuredExecutor:
+    """An executor that tells how long its jobs take."""
+
+    def __init__(self, executor: Executor, histogram: Histogram) -> None:
+        self._executor = executor
+        self._histogram = histogram
+
+    def run(self, job: Callable[[], Any], done: JobDone) -> None:
+        def measured() -> Any:
+            started_ns = time.perf_counter_ns()
+            try:
+                return job()
+            finally:
+                self._histogram.observe((time.perf_counter_ns() - started_ns) // 1_000)
+
+        self._executor.run(measured, done)
+
+    def close(self) -> None:
+        self._executor.close()
+
+
+class DiskLog:
+    """Says in the log when the disk fills up, is full, and serves again."""
+
+    def __init__(self, space: SpaceWatch, clock: Clock) -> None:
+        self._space = space
+        self._clock = clock
+        self._said = (False, False)
+        self._stop_timer: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        space = self._space
+        now = (space.warned, space.full)
+        if now != self._said:
+            self._said = now
+            fields = {"used_percent": None if space.last is None else space.last.used_percent}
+            if space.full:
+                log.error("disk full, pushes are refused", extra=fields)
+            elif space.warned:
+                log.warning("disk filling up", extra=fields)
+            else:
+                log.info("disk has room again", extra=fields)
+        self._stop_timer = self._clock.call_later(_DISK_LOOK_MS, self.start)
+
+    def stop(self) -> None:
+        if self._stop_timer is not None:
+            self._stop_timer()
+            self._stop_timer = None
