@@ -5,6 +5,7 @@ node lost something; then they are evidence.
 """
 
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -21,7 +22,7 @@ from rustqueue.demo.crew import Producer, workers
 from rustqueue.demo.ledger import Ledger, Outcome
 from rustqueue.demo.screen import Screen, facts_table
 from rustqueue.demo.sources import Facts, Totals, library_folder, list_sources, read_source, total_of
-from rustqueue.demo.worker import QUEUE
+from rustqueue.demo.worker import QUEUE, READ_JOB
 
 KILL_AT_PERCENT = 40
 LOOK_EVERY_S = 0.1
@@ -60,7 +61,7 @@ def play(plan: Plan, out: TextIO) -> int:
         _report(screen, outcome, told, expected)
         keep = plan.keep and good
         if keep:
-            screen.say(_what_next(node, total_id))
+            screen.say(_what_next(node))
     except (NodeFailed, DemoFailed, RustQueueError) as error:
         screen.say(f"\nThe demo failed: {error}")
     except KeyboardInterrupt:
@@ -193,19 +194,28 @@ def _report(screen: Screen, outcome: Outcome, told: Totals, expected: Totals) ->
         screen.say(f"  {outcome.lost} jobs LOST, {outcome.pushed - outcome.acknowledged} not finished.")
 
 
-def _what_next(node: NodeChild, total_id: str) -> str:
+def _what_next(node: NodeChild) -> str:
     url = node.http_url
     return f"""
 The node stays up. Try:
 
   curl -s {url}/api/v1/queues
-  curl -s {url}/api/v1/jobs/{total_id}
+  curl -s '{url}/api/v1/jobs?queue={QUEUE}&name={READ_JOB}&limit=1'
   curl -s -X POST {url}/api/v1/queues/mail/jobs \\
        -H 'Content-Type: application/json' -d '{{"name":"hello","data":{{"n":1}}}}'
   curl -s -X POST {url}/api/v1/queues/mail/pull
   curl -s {url}/api/v1/metrics/prometheus
-  rustqueue status --url {url}
+  {_program()} status --url {url}
 
 Stop it and remove its data:
 
   kill {node.pid} && rm -r {node.folder}"""
+
+
+def _program() -> str:
+    """How the person called us, as short as it can be typed again."""
+    path = Path(sys.argv[0])
+    if path.name != "rustqueue":
+        return "python -m rustqueue"
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
