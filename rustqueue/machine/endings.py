@@ -121,7 +121,7 @@ def park(state: State, tx: Tx, queue: QueueState, job_id: bytes, row: StateRow) 
 
 
 def bury(state: State, tx: Tx, job: Known, error: str, *, expired: bool = False) -> None:
-    """Send a job that waits to the DLQ, and settle its children."""
+    """Send a job that waits to the DLQ. Its children are the caller's to settle."""
     job_id, row, state_row = job
     queue = state.existing(tx, row.queue)
     withdraw(state, tx, job, queue)
@@ -161,7 +161,8 @@ def erase(state: State, tx: Tx, job: Known) -> None:
 
 
 def leave_outcome(state: State, tx: Tx, queue: QueueState, job_id: bytes, row: StateRow) -> None:
-    """Take a finished job out of its outcome block and counter."""
+    """Take a finished job out of its outcome block and counter. It may have ended in this very command."""
+    store_outcomes(state, tx)
     key = keys.outcome(queue.part, row.state, row.until or 0, row.index, row.ordinal)
     stored = tx.get(key)
     if stored is None:

@@ -114,6 +114,10 @@ def outcome_prefix(queue: bytes, code: int) -> bytes:
     return b"o" + queue + bytes((code,))
 
 
+OUTCOME_BYTES: Final = _outcome.size - 1
+"""What follows an outcome prefix in a key."""
+
+
 def outcome_at(key: bytes) -> int:
     """The time in an outcome key."""
     return int.from_bytes(key[-20:-12], "big")

@@ -170,6 +170,7 @@ class SweepRow(Struct, array_like=True, gc=False, frozen=True):
     filter: bytes | None = None
     rate_per_s: int | None = None
     dry_run: bool = False
+    ended_at: int = 0
 
 
 class MetaRow(Struct, array_like=True, gc=False):

@@ -56,6 +56,13 @@ class QueueState:
         return self.row is not None and self.row.deleting is not None
 
     @property
+    def jobs(self) -> int:
+        """All jobs of the queue, in whatever state."""
+        counted = self.counters
+        unfinished = counted.waiting + counted.delayed + counted.blocked + counted.active
+        return unfinished + counted.completed + counted.dlq + counted.cancelled
+
+    @property
     def push_defaults(self) -> JobOptions | None:
         return self.settings.defaults
 

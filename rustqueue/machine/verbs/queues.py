@@ -86,18 +86,9 @@ def delete(state: State, tx: Tx, command: QueueDelete) -> Reply:
     queue = state.existing(tx, command.queue)
     if queue.deleting:
         raise Conflict("INVALID_STATE", f"Queue '{queue.name}' is being deleted", {"field": "queue"})
-    present = queue.counters
-    held = (
-        present.waiting
-        + present.active
-        + present.delayed
-        + present.blocked
-        + present.completed
-        + present.dlq
-        + present.cancelled
-    )
+    held = queue.jobs
     if held and not command.force:
-        details = msgspec.to_builtins(counts(present))
+        details = msgspec.to_builtins(counts(queue.counters))
         raise Conflict("QUEUE_NOT_EMPTY", f"Queue '{queue.name}' still holds {held} jobs", {"counts": details})
     sweep_id = tx.ids(1)[0]
     settings = queue.row.settings if queue.row is not None else msgspec.json.encode(QueueSettings())

@@ -23,6 +23,7 @@ from rustqueue.model.replies import BulkDone, Done, Reply
 _filter: Final = msgspec.json.Decoder(DlqFilter)
 _READY_ROWS: Final = 32
 _KEPT_MS: Final = 3_600_000
+_WHOLE_BLOCK: Final = b"\xff" * 17
 
 _BLOCKS, _SINGLES, _DELAYED, _BLOCKED, _ACTIVE, _OUTCOMES, _END = range(7)
 _DRAIN_STAGES: Final = (_BLOCKS, _SINGLES, _DELAYED)
@@ -68,6 +69,8 @@ def start(state: State, tx: Tx, sweep: SweepRow) -> BulkDone:
 
 def keep(state: State, tx: Tx, sweep_id: bytes, sweep: SweepRow) -> None:
     """Store a sweep and plan its next step; an ended one is kept for an hour to be asked about."""
+    if sweep.state != "running":
+        sweep = rows.changed(sweep, ended_at=tx.now_ms)
     tx.rows[keys.sweep(sweep_id)] = rows.encode(sweep)
     pause_ms = 0 if sweep.rate_per_s is None else max(1, 1_000 * step_size(sweep) // sweep.rate_per_s)
     at_ms = tx.now_ms + (pause_ms if sweep.state == "running" else _KEPT_MS)
@@ -99,7 +102,9 @@ def advance(state: State, tx: Tx, sweep_id: bytes) -> int:
         return 0
     sweep = rows.decode_sweep(stored)
     if sweep.state != "running":
-        tx.rows[keys.sweep(sweep_id)] = None
+        # A cancelled sweep still has the due row of the step that does not come any more.
+        if sweep.ended_at + _KEPT_MS <= tx.now_ms:
+            tx.rows[keys.sweep(sweep_id)] = None
         return 1
     budget = step_size(sweep)
     keep(state, tx, sweep_id, step(state, tx, sweep, budget))
@@ -153,11 +158,21 @@ class _Run:
         )
 
     def waiting(self, stages: tuple[int, ...]) -> None:
-        """Remove what stands in ready, parked, lease and outcome rows, stage by stage."""
+        """Remove what stands in ready, parked, lease and outcome rows, stage by stage.
+
+        Jobs go on moving between the steps of a deletion: one may fail or be retried behind its back. So a deletion
+        starts again as long as the queue has jobs.
+        """
+        left_before: int | None = None
         while self._left > 0:
             if self._stage >= len(stages):
-                self._finished = True
-                return
+                endings.store_outcomes(self._state, self._tx)
+                if self._sweep.verb != "delete" or not self._queue.jobs:
+                    self._finished = True
+                    return
+                if left_before == self._left:
+                    raise AssertionError("a queue counts jobs that stand nowhere")
+                left_before, self._stage = self._left, 0
             if not self._one_stage(stages[self._stage]):
                 self._stage += 1
                 self._cursor = b""
@@ -214,7 +229,7 @@ class _Run:
             if self._cursor[: len(prefix)] > prefix:
                 place += 1
                 continue
-            found = self._tx.scan(max(self._cursor, prefix), keys.after(prefix), 16)
+            found = self._tx.scan(self._outcome_start(prefix), keys.after(prefix), 16)
             for key, value in found:
                 if keys.outcome_at(key) > self._sweep.cutoff_ms and self._sweep.verb != "delete":
                     self._finished = True
@@ -224,6 +239,12 @@ class _Run:
             if len(found) < 16:
                 place += 1
         self._finished = place >= len(codes)
+
+    def _outcome_start(self, prefix: bytes) -> bytes:
+        """Where to go on: behind the last block if that was looked at to its end, else at that block."""
+        if self._cursor.endswith(_WHOLE_BLOCK):
+            return max(self._cursor, prefix)
+        return max(self._cursor[: len(prefix) + keys.OUTCOME_BYTES], prefix)
 
     def _block(self, key: bytes, value: bytes) -> bool:
         """The jobs of one outcome block from the cursor on; False if the budget or the limit ended inside it.
@@ -240,7 +261,7 @@ class _Run:
             self._left -= 1
             self._cursor = key + job_id
             self._finished_job(job_id)
-        self._cursor = key + b"\xff" * 17
+        self._cursor = key + _WHOLE_BLOCK
         return True
 
     def _finished_job(self, job_id: bytes) -> None:
