@@ -113,21 +113,20 @@ class WaitingRoom:
     def answered(self, waiter: Waiter, reply: Reply) -> None:
         """The pull of a waiter came back from the log."""
         self._break_promise(waiter)
-        found_nothing = is_empty(reply)
-        if not found_nothing:
-            for queue in waiter.queues:
-                self.woken(queue)
-        if waiter.stand is Stand.GONE:
-            return
-        if found_nothing and not self._closed and waiter in self._deadlines:
-            is_new = waiter.queues[0] not in self._lines or waiter not in self._lines[waiter.queues[0]]
+        waits_on = is_empty(reply) and not self._closed and waiter in self._deadlines
+        if waits_on and waiter.pull.idempotency_key is not None and self.has_free_job(waiter.queues):
+            # The repeat of a pull whose leases have ended: it would come back empty for ever, and hold up the line.
+            waits_on = False
+        if waits_on and waiter.stand is not Stand.GONE:
+            is_new = waiter not in self._lines.get(waiter.queues[0], ())
             self.wait(waiter)
             if is_new and self.has_free_job(waiter.queues):
                 # What came behind its pull in the same entry was told before it stood in a line.
-                for queue in waiter.queues:
-                    self.woken(queue)
+                self._wake(waiter.queues)
             return
-        self._answer(waiter, reply)
+        if waiter.stand is not Stand.GONE:
+            self._answer(waiter, reply)
+        self._wake(waiter.queues)
 
     def leave(self, waiter: Waiter) -> None:
         """The client has gone."""
@@ -140,6 +139,10 @@ class WaitingRoom:
         waiting = [waiter for line in self._lines.values() for waiter in line if waiter.stand is Stand.WAITING]
         for waiter in dict.fromkeys(waiting):
             self._answer(waiter, nothing_for(waiter.pull))
+
+    def _wake(self, queues: Iterable[str]) -> None:
+        for queue in queues:
+            self.woken(queue)
 
     def _look(self) -> None:
         woken, self._woken = self._woken, {}

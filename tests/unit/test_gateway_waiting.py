@@ -131,6 +131,25 @@ def test_one_whose_pull_came_back_empty_keeps_its_place() -> None:
     assert (first.jobs_count, second.is_answered) == (1, False)
 
 
+def test_a_repeated_pull_whose_leases_have_ended_does_not_hold_up_the_line() -> None:
+    # Given a pull with a key that took a job, whose lease has ended and which somebody else has completed since
+    world = World()
+    world.push("mail")
+    keyed: dict[str, Any] = {"idempotency_key": "k", "lease_ms": 100}
+    taken = wait(world, **keyed)
+    world.run()
+    world.ask("ack", id=taken.reply["job"]["id"])
+    world.run()
+    # When it is repeated and waits, and another waiter stands behind it
+    repeated = wait(world, **keyed)
+    world.run()
+    behind = wait(world)
+    world.push("mail")
+    # Then the other one has the next job
+    assert behind.jobs_count == 1
+    assert repeated.reply == {"ok": True, "job": None}
+
+
 def test_a_wait_ends_at_its_deadline_and_not_before() -> None:
     world = World()
     one, many = wait(world, wait_ms=1_000), wait(world, wait_ms=1_000, count=3)
