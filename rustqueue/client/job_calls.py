@@ -288,7 +288,8 @@ def _none_if_missing(error: RustQueueError, resent: bool) -> None:
 
 
 def _already_acked(error: RustQueueError, resent: bool) -> Acked:
-    if not (resent and _state_in(error) == "completed"):
+    # A leased job cannot be removed, so one that is gone was completed with `remove_on_complete`.
+    if not (resent and (isinstance(error, NotFound) or _state_in(error) == "completed")):
         raise error
     return Acked()
 

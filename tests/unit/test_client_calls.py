@@ -291,6 +291,7 @@ def test_the_routes_cover_the_vocabulary_and_are_served() -> None:
     # `auth` exists on TCP only: over HTTP the token is a header.
     verbs = {*get_args(commands.WireCommand), *get_args(queries.Query), queries.Health}
     assert set(ROUTES) == verbs
+    assert {type(call.request) for _, call, _, _, _ in CALLS} == verbs
     served = {(row.method, re.sub(r"\{\w+\}", "*", row.path), row.verb) for row in SERVED}
     routes: list[tuple[type[Struct], Route]] = [*ROUTES.items(), (commands.Pull, PULL_SEVERAL)]
     ours = {(row.method, "/api/v1" + re.sub(r"\{\w+\}", "*", row.path), tag_of(kind)) for kind, row in routes}

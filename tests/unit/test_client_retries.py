@@ -148,6 +148,7 @@ def refused(code: str, state: str | None = None) -> Answer:
     ("call", "answer", "result"),
     [
         (ACK, refused("INVALID_STATE", "completed"), Acked()),
+        (ACK, refused("JOB_NOT_FOUND"), Acked()),
         (job_calls.cancel("j1"), refused("INVALID_STATE", "cancelled"), "cancelled"),
         (job_calls.remove("j1"), refused("JOB_NOT_FOUND"), None),
         (queue_calls.delete_queue("q"), refused("QUEUE_NOT_FOUND"), Bulk()),
