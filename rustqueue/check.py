@@ -1,15 +1,15 @@
 """`rustqueue check DIR`: whether the data folder of a node that does not run is sound, without changing it.
 
 Three questions, each asked of the code that a node itself would use: can every entry of the log be read; does the store
-open, and does it meet the log without a gap; do the counters agree with the jobs, as stored and after the rest of the
-log was applied. The store is opened as a copy, made of links to its unchangeable files, since opening one writes to it.
+open, and does it meet the log without a gap; is every row in its place and every count right, as stored and after the
+rest of the log was applied. The store is opened as a copy, made of links to its unchangeable files, since opening one
+writes to it.
 """
 
 import os
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from rustqueue.machine import keys
+from rustqueue.machine.audit import audit
+from rustqueue.machine.audit.census import walk
 from rustqueue.machine.machine import ApplyFault, Machine
-from rustqueue.machine.queries import answer
-from rustqueue.model import limits
 from rustqueue.model.entry import decode_entry
-from rustqueue.model.jobs import Job
-from rustqueue.model.queries import JobList
-from rustqueue.model.replies import JobPage
 from rustqueue.node import JOURNAL_FOLDER, STORE_FOLDER
 from rustqueue.raft.inspect import JournalReport, inspect_journal
 from rustqueue.raft.journal import list_segments
@@ -31,7 +29,7 @@ from rustqueue.raft.real import OsDisk
 from rustqueue.raft.records import SEGMENT_HEADER_BYTES, Flaw, Window, read_record
 from rustqueue.storage import StorageError, open_store
 
-COUNTED = ("waiting", "active", "delayed", "completed", "dlq", "blocked")
+JOB_ROWS = keys.job(b"")
 
 
 class LogFacts(Struct, frozen=True):
@@ -100,10 +98,7 @@ def text_of(report: Report) -> str:
         lines.append(f"store  up to entry {store.applied_index:,}, {store.replayed:,} more replayed from the log")
         lines.append(f"jobs   {store.jobs:,} in {store.queues:,} queues, state {store.state_hash}")
     lines += [f"wrong  {problem}" for problem in report.problems]
-    if report.sound:
-        verdict = "is sound"
-    else:
-        verdict = "is DAMAGED" if report.log is not None else "was not checked"
+    verdict = "is sound" if report.sound else "is DAMAGED" if report.log is not None else "was not checked"
     lines.append(f"{report.folder} {verdict}")
     return "\n".join(lines)
 
@@ -130,16 +125,15 @@ def _check_store(folder: Path, found: JournalReport, problems: list[str]) -> Sto
             applied_index = machine.applied_index
             problems += _gaps(applied_index, found)
             if found.sound and not problems:
-                problems += [f"as stored: {text}" for text in miscounts(machine)]
+                problems += [f"as stored: {text}" for text in audit(machine.view())]
                 problems += _replay(folder / JOURNAL_FOLDER, machine)
             if machine.applied_index > applied_index:
-                problems += [f"after replay: {text}" for text in miscounts(machine)]
-            counts = _recount(machine)
+                problems += [f"after replay: {text}" for text in audit(machine.view())]
             return StoreFacts(
                 applied_index=applied_index,
                 replayed=machine.applied_index - applied_index,
-                jobs=sum(sum(states.values()) for states in counts.values()),
-                queues=len(counts),
+                jobs=sum(1 for _ in walk(machine.view(), JOB_ROWS, keys.after(JOB_ROWS))),
+                queues=sum(1 for _ in machine.queue_counts()),
                 state_hash=machine.state_hash.hex(),
             )
         except (StorageError, msgspec.DecodeError) as error:
@@ -202,38 +196,3 @@ def _entries(journal: Path, first_index: int) -> Iterator[tuple[int, bytes]]:
             offset = record.end_offset
             if record.index >= first_index:
                 yield record.index, record.payload
-
-
-def miscounts(machine: Machine) -> Iterator[str]:
-    """Queues whose counters do not agree with their jobs."""
-    found = _recount(machine)
-    told = {name: {state: getattr(counts, state) for state in COUNTED} for name, counts in machine.queue_counts()}
-    for name in sorted(told.keys() | found.keys()):
-        there = {state: found.get(name, Counter())[state] for state in COUNTED}
-        counted = told.get(name, dict.fromkeys(COUNTED, 0))
-        if counted != there:
-            differences = ", ".join(
-                f"{state} {counted[state]} counted, {there[state]} there"
-                for state in COUNTED
-                if counted[state] != there[state]
-            )
-            yield f"queue {name}: {differences}"
-
-
-def _recount(machine: Machine) -> Mapping[str, Counter[str]]:
-    """Jobs of every queue by state, one by one."""
-    found: dict[str, Counter[str]] = {}
-    for job in _jobs(machine):
-        found.setdefault(job.queue, Counter())[job.state] += 1
-    return found
-
-
-def _jobs(machine: Machine) -> Iterator[Job]:
-    cursor: str | None = None
-    while True:
-        page = answer(machine, JobList(limit=limits.LIST_LIMIT_MAX, order="asc", cursor=cursor))
-        assert isinstance(page, JobPage)
-        yield from page.jobs
-        cursor = page.next_cursor
-        if cursor is None:
-            return

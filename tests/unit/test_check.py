@@ -134,7 +134,7 @@ def test_counters_that_do_not_agree_with_the_jobs_are_found(folder: Path) -> Non
     store.flush()
     store.close()
     # When it is checked, then the difference is named
-    assert check_folder(folder).problems == ["as stored: queue mail: waiting 11 counted, 8 there"]
+    assert check_folder(folder).problems == ["as stored: queue 'mail' counts 11 waiting jobs, but has 8"]
 
 
 def test_a_store_that_does_not_open_is_found(folder: Path) -> None:
