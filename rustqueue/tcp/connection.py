@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._principal = shell.authenticator.newcomer
         self._bad_tokens = 0
+        self._has_spoken = False
         self._lines = LineBuffer(limits.LINE_BYTES_MAX)
         self._backlog: deque[bytes] = deque()
         self._order = AnswerOrder()
@@ -91,7 +92,8 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         had_partial = self._lines.partial_bytes > 0
-        if not had_partial and data[0] in BINARY_FRAME_STARTS:
+        is_first, self._has_spoken = not self._has_spoken, True
+        if is_first and data[0] in BINARY_FRAME_STARTS:
             self._end_with(binary_error("this version takes JSON lines only"))
             return
         try:
