@@ -13,6 +13,7 @@ from rustqueue.machine import keys, render, rows
 from rustqueue.machine.rows import IdempotencyRow
 from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
+from rustqueue.machine.verbs import pull
 from rustqueue.model import limits, replies
 from rustqueue.model.commands import Command, Pull
 from rustqueue.model.errors import IdempotencyMismatch
@@ -53,13 +54,19 @@ def repeated(state: State, tx: Tx, command: Command, key: str) -> Reply | None:
 
 
 def _pulled_again(state: State, tx: Tx, row: IdempotencyRow, command: Pull) -> Reply:
+    """The jobs of the first answer whose leases still hold."""
     jobs: list[Job] = []
+    room = limits.PULL_BYTES_MAX
     for text, fence in msgspec.json.decode(row.reply, type=list[tuple[str, int]]):
         job_id = parse_id(text)
         lease = state.leases.get(job_id) if job_id is not None else None
         job_row = state.job_row(tx, job_id) if lease is not None and job_id is not None else None
-        if lease is not None and job_row is not None and lease.fence == fence:
-            jobs.append(render.leased_job(lease, job_row, to_text(lease.block.started_at), to_text(lease.until)))
+        if lease is None or job_row is None or lease.fence != fence or lease.until <= tx.now_ms:
+            continue
+        job = render.leased_job(lease, job_row, to_text(lease.block.started_at), to_text(lease.until))
+        if command.with_parent_results and job_row.extras is not None and job_row.extras.depends_on:
+            room -= pull.add_parent_results(state, tx, job, job_row.extras.depends_on, room)
+        jobs.append(job)
     return PulledOne(job=jobs[0] if jobs else None) if command.count == 1 else Pulled(jobs=jobs)
 
 

@@ -4,13 +4,13 @@ Refusals are replies. Any other exception is a bug: it leaves before the batch i
 entry before, and the node must stop. Memory is changed along the way and is only right if the entry ends well.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import assert_never
 
 import msgspec
 
-from rustqueue.machine import endings, idempotency, keys, rows
+from rustqueue.machine import endings, idempotency, keys, retention, rows
 from rustqueue.machine.kv import KV, View
 from rustqueue.machine.ready import WindowLimits
 from rustqueue.machine.state import State
@@ -169,7 +169,8 @@ class Machine:
                 if key[0] in hashed or (key[0] == due and len(key) != unhashed)
             ]
         )
-        meta.state_hash = blake2b(meta.state_hash + text, digest_size=16).digest()
+        if text:
+            meta.state_hash = blake2b(meta.state_hash + text, digest_size=16).digest()
         stamped = msgspec.structs.replace(meta, applied_index=tx.index, term=tx.term, now_ms=tx.now_ms)
         written[keys.META] = rows.encode(stamped)
 
@@ -186,8 +187,20 @@ class Machine:
 
 
 def _configure(state: State, tx: Tx, command: Configure) -> Reply:
+    before = [retention.rule_of(state.defaults, code) for code in rows.FINISHED]
     state.set_defaults(command.defaults)
+    if before != [retention.rule_of(state.defaults, code) for code in rows.FINISHED]:
+        for name in _queue_names(tx):
+            retention.replan(state, tx, state.existing(tx, name))
     return Done()
+
+
+def _queue_names(tx: Tx) -> Iterator[str]:
+    start = b"n"
+    while found := tx.scan(start, b"o", 1_000):
+        for key, _ in found:
+            yield key[1:-1].decode("ascii")
+        start = found[-1][0] + b"\0"
 
 
 def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - one arm a verb

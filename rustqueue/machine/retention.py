@@ -9,7 +9,7 @@ from typing import Final
 from rustqueue.machine import keys, rows
 from rustqueue.machine.state import QueueState, State
 from rustqueue.machine.tx import Tx
-from rustqueue.model.jobs import Retention
+from rustqueue.model.jobs import NodeDefaults
 
 _COUNT_STEP_MS: Final = 100  # Removal by count waits for the next tenth of a second, so that single acks share ticks.
 _AGE_STEP_MS: Final = 1_000
@@ -17,21 +17,23 @@ _AGE_STEP_MS: Final = 1_000
 
 def rule(state: State, queue: QueueState, code: int) -> tuple[int | None, int | None]:
     """Age in ms and count kept for one outcome; None: without end."""
-    defaults = state.defaults
     settings = queue.settings.retention
-    own: Retention | None = None
-    if code == rows.COMPLETED:
-        base = (defaults.completed_age_ms, defaults.completed_count)
-        own = settings.completed if settings is not None else None
-    elif code == rows.DLQ:
-        base = (defaults.dlq_age_ms, defaults.dlq_count)
-        own = settings.dlq if settings is not None else None
-    else:
-        base = (defaults.cancelled_age_ms, defaults.cancelled_count)
-        own = settings.cancelled if settings is not None else None
+    base = rule_of(state.defaults, code)
+    if settings is None:
+        return base
+    own = {rows.COMPLETED: settings.completed, rows.DLQ: settings.dlq, rows.CANCELLED: settings.cancelled}[code]
     if own is None:
         return base
     return (own.age_ms if own.age_ms is not None else base[0], own.count if own.count is not None else base[1])
+
+
+def rule_of(defaults: NodeDefaults, code: int) -> tuple[int | None, int | None]:
+    """The node's own rule."""
+    if code == rows.COMPLETED:
+        return defaults.completed_age_ms, defaults.completed_count
+    if code == rows.DLQ:
+        return defaults.dlq_age_ms, defaults.dlq_count
+    return defaults.cancelled_age_ms, defaults.cancelled_count
 
 
 def kept(queue: QueueState, code: int) -> int:
@@ -68,7 +70,8 @@ def plan(state: State, tx: Tx, queue: QueueState, code: int, oldest_ms: int | No
         wanted = tx.now_ms + _COUNT_STEP_MS - tx.now_ms % _COUNT_STEP_MS
     elif age_ms is not None and present == 0:
         at_ms = (tx.now_ms if oldest_ms is None else oldest_ms) + age_ms
-        wanted = at_ms + _AGE_STEP_MS - at_ms % _AGE_STEP_MS
+        # What should have gone before now is due now: a due row in the past would stand before where ticks look.
+        wanted = max(at_ms + _AGE_STEP_MS - at_ms % _AGE_STEP_MS, tx.now_ms)
     if wanted and (present == 0 or wanted < present):
         _set_planned(queue, code, wanted)
         state.put_due(tx, wanted, keys.DUE_RETENTION, queue.part + bytes((code,)))

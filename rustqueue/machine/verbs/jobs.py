@@ -74,9 +74,9 @@ def revive(state: State, tx: Tx, job: Known, queue: QueueState) -> None:
     endings.leave_outcome(state, tx, queue, job_id, state_row)
     counters = queue.counters
     row = rows.changed(row, seq=counters.seq)
-    if extras is not None and extras.depends_on:
-        # They have ended, and forgotten this child.
-        row = rows.changed(row, extras=rows.changed(extras, depends_on=[]))
+    if extras is not None:
+        # The parents have ended, and forgotten this child. The time to live counts from the push: it would be over.
+        row = rows.changed(row, extras=rows.changed(extras, depends_on=[], ttl_ms=None))
     counters.seq += 1
     tx.rows[keys.job(job_id)] = rows.encode(row)
     ready = StateRow(

@@ -78,8 +78,7 @@ def _pull_from(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Ro
         queue.ready.take(tx, looked)
         live = []
         for item in taken:
-            extras = item.row.extras
-            if extras is not None and extras.ttl_ms is not None and item.row.created_at + extras.ttl_ms <= tx.now_ms:
+            if item.row.extras is not None and _is_expired(tx, item):
                 _expire(state, tx, queue, item)
             else:
                 live.append(item)
@@ -118,11 +117,19 @@ def _present(value: bytes | None) -> bytes:
     return value
 
 
+def _is_expired(tx: Tx, item: _Taken) -> bool:
+    """Only a job that was never started can expire (decisions A16)."""
+    ttl_ms = item.row.extras.ttl_ms if item.row.extras is not None else None
+    started = item.before is not None and item.before.fence > 0
+    return ttl_ms is not None and not started and item.row.created_at + ttl_ms <= tx.now_ms
+
+
 def _expire(state: State, tx: Tx, queue: QueueState, item: _Taken) -> None:
     """A job whose time to live is over when its turn comes is not leased, even before the tick that would find it."""
     order = endings.ready_order(item.row)
     queue.ready.push_single(tx, item.row.priority, order, item.id)
     endings.bury(state, tx, (item.id, item.row, item.before), "expired", expired=True)
+    endings.parent_ended(state, tx, item.id, rows.DLQ)
 
 
 def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_Taken]) -> list[Job]:
@@ -171,7 +178,7 @@ def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list
             ends_at = lease.times_out_at
         job = render.leased_job(lease, row, started, expires)
         if command.with_parent_results and row.extras is not None and row.extras.depends_on:
-            room -= _add_parent_results(state, tx, job, row.extras.depends_on, room)
+            room -= add_parent_results(state, tx, job, row.extras.depends_on, room)
         jobs.append(job)
     block.open = len(items)
     plain = None if all(fence == 1 for fence in fences) else fences
@@ -192,7 +199,7 @@ def _token(tx: Tx, number: int) -> str:
     return blake2b(b"%b lease %d" % (tx.seed, number), digest_size=9).hexdigest()
 
 
-def _add_parent_results(state: State, tx: Tx, job: Job, parents: list[bytes], room: int) -> int:
+def add_parent_results(state: State, tx: Tx, job: Job, parents: list[bytes], room: int) -> int:
     """Results of the parents by id, as many as fit; returns how much room they take."""
     found: dict[str, Raw] = {}
     room = min(room, limits.PARENT_RESULTS_BYTES_MAX)

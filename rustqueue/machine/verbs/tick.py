@@ -4,9 +4,11 @@ Rows made stale by something else are skipped when due. What the budget leaves s
 once.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from rustqueue.machine import endings, idempotency, keys, retention, rows
+from rustqueue.machine.kv import Row
 from rustqueue.machine.state import LeaseBlock, QueueState, State
 from rustqueue.machine.tx import Tx
 from rustqueue.machine.verbs import attempts, jobs, pull, sweeps
@@ -15,6 +17,7 @@ from rustqueue.model.commands import Tick
 from rustqueue.model.replies import Done, Reply
 
 _SCAN_ROWS: Final = 256
+_OUTCOME_ROWS: Final = 64
 
 
 def tick(state: State, tx: Tx, command: Tick) -> Reply:
@@ -26,8 +29,8 @@ def tick(state: State, tx: Tx, command: Tick) -> Reply:
         for key, _ in found:
             tx.rows[key] = None
             at_ms, kind, reference = keys.due_parts(key)
-            budget -= 1 + _happen(state, tx, at_ms, kind, reference)
             state.due_floor = max(state.due_floor, at_ms)
+            budget -= 1 + _happen(state, tx, at_ms, kind, reference)
             start = key + b"\0"
             if budget <= 0:
                 break
@@ -125,27 +128,29 @@ def _forget_old(state: State, tx: Tx, at_ms: int, reference: bytes) -> int:
     if queue is None or not retention.take_due(queue, code, at_ms):
         return 0
     state.touch(queue)
-    removed = 0
+    endings.store_outcomes(state, tx)
+    left = limits.SWEEP_JOBS_MAX
+    for key, value in _outcome_blocks(tx, queue, code):
+        ended_ms, present = keys.outcome_at(key), (len(value) - 1) // 16
+        if ended_ms < tx.now_ms:
+            queue.outcome_floor[code] = key
+        count = min(retention.excess(state, tx, queue, code, ended_ms), present, left)
+        if count > 0:
+            _remove_first(state, tx, queue, (key, value), count)
+            left -= count
+        if count < present:
+            retention.plan(state, tx, queue, code, ended_ms)
+            break
+    return limits.SWEEP_JOBS_MAX - left
+
+
+def _outcome_blocks(tx: Tx, queue: QueueState, code: int) -> Iterator[Row]:
+    """Outcome blocks, oldest first, a few at a time: each scan looks through all rows of the entry."""
     prefix = keys.outcome_prefix(queue.part, code)
     start = max(prefix, queue.outcome_floor.get(code, b""))
-    while removed < limits.SWEEP_JOBS_MAX:
-        found = tx.scan(start, keys.after(prefix), 1)
-        if not found:
-            return removed
-        key, value = found[0]
-        queue.outcome_floor[code] = start = key
-        count = min(
-            retention.excess(state, tx, queue, code, keys.outcome_at(key)),
-            (len(value) - 1) // 16,
-            limits.SWEEP_JOBS_MAX - removed,
-        )
-        if count == 0:
-            retention.plan(state, tx, queue, code, keys.outcome_at(key))
-            return removed
-        _remove_first(state, tx, queue, (key, value), count)
-        removed += count
-    retention.plan(state, tx, queue, code, tx.now_ms - limits.DURATION_MS_MAX)
-    return removed
+    while found := tx.scan(start, keys.after(prefix), _OUTCOME_ROWS):
+        yield from found
+        start = found[-1][0] + b"\0"
 
 
 def _remove_first(state: State, tx: Tx, queue: QueueState, block: tuple[bytes, bytes], count: int) -> None:
