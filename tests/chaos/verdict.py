@@ -88,7 +88,7 @@ class Evidence:
         self.cancels: Grouped[Call] = Grouped()
         self.reads: list[Call] = []
         self.pulls_unknown = 0
-        self.extended: dict[str, str] = {}
+        self.extended: dict[tuple[str, str], str] = {}
         for call in calls:
             self._sort(call)
 
@@ -114,8 +114,9 @@ class Evidence:
 
     def _extend(self, call: Call) -> None:
         if call.reply is not None and call.reply["ok"]:
-            token = call.request["attempt_token"]
-            self.extended[token] = max(self.extended.get(token, ""), call.reply["lease_expires_at"])
+            # The jobs of one pull may have the same token.
+            lease = (call.request["id"], call.request["attempt_token"])
+            self.extended[lease] = max(self.extended.get(lease, ""), call.reply["lease_expires_at"])
 
     def may_be_gone(self, job_id: str, options: Object) -> bool:
         """Whether the job was to be removed on completion, and somebody completed it, or may have."""
@@ -236,7 +237,7 @@ def _leases(evidence: Evidence, snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem("lost", f"{job_id}: leased with fence {ordered[-1].fence}, now it has {now['fence']}")
         ended_early = {ended.token for ended in evidence.fails[job_id] if ended.ok is not False}
         for earlier, later in pairwise(ordered):
-            expires_at = max(earlier.expires_at, evidence.extended.get(earlier.token, ""))
+            expires_at = max(earlier.expires_at, evidence.extended.get((job_id, earlier.token), ""))
             if later.started_at < expires_at and earlier.token not in ended_early:
                 yield Problem(
                     "duplicated",
