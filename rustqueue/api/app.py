@@ -25,7 +25,7 @@ from rustqueue.api.connection import Connection, Exchange, Unpaused
 from rustqueue.api.ports import Door, HttpOptions, Services
 from rustqueue.api.refusals import Internal, MethodNotAllowed, NotReady, UnsupportedMediaType, too_many_connections
 from rustqueue.api.routes import Route, Router, Source, routes_with_metrics
-from rustqueue.model.errors import ApiError
+from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.replies import Done, Refused, Reply, status_of, waits_for_retry
 
 _log: Final = logging.getLogger("rustqueue.http")
@@ -45,6 +45,7 @@ class HttpShell:
         self._router = Router(routes_with_metrics(options.metrics_path))
         self._loop = asyncio.get_running_loop()
         self.flow = Unpaused(self._loop)
+        self.half_bodies_bytes = 0
         self._connections: dict[Connection, None] = {}
         self._idle: dict[Connection, None] = {}  # In the order in which they became idle.
         self._server: asyncio.Server | None = None
@@ -95,6 +96,8 @@ class HttpShell:
         return self._loop.time()
 
     def opened(self, connection: Connection) -> ApiError | None:
+        if self._stopping:
+            return Unavailable.stopping()
         if len(self._connections) >= self.options.connections_max:
             # Somebody who only holds connections open must not keep others out.
             oldest = next(iter(self._idle), None)

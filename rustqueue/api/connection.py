@@ -25,7 +25,7 @@ from rustqueue.api.answers import CONTINUE
 from rustqueue.api.ports import HttpOptions, Ticket
 from rustqueue.api.refusals import HeadersTooLarge, TargetTooLarge, TooSlow
 from rustqueue.model import limits
-from rustqueue.model.errors import ApiError, ParseError, TooLarge
+from rustqueue.model.errors import ApiError, Limited, ParseError, TooLarge
 
 PIECE_BYTES: Final = 16_384  # Parsed at once: a parsed request is a hundred times the size of a short one's text.
 PIPELINED_BYTES_MAX: Final = 65_536  # Received while a request is handled; beyond that the client has to wait.
@@ -70,6 +70,8 @@ class Handler(Protocol):
 
     options: HttpOptions
     flow: "Unpaused"
+    half_bodies_bytes: int
+    """What all connections together hold of bodies that are not whole yet."""
 
     def now_s(self) -> float: ...
 
@@ -125,6 +127,7 @@ class Connection(asyncio.Protocol):
         self._queue: deque[tuple[RawRequestMessage, StreamReader]] = deque()
         self._fault: ApiError | None = None
         self._body = bytearray()
+        self._half_body_bytes = 0  # This connection's part of the handler's sum.
         self._head_bytes = 0
         self._heads_may_be_long = False  # Never in doubt while all that came at once was shorter than that.
         self._reading_paused = False
@@ -157,7 +160,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._handler.closed(self)
         self.deadline_s = self.write_deadline_s = NEVER
-        self._queue.clear()
+        self._forget()
         exchange, self.exchange = self.exchange, None
         if exchange is not None and exchange.ticket is not None:
             exchange.ticket.cancel()
@@ -256,6 +259,7 @@ class Connection(asyncio.Protocol):
                 self._begin_body(message, payload)
             while not self._take_body(payload):
                 if not self._feed():
+                    self._count_half_body(len(self._body))
                     self._read_on()
                     return False
         except ApiError as error:
@@ -263,6 +267,7 @@ class Connection(asyncio.Protocol):
             return False
         self._queue.popleft()
         body, self._body = bytes(self._body), bytearray()
+        self._count_half_body(0)
         self._enter(Phase.HANDLER, None)
         exchange = self.exchange = Exchange(self, message, body)
         self._handler.handle(exchange)
@@ -303,6 +308,15 @@ class Connection(asyncio.Protocol):
         if len(self._body) > limits.BODY_BYTES_MAX:
             raise TooLarge("body", limits.BODY_BYTES_MAX)
         return payload.is_eof()
+
+    def _count_half_body(self, size_bytes: int) -> None:
+        """A thousand slow senders may not fill the memory with what they have sent so far."""
+        if size_bytes == self._half_body_bytes:
+            return
+        self._handler.half_bodies_bytes += size_bytes - self._half_body_bytes
+        self._half_body_bytes = size_bytes
+        if size_bytes and self._handler.half_bodies_bytes > self._handler.options.half_bodies_bytes_max:
+            raise Limited("OVERLOADED", "Too many large requests are on their way")
 
     def _read_on(self) -> None:
         if self._reading_paused and self._transport is not None:
@@ -345,10 +359,17 @@ class Connection(asyncio.Protocol):
         self._handler.rests(self, idle=False)
         transport.write(self._handler.refuse(self, error))
         self._enter(Phase.LINGER, self._handler.options.linger_timeout_ms)
-        self._queue.clear()
+        self._forget()
         self._read_on()
         if transport.can_write_eof():
             transport.write_eof()
+
+    def _forget(self) -> None:
+        """Nothing that was received will be handled any more."""
+        self._queue.clear()
+        self._received, self._parsed_bytes = b"", 0
+        self._body.clear()
+        self._count_half_body(0)
 
     # What the shell does to it.
 

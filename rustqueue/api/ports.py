@@ -67,6 +67,7 @@ class HttpOptions:
     write_timeout_ms: int = 30_000  # A client that does not read its answer.
     linger_timeout_ms: int = 2_000  # After a refused body: time to read the refusal before the connection is cut.
     connections_max: int = limits.CONNECTIONS_MAX
+    half_bodies_bytes_max: int = limits.PENDING_BYTES_MAX  # As much as may wait behind the door may stand before it.
     metrics_path: str | None = f"{API}/metrics/prometheus"  # None: metrics are not served.
 
     @classmethod

@@ -345,6 +345,31 @@ async def test_a_slow_sender_is_cut_at_an_absolute_deadline(
         assert await wire.is_ended()
 
 
+async def test_half_bodies_have_a_common_limit() -> None:
+    """The one that goes beyond it is refused; the others go on, and what a client held is free when it is gone."""
+    async with running_shell(replace(QUICK, body_timeout_ms=60_000, half_bodies_bytes_max=299_999)) as at:
+        head = b"POST /api/v1/queues/q/jobs HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+        body = b'{"name":"n","data":"' + b"x" * 199_978 + b'"}'
+        wires = [await at.connect() for _ in range(3)]
+        for wire in wires:
+            wire.send(head + b"Content-Length: 200000\r\n\r\n" + body[:100_000])
+            await wire.writer.drain()
+        answering = [asyncio.create_task(wire.answer()) for wire in wires]
+        [refused], _ = await asyncio.wait(answering, return_when=asyncio.FIRST_COMPLETED)
+        position = answering.index(refused)
+        others = [wire for wire in wires if wire is not wires[position]]
+        statuses = []
+        for wire in others:
+            wire.send(body[100_000:])
+            statuses.append((await answering[wires.index(wire)]).status)
+
+        assert (refused.result().status, refused.result().code) == (429, "OVERLOADED")
+        assert statuses == [201, 201]
+        await asyncio.gather(*(wire.close() for wire in wires))
+        await at.shell.until_empty()
+        assert at.shell.half_bodies_bytes == 0
+
+
 async def test_a_client_that_does_not_read_is_cut() -> None:
     async with running_shell(QUICK) as at:
         wire = await at.connect()

@@ -237,7 +237,8 @@ async def test_a_queue_with_jobs_is_deleted_by_force_only(http: Caller) -> None:
 
 
 async def test_a_listing_goes_on_where_its_cursor_says(http: Caller) -> None:
-    pushed = [await http.push(metadata={"user": number % 2}) for number in range(5)]
+    jobs = [{"name": "n", "data": number, "metadata": {"user": number % 2}} for number in range(5)]
+    pushed = (await http.ask("POST", "/queues/q/jobs", jobs)).json["ids"]
     first = await http.ask("GET", "/jobs?queue=q&order=asc&limit=3")
     rest = await http.ask("GET", f"/jobs?queue=q&order=asc&limit=3&cursor={first.json['next_cursor']}")
     odd = await http.ask("GET", "/jobs?queue=q&metadata.user=1&order=asc")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
+from rustqueue.api.connection import Connection
 from rustqueue.api.ports import HttpOptions
 from rustqueue.auth import Principal
 from rustqueue.model.errors import Limited, Unavailable
@@ -422,6 +423,16 @@ async def test_stopping_ends_idle_connections_and_waits_for_requests_under_way()
         assert await busy.is_ended()
         with pytest.raises(OSError, match="Connect call failed"):
             await at.connect()
+
+
+async def test_a_connection_that_was_accepted_just_before_the_stop_has_no_place() -> None:
+    """It would be idle, and the stop would wait for it to end."""
+    async with running_shell() as at:
+        await at.shell.stop(1)
+        refusal = at.shell.opened(Connection(at.shell, asyncio.get_running_loop()))
+
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (503, "SHUTTING_DOWN")
 
 
 async def test_stopping_does_not_wait_longer_than_it_may() -> None:
