@@ -63,7 +63,6 @@ class Gateway:
         self._flights: deque[_Flight] = deque()
         self._watching = False
         self._closed = False
-        self._idle: asyncio.Future[None] | None = None
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
         replicator.on_assemble = self._assemble
 
@@ -138,12 +137,6 @@ class Gateway:
         self._closed = True
         self._room.close()
 
-    async def drained(self) -> None:
-        """Return when nothing is on its way."""
-        if self._flights:
-            self._idle = asyncio.get_running_loop().create_future()
-            await self._idle
-
     def abandon(self) -> None:
         """The log has stopped: nothing on its way will be answered by it any more."""
         self.close()
@@ -206,8 +199,6 @@ class Gateway:
             flights.popleft()
         self._observe(flight.kind, self._clock.monotonic_us() - flight.started_us)
         done(reply)
-        if self._idle is not None and not flights and not self._idle.done():
-            self._idle.set_result(None)
 
     def _watch(self) -> None:
         """Answer what has been on its way for too long: the caller must not wait in silence."""

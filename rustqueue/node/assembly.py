@@ -228,6 +228,7 @@ class Node:
             ("uptime_seconds", "Since the start of the node.", time.monotonic() - self._started_s),
             ("due_lag_seconds", "How long the oldest due work has been waiting.", replicator.due_lag_ms / 1_000),
             ("waiting_pulls", "Pulls that wait for a job.", self.gateway.waiting_count),
+            ("commands_in_flight", "Commands on their way through the log.", self.gateway.in_flight_count),
             ("tcp_connections", "Open TCP connections.", len(self.tcp.connections)),
             ("disk_full", "1 while pushes are refused for want of room.", replicator.disk_full),
             ("disk_used_ratio", "Use of the file system with the data.", used),

@@ -144,17 +144,6 @@ def test_an_abandoned_gateway_leaves_nobody_waiting() -> None:
     assert waiting.reply == {"ok": True, "job": None}
 
 
-async def test_drained_returns_when_all_has_landed() -> None:
-    world = World()
-    await world.gateway.drained()
-    world.ask("push", queue="mail", name="n")
-    drained = asyncio.ensure_future(world.gateway.drained())
-    await asyncio.sleep(0)
-    assert not drained.done()
-    world.run()
-    await drained
-
-
 async def test_ask_gives_the_reply_to_a_coroutine() -> None:
     world = World()
     line = b'{"cmd":"stats","queue":"mail"}'
