@@ -25,6 +25,15 @@ LEAD_JOBS = 100
 LEAD_WAIT_S = 600.0
 
 
+def jobs_for(files: int) -> int:
+    """How many jobs so many files make: theirs, partial sums above the limit of parents, and the total."""
+    count, level = files, files
+    while level > limits.DEPENDS_ON_MAX:
+        level = -(-level // limits.DEPENDS_ON_MAX)
+        count += level
+    return count + 1
+
+
 @contextmanager
 def workers(url: str, root: Path, count: int, ledger: Ledger) -> Iterator[None]:
     """`count` worker processes; stopped at the end of the block."""

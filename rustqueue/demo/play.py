@@ -18,7 +18,7 @@ import msgspec
 from rustqueue import __version__
 from rustqueue.client import Client, RustQueueError
 from rustqueue.demo.child import NodeChild, NodeFailed
-from rustqueue.demo.crew import Producer, workers
+from rustqueue.demo.crew import Producer, jobs_for, workers
 from rustqueue.demo.ledger import Ledger, Outcome
 from rustqueue.demo.screen import Screen, facts_table
 from rustqueue.demo.sources import Facts, Totals, library_folder, list_sources, read_source, total_of
@@ -85,7 +85,7 @@ def _run(
     node.start()
     screen.say(f"\n  Node {node.pid} serves {node.http_url}, its data is in\n  {node.folder}.\n")
     producer = Producer(node.tcp_url, names, ledger)
-    total = len(names) + 1
+    total = jobs_for(len(names))
     killed = False
     with workers(node.tcp_url, root, workers_count, ledger):
         producer.start()
@@ -97,6 +97,9 @@ def _run(
                 _kill_and_restart(node, ledger, screen, total)
             screen.draw(progress.pushed, progress.acknowledged, total, watch.speed_text(progress.acknowledged))
             ledger.wait_for_change(LOOK_EVERY_S)
+        if not killed:
+            # So few files that they were done between two looks.
+            _kill_and_restart(node, ledger, screen, total)
         screen.draw(*ledger.progress(), total, watch.speed_text(ledger.progress().acknowledged), last=True)
     producer.join()
     assert producer.total_id is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rustqueue.cli.node import setting_flags
+from rustqueue.cli.node import missing_extra, setting_flags
 from rustqueue.cli.output import as_json, shortened, table
 from rustqueue.cli.parsing import UsageError, token_of, url_of
 from rustqueue.cli.program import build_parser, run
@@ -173,3 +173,17 @@ def test_a_table_has_numbers_to_the_right() -> None:
 def test_answers_as_json_and_on_one_line() -> None:
     assert as_json({"ok": True, "ids": []}) == '{\n  "ok": true,\n  "ids": []\n}'
     assert (shortened("a\n b", 10), shortened("abcdef", 4)) == ("a b", "abc…")
+
+
+def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    code = missing_extra(ModuleNotFoundError("No module named 'aiohttp'", name="aiohttp"))
+    shown = capsys.readouterr()
+    assert (code, shown.out) == (2, "")
+    assert shown.err == (
+        "rustqueue: this needs the server (aiohttp is not installed): pip install 'rustqueue[server]'\n"
+    )
+
+
+def test_a_missing_module_of_ours_is_a_bug() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        missing_extra(ModuleNotFoundError("No module named 'rustqueue.nodes'", name="rustqueue.nodes"))

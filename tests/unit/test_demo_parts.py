@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+from rustqueue.demo.crew import jobs_for
 from rustqueue.demo.ledger import Ledger, Outcome, Progress, percentile
 from rustqueue.demo.screen import Screen, bar, facts_table
 from rustqueue.demo.sources import Facts, Totals, list_sources, read_source, total_of
@@ -105,6 +106,10 @@ def test_percentiles_are_nearest_ranks() -> None:
         7,
         0,
     ]
+
+
+def test_more_files_than_parents_are_allowed_make_partial_sums() -> None:
+    assert [jobs_for(files) for files in (0, 1, 10_000, 10_001, 25_000)] == [1, 2, 10_001, 10_004, 25_004]
 
 
 def test_the_bar_shows_acknowledged_pushed_and_missing() -> None:
