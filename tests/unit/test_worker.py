@@ -367,6 +367,29 @@ async def test_a_drain_finishes_what_is_here(node: Ports, client: AsyncClient, q
     assert (await client.stats(queue)).counts.waiting == 3
 
 
+async def test_a_drain_waits_for_progress_and_for_a_result_that_is_refused(
+    node: Ports, client: AsyncClient, queue: str
+) -> None:
+    async def handle(job: RunningJob) -> Any:
+        worker.drain()
+        await asyncio.sleep(0)  # The drain has begun now.
+        job.progress(10, "last words")
+        deep: list[Any] = []
+        for _ in range(200):
+            deep = [deep]
+        return deep
+
+    worker = Worker(node.url("tcp"), queue, handle, wait_ms=200)
+    job_id = await client.push(queue, "n", max_attempts=1)
+    async with working(worker) as task:
+        assert await task == WorkerCounts(pulled=1, failed=1)
+    job = await ended(client, job_id, "dlq")
+    assert ([entry.message for entry in job.logs], (job.last_error or "")[:22]) == (
+        ["last words"],
+        "The result was refused",
+    )
+
+
 async def test_the_grace_ends(node: Ports, client: AsyncClient, queue: str) -> None:
     begun, never = asyncio.Event(), asyncio.Event()
     thread_begun, release = threading.Event(), threading.Event()
@@ -379,21 +402,28 @@ async def test_the_grace_ends(node: Ports, client: AsyncClient, queue: str) -> N
         thread_begun.set()
         release.wait(DEADLINE_S)
 
-    worker = a_worker(node, queue, grace_s=0.3, concurrency=2)
+    # Given a worker that runs one job on the loop and one in a thread, and holds one more of each
+    worker = a_worker(node, queue, grace_s=0.3, concurrency=1, batch=4)
     worker.handler("loop")(on_loop)
     worker.handler("thread")(in_thread)
+    ids = await client.push_batch(queue, [{"name": name, "max_attempts": 1} for name in ("loop", "thread") * 2])
     async with working(worker) as task:
-        ids = await client.push_batch(queue, [{"name": "loop", "max_attempts": 1}, {"name": "thread"}])
         await begun.wait()
         assert await asyncio.to_thread(thread_begun.wait, DEADLINE_S)
+        # When its grace is over
         worker.drain()
         counts = await task
     release.set()
-    # A handler on the loop is cut off and its try fails; one in a thread is left to the end of its lease.
-    dead = await ended(client, ids[0], "dlq")
-    assert dead.last_error == "The worker stopped before the job ended"
-    assert (await ended(client, ids[1], "active")).state == "active"
-    assert counts == WorkerCounts(pulled=2, failed=1)
+    # Then the handler on the loop is cut off, the one in the thread is left to the end of its lease, and what was not
+    # begun is given back. Each is the failure of a try.
+    jobs = [await ended(client, job_id, "dlq", "active") for job_id in ids]
+    assert [(job.state, job.last_error) for job in jobs] == [
+        ("dlq", "The worker stopped before the job ended"),
+        ("active", None),
+        ("dlq", "The worker stopped before it began the job"),
+        ("dlq", "The worker stopped before it began the job"),
+    ]
+    assert counts == WorkerCounts(pulled=4, failed=3)
 
 
 async def test_a_worker_that_may_not_pull_says_so(tmp_path: Path) -> None:

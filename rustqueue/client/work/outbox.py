@@ -79,6 +79,7 @@ class Outbox:
         self._send()
         while self._deliveries:
             await asyncio.wait(self._deliveries)
+            self._send()  # A refused result has become a failure meanwhile.
 
     async def close(self) -> None:
         """Give up what has not left."""
@@ -104,7 +105,12 @@ class Outbox:
     def _deliver(self, work: Coroutine[None, None, None]) -> None:
         delivery = self._loop.create_task(work)
         self._deliveries.add(delivery)
-        delivery.add_done_callback(self._deliveries.discard)
+        delivery.add_done_callback(self._delivered)
+
+    def _delivered(self, delivery: asyncio.Task[None]) -> None:
+        self._deliveries.discard(delivery)
+        if not delivery.cancelled() and (error := delivery.exception()) is not None:
+            logger.error("outcomes could not be reported, their jobs will run again", exc_info=error)
 
     async def _acks(self, outcomes: list[Done]) -> None:
         while outcomes := self._still_wanted(outcomes):

@@ -120,12 +120,15 @@ class Shift:
         """Handlers on the loop are cut off and their tries fail, so that they are tried again soon. Those in threads
         cannot be cut off: their leases end by themselves, after this process has.
         """
+        # First what nobody has begun: a slot that becomes free would begin it.
+        not_begun = [*(job for job, _ in self._buffer), *self._threads.withdraw()]
+        self._buffer.clear()
         cut_off = list(self._tasks)
         for task in cut_off:
             task.cancel()
         await asyncio.gather(*cut_off, return_exceptions=True)
-        while self._buffer:
-            self._finished(Broken(self._buffer.popleft()[0], "The worker stopped before it began the job"))
+        for job in not_begun:
+            self._finished(Broken(job, "The worker stopped before it began the job"))
         await asyncio.wait([self._loop.create_task(self._outbox.empty())], timeout=_PULL_MARGIN_S)
 
     async def _pull(self) -> None:
@@ -206,9 +209,12 @@ class Shift:
 
     def _finished(self, outcome: Outcome) -> None:
         outcome.job.ended = True
+        self._reports.after(outcome.job, lambda: self._hand_over(outcome))
+
+    def _hand_over(self, outcome: Outcome) -> None:
         self._held_count -= 1
         self._changed.set()
-        self._reports.after(outcome.job, lambda: self._outbox.add(outcome))
+        self._outbox.add(outcome)
 
     def _settled(self, job: RunningJob) -> None:
         self._heartbeats.release(job)

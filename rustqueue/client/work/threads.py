@@ -5,7 +5,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from rustqueue.client.work.handlers import Handler, Outcome, run
 from rustqueue.client.work.running import RunningJob
@@ -31,11 +31,16 @@ class Threads:
             self._threads.append(thread)
             thread.start()
 
+    def withdraw(self) -> list[RunningJob]:
+        """Take back the jobs that no thread has begun."""
+        jobs = []
+        with contextlib.suppress(Empty):
+            while (item := self._jobs.get_nowait()) is not None:
+                jobs.append(item[0])
+        return jobs
+
     def close(self) -> None:
-        """Let each thread end after its present job. Jobs that nobody began stay undone."""
-        with contextlib.suppress(Exception):
-            while True:
-                self._jobs.get_nowait()
+        """Let each thread end after its present job."""
         for _ in self._threads:
             self._jobs.put(None)
 
