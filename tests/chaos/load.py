@@ -5,6 +5,7 @@ import sys
 import threading
 from typing import BinaryIO
 
+from tests.chaos.evidence import ROOT
 from tests.chaos.history import Broken, Call, Down, decode_line
 from tests.chaos.nodes import Node, NodeFault
 
@@ -33,7 +34,7 @@ class Load:
         for name, roles in PROCESSES:
             words = [sys.executable, "-m", "tests.chaos.clients", f"{name}{number}.", seed]
             words += [str(node.tcp_port), str(node.http_port), *roles]
-            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             listener = threading.Thread(target=self._listen, args=(process,))
             self._processes.append(process)
             self._listeners.append(listener)

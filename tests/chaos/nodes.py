@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.chaos.connections import TcpConnection
+from tests.chaos.evidence import ROOT
 from tests.chaos.history import Object
 from tests.chaos.verdict import Snapshot
 
@@ -34,7 +35,6 @@ class Node:
     """One data folder and two ports, over many lives."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         self.data = folder / "data"
         self.log = folder / "node.log"
         self.http_port, self.tcp_port = free_port(), free_port()
@@ -45,7 +45,7 @@ class Node:
         words = [sys.executable, "-m", "rustqueue", "serve", "--data", str(self.data)]
         words += ["--http-port", str(self.http_port), "--tcp-port", str(self.tcp_port), "--server-host", "127.0.0.1"]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def start(self) -> None:
         """Start a life and wait until it is ready."""
