@@ -87,12 +87,12 @@ def any_job(job_id: bytes, row: JobRow, state: StateRow | None, lease: Lease | N
     job.worker_id = lease.block.worker_id
     job.fence = lease.fence
     if lease.live is not None:
-        trace = lease.live.trace or _TRACE
         job.cancel_requested = True if lease.live.cancel_requested else UNSET
-        job.progress = trace.progress
-        job.logs = _logs(trace)
-        if trace.last_heartbeat is not None:
-            job.last_heartbeat = to_text(trace.last_heartbeat)
+        trace = lease.live.trace
+        if trace is not None:
+            job.progress = trace.progress
+            job.logs = _logs(trace)
+            job.last_heartbeat = _time(trace.last_heartbeat)
     return job
 
 

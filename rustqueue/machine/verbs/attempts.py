@@ -189,6 +189,12 @@ def _require_repeat(state: State, tx: Tx, job_id: bytes, token: str | None) -> N
         raise Conflict.stale(id_text(job_id))
 
 
+def _ended_state(state: State, tx: Tx, reference: str) -> int:
+    """How a job ended that `_lease` has found ended under the token given."""
+    row = state.state_row(tx, state.resolve(tx, reference))
+    return rows.COMPLETED if row is None else row.state
+
+
 def fail(state: State, tx: Tx, command: Fail) -> Reply:
     at_ms, retried = _fail_one(state, tx, command)
     return FailedJob(retry=retried, will_retry=retried, next_attempt_at=None if at_ms is None else to_text(at_ms))
@@ -214,7 +220,10 @@ def fail_batch(state: State, tx: Tx, command: FailBatch) -> Reply:
 def _fail_one(state: State, tx: Tx, item: Fail | FailItem) -> tuple[int | None, bool]:
     lease = _lease(state, tx, item.id, item.attempt_token)
     if lease is None:
-        raise Conflict.state("completed", "Active")
+        ended = _ended_state(state, tx, item.id)
+        if item.cancelled and ended == rows.CANCELLED:
+            return None, False
+        raise Conflict.state(rows.STATE_NAMES[ended], "Active")
     if item.cancelled:
         cancel_lease(state, tx, lease)
         tx.events.append(JobsChanged("cancelled", lease.queue, [lease.id]))
@@ -309,7 +318,7 @@ def heartbeat(state: State, tx: Tx, command: Heartbeat) -> Reply:
 def _active(state: State, tx: Tx, reference: str, token: str | None) -> Lease:
     lease = _lease(state, tx, reference, token)
     if lease is None:
-        raise Conflict.state("completed", "Active")
+        raise Conflict.state(rows.STATE_NAMES[_ended_state(state, tx, reference)], "Active")
     return lease
 
 
