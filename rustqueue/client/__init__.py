@@ -20,6 +20,7 @@ from rustqueue.client.errors import (
 from rustqueue.client.job_calls import NewJob
 from rustqueue.client.results import Job
 from rustqueue.client.sync import Client
+from rustqueue.client.work.outbox import WorkerCounts
 from rustqueue.client.work.running import JobCancelled, RunningJob
 from rustqueue.client.work.worker import Worker, WorkerOptions
 
@@ -39,5 +40,6 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Worker",
+    "WorkerCounts",
     "WorkerOptions",
 ]

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from rustqueue.client import AsyncClient, JobCancelled, RunningJob, Unauthorized, Worker
+from rustqueue.client import AsyncClient, JobCancelled, RunningJob, Unauthorized, Worker, WorkerCounts
 from rustqueue.client.work.handlers import error_text
-from rustqueue.client.work.outbox import WorkerCounts
 from rustqueue.model import limits
 from tests.unit.node_in_thread import Ports, node_in_thread, node_settings
 from tests.unit.worker_at_work import DEADLINE_S, SHORT_LEASE_MS, a_worker, completed, ended, working

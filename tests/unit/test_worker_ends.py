@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from rustqueue.client import AsyncClient, NetworkError, RunningJob, Worker
+from rustqueue.client import AsyncClient, NetworkError, RunningJob, Worker, WorkerCounts
 from rustqueue.client.work.handlers import Handlers
-from rustqueue.client.work.outbox import WorkerCounts
 from rustqueue.client.work.shift import Plan, Shift
 from tests.unit.node_in_thread import Ports, node_in_thread, node_settings
 from tests.unit.worker_at_work import DEADLINE_S, SHORT_LEASE_MS, a_worker, ended, working

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from rustqueue.client import AsyncClient, Job, Worker
-from rustqueue.client.work.outbox import WorkerCounts
+from rustqueue.client import AsyncClient, Job, Worker, WorkerCounts
 from tests.unit.node_in_thread import Ports
 
 DEADLINE_S = 60.0
