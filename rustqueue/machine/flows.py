@@ -97,6 +97,8 @@ class _Batch:
             parent, row, state_row = state.load(tx, reference)
         except NotFound:
             raise self._refused(place, f"dependency '{reference}' does not exist") from None
+        except ValidationFailed:
+            raise self._refused(place, f"dependency '{reference}' is no job id") from None
         code = state.code_of(parent, state_row)
         if code in (rows.DLQ, rows.CANCELLED):
             raise self._refused(place, f"dependency '{reference}' is {rows.STATE_NAMES[code]}")

@@ -112,7 +112,8 @@ class Rig:
         decoded = [self.decoded(command) for command in commands]
         blobs = [encode(command) for command in commands]
         index = self.machine.applied_index + 1
-        seed = blake2b(b"%d" % index, digest_size=16).digest()
+        # Ids take their order inside a millisecond from the first half, so they are in order of entries here.
+        seed = (index << 16).to_bytes(8, "big") + blake2b(b"%d" % index, digest_size=8).digest()
         entry = Entry(1, 1, self.now_ms, seed, blobs)
         self.log.append(entry)
         replies = self.machine.apply(index, entry, decoded)
