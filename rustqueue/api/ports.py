@@ -76,6 +76,6 @@ class HttpOptions:
         return cls(
             host=settings.server.host,
             port=settings.server.http_port,
-            connections_max=settings.limits.connections_max,
+            connections_max=settings.limits.http_connections_max,
             metrics_path=metrics.prometheus_path if metrics.prometheus_enabled else None,
         )

@@ -154,19 +154,23 @@ def _tune_garbage_collection() -> None:
 
 
 def _with_affordable_connections(settings: Settings) -> Settings:
-    """Raise the limit of open files as far as allowed; bound the connections of both protocols by what is left.
+    """Raise the limit of open files as far as allowed, and bound the connections of both protocols by what is left.
 
-    Without the bound the store or the log would one day find no descriptor, and the node would stop.
+    Without the bound the store or the log would one day find no descriptor, and the node would stop. TCP gets more than
+    half, because idle workers sit there, and because HTTP makes room by closing the connection that rested longest.
     """
-    wanted = 2 * settings.limits.connections_max + _OTHER_FILES
+    limits = settings.limits
+    wanted = limits.http_connections_max + limits.tcp_connections_max + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed == wanted:
         return settings
-    connections_max = max(1, (allowed - min(_OTHER_FILES, allowed // 2)) // 2)
-    fields = {"open_files": allowed, "connections_max": connections_max, "wanted": settings.limits.connections_max}
-    log.warning("fewer connections than set, for want of open files", extra=fields)
-    limits = msgspec.structs.replace(settings.limits, connections_max=connections_max)
+    room = max(2, allowed - min(_OTHER_FILES, allowed // 2))
+    tcp_max = min(limits.tcp_connections_max, max(room * 5 // 9, room - limits.http_connections_max))
+    http_max = min(limits.http_connections_max, room - tcp_max)
+    fields = {"open_files": allowed, "tcp_connections_max": tcp_max, "http_connections_max": http_max}
+    log.info("fewer connections than set, for want of open files", extra=fields)
+    limits = msgspec.structs.replace(limits, tcp_connections_max=tcp_max, http_connections_max=http_max)
     return msgspec.structs.replace(settings, limits=limits)

@@ -175,7 +175,7 @@ class Node:
             settings.server.host,
             settings.server.tcp_port,
             settings.limits.line_deadline_ms,
-            settings.limits.connections_max,
+            settings.limits.tcp_connections_max,
         )
         self.tcp = TcpShell(self.gateway, auth, self.clock, options)
         await self.tcp.start()

@@ -134,7 +134,8 @@ class LimitsSettings(Struct, frozen=True):
     command_deadline_ms: Annotated[int, Meta(ge=100, le=600_000)] = 10_000
     line_deadline_ms: Annotated[int, Meta(ge=100, le=600_000)] = 30_000
     shutdown_s: Annotated[int, Meta(ge=1, le=3_600)] = 30
-    connections_max: Annotated[int, Meta(ge=1, le=1_000_000)] = limits.CONNECTIONS_MAX
+    http_connections_max: Annotated[int, Meta(ge=1, le=1_000_000)] = limits.CONNECTIONS_MAX
+    tcp_connections_max: Annotated[int, Meta(ge=1, le=1_000_000)] = limits.CONNECTIONS_MAX
     waiting_pulls_max: Annotated[int, Meta(ge=0, le=limits.WAITING_PULLS_MAX)] = limits.WAITING_PULLS_MAX
 
 

@@ -1,5 +1,6 @@
 """The node as a process: it says its ports, keeps what it acknowledged, stops as it should, and fails loudly."""
 
+import contextlib
 import json
 import resource
 import signal
@@ -41,18 +42,18 @@ FILE_SIZE_MAX = 32 * 1024 * 1024
 class Process:
     """A node of its own process, whose log is read line by line."""
 
-    def __init__(self, folder: Path, config: str = "", file_size_max: int | None = None) -> None:
+    def __init__(self, folder: Path, config: str = "", limit: tuple[int, int] | None = None) -> None:
         path = folder / "rustqueue.toml"
         path.write_text(CONFIG.format(folder=folder / "data") + config)
 
-        def limit_files() -> None:
-            if file_size_max is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (file_size_max, file_size_max))
+        def set_limit() -> None:
+            if limit is not None:
+                resource.setrlimit(limit[0], (limit[1], limit[1]))
 
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(path)],
             stdout=subprocess.PIPE,
-            preexec_fn=limit_files,
+            preexec_fn=set_limit,
             text=True,
         )
 
@@ -77,8 +78,8 @@ class Process:
 
 
 @contextmanager
-def a_process(folder: Path, config: str = "", file_size_max: int | None = None) -> Iterator[Process]:
-    process = Process(folder, config, file_size_max)
+def a_process(folder: Path, config: str = "", limit: tuple[int, int] | None = None) -> Iterator[Process]:
+    process = Process(folder, config, limit)
     try:
         yield process
     finally:
@@ -169,7 +170,7 @@ def test_the_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_ends_the_process_and_says_what_to_do(tmp_path: Path) -> None:
     # Given a node whose files may not grow beyond 32 MiB, which is no lack of room that it could wait for
-    with a_process(tmp_path, file_size_max=FILE_SIZE_MAX) as node:
+    with a_process(tmp_path, limit=(resource.RLIMIT_FSIZE, FILE_SIZE_MAX)) as node:
         with a_talk(node.event("ready")["tcp_port"]) as client:
             # When it is given more than that
             answers = []
@@ -255,3 +256,19 @@ def test_a_process_serves_http_beside_tcp(tmp_path: Path) -> None:
             assert json.load(answer)["status"] == "healthy"
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/metrics/prometheus", timeout=30) as answer:
             assert b"rustqueue_raft_applied_index 0.0" in answer.read()
+
+
+def test_connections_are_bounded_by_the_open_files_that_the_system_allows(tmp_path: Path) -> None:
+    with a_process(tmp_path, limit=(resource.RLIMIT_NOFILE, 300)) as node:
+        said = node.event("fewer connections than set, for want of open files")
+        assert (said["tcp_connections_max"], said["http_connections_max"]) == (83, 67)
+        with contextlib.ExitStack() as stack:
+            port = node.event("ready")["tcp_port"]
+            clients = [stack.enter_context(a_talk(port)) for _ in range(84)]
+            assert all(client.ask("health")["ok"] for client in clients[:83])
+            refused = clients[83].answer()
+            assert refused is not None
+            assert refused["error"]["code"] == "OVERLOADED"
+            assert clients[0].ask("push", queue="mail", name="n")["ok"] is True
+        node.process.terminate()
+        assert node.wait() == EXIT_CLEAN

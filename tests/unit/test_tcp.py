@@ -236,7 +236,7 @@ async def test_an_open_server_takes_any_token() -> None:
 
 
 async def test_connections_are_bounded() -> None:
-    async with a_node(limits=LimitsSettings(connections_max=2)) as node, connected(node) as first:
+    async with a_node(limits=LimitsSettings(tcp_connections_max=2)) as node, connected(node) as first:
         await first.ask("health")
         async with connected(node) as second:
             await second.ask("health")
