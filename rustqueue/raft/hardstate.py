@@ -13,7 +13,7 @@ from rustqueue.raft.journal import JournalDamaged
 from rustqueue.raft.ports import Disk, File
 
 SLOT_BYTES = 512
-_SLOT = struct.Struct("<IQQB64s")  # crc of the rest, sequence, term, length of the vote, vote
+_SLOT = struct.Struct("<IQQB64s")  # crc of the rest of the slot, sequence, term, length of the vote, vote
 _END_MARK = 0xFE  # The last byte of a slot that was written wholly.
 
 
@@ -91,12 +91,12 @@ class HardState:
 
 def _encode(sequence: int, state: TermVote) -> bytes:
     vote = (state.voted_for or "").encode()
-    body = _SLOT.pack(0, sequence, state.term, len(vote), vote)[4:]
-    return (zlib.crc32(body).to_bytes(4, "little") + body).ljust(SLOT_BYTES - 1, b"\0") + bytes([_END_MARK])
+    slot = _SLOT.pack(0, sequence, state.term, len(vote), vote).ljust(SLOT_BYTES - 1, b"\0") + bytes([_END_MARK])
+    return zlib.crc32(slot[4:]).to_bytes(4, "little") + slot[4:]
 
 
 def _decode(slot: bytes) -> tuple[int, TermVote] | None:
     crc, sequence, term, vote_bytes, vote = _SLOT.unpack_from(slot)
-    if slot[-1] != _END_MARK or crc != zlib.crc32(slot[4 : _SLOT.size]):
+    if crc != zlib.crc32(slot[4:]):
         return None
     return sequence, TermVote(term, vote[:vote_bytes].decode() or None)

@@ -1,0 +1,120 @@
+"""Play many seeds and report: `python -m tests.simulation --seeds 500 --from 0`, or one: `--seed 17 -v`."""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+from tests.simulation.faults import KINDS
+from tests.simulation.world import Report, World
+
+_SEEDS_FOR_ALL_KINDS = 100
+_NOTES_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one seed. `failure` is None when every invariant held."""
+
+    seed: int
+    report: Report | None
+    failure: str | None
+
+
+def play(seed: int) -> Outcome:
+    world = World(seed)
+    try:
+        return Outcome(seed, world.run(), None)
+    except Exception as error:
+        return Outcome(seed, None, f"{type(error).__name__}: {error}")
+
+
+def play_loud(seed: int) -> Outcome:
+    """One seed with what happened last."""
+    world = World(seed)
+    failure: str | None = None
+    report: Report | None = None
+    try:
+        report = world.run()
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"
+    for at_us, text in world.notes[-_NOTES_SHOWN:]:
+        print(f"{at_us / 1e6:12.6f} s  {text}")
+    return Outcome(seed, report, failure)
+
+
+def play_all(seeds: range, jobs: int, limit_s: float) -> Iterator[Outcome]:
+    """In order of seeds, in `jobs` processes, for at most that long."""
+    ends = time.monotonic() + limit_s
+    width = max(1, jobs) * 4
+    with ProcessPoolExecutor(max_workers=max(1, jobs)) as pool:
+        for first in range(seeds.start, seeds.stop, width):
+            if time.monotonic() >= ends:
+                return
+            yield from pool.map(play, range(first, min(first + width, seeds.stop)))
+
+
+def summarise(outcomes: list[Outcome], took_s: float) -> int:
+    """Print the sums; the number of things that are wrong."""
+    reports = [outcome.report for outcome in outcomes if outcome.report is not None]
+    faults: Counter[str] = Counter()
+    for report in reports:
+        faults.update(report.faults)
+    wrong = len(outcomes) - len(reports)
+    simulated_h = sum(report.simulated_us for report in reports) / 3.6e9
+    print(f"{len(outcomes)} seeds in {took_s:.0f} s, {simulated_h:.1f} h simulated")
+    print(
+        f"{sum(report.calls_count for report in reports):,} calls, "
+        f"{sum(report.unknown_count for report in reports):,} with unknown outcome; "
+        f"{sum(report.entries_count for report in reports):,} log entries, "
+        f"{sum(report.replays_count for report in reports):,} replayed after restarts"
+    )
+    print(
+        f"{sum(report.jobs_count for report in reports):,} jobs, "
+        f"{sum(report.acked_pushes_count for report in reports):,} pushes acknowledged, "
+        f"{sum(report.leases_count for report in reports):,} leases, "
+        f"{sum(report.completed_count for report in reports):,} completed"
+    )
+    print("faults:")
+    for kind in [*KINDS, *sorted(set(faults) - set(KINDS))]:
+        print(f"  {kind:24}{faults[kind]:>10,}")
+        if kind in KINDS and faults[kind] == 0 and len(outcomes) >= _SEEDS_FOR_ALL_KINDS:
+            print(f"  ERROR: {kind!r} never happened in {len(outcomes)} seeds")
+            wrong += 1
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many seeds to play")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
+    parser.add_argument("--seed", type=int, help="play this one only")
+    parser.add_argument("-v", "--verbose", action="store_true", help="with --seed: print what happened last")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to use")
+    parser.add_argument("--limit-s", type=float, default=float("inf"), help="begin no more seeds after so many seconds")
+    options = parser.parse_args()
+    began = time.monotonic()
+    if options.seed is not None:
+        seeds = range(options.seed, options.seed + 1)
+        outcomes = [(play_loud if options.verbose else play)(options.seed)]
+    else:
+        seeds = range(options.first, options.first + options.seeds)
+        outcomes = []
+        for outcome in play_all(seeds, options.jobs, options.limit_s):
+            outcomes.append(outcome)
+            if outcome.failure is not None:
+                print(f"FAILED {outcome.failure} | python -m tests.simulation --seed {outcome.seed} -v", flush=True)
+    wrong = summarise(outcomes, time.monotonic() - began)
+    if options.seed is not None and outcomes[0].failure is not None:
+        print(f"FAILED seed {options.seed}: {outcomes[0].failure}")
+    failed = sum(outcome.failure is not None for outcome in outcomes)
+    print(f"{len(outcomes) - failed} passed, {failed} failed")
+    return 1 if wrong or not outcomes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""What goes wrong, how often, and what must be true when it does.
+
+It must not know clients. Which faults a world has and how strong they are is drawn from its seed; one world in eight
+has none, since those find other bugs.
+"""
+
+import errno
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+from rustqueue.raft.journal import JournalError
+from tests.simulation.disk import SimDisk
+from tests.simulation.ledger import Violation, require
+from tests.simulation.node import DISK_BYTES, SimNode
+from tests.simulation.timeline import Timeline
+
+KINDS = (
+    "kill", "power cut", "stop", "write error", "sync error", "flush error", "disk full", "slow disk", "bit flip",
+    "clock step", "clock drift",
+)  # fmt: skip
+
+
+class Flip(NamedTuple):
+    """A bit that changed, and the byte as it was afterwards."""
+
+    path: str
+    offset: int
+    bit: int
+    byte: int
+
+
+class Faults:
+    """Breaks one node until `ends_us`, and starts it again whenever it is down."""
+
+    def __init__(self, timeline: Timeline, rng: Random, node: SimNode, lost: Callable[[], None]) -> None:
+        self._timeline = timeline
+        self._rng = rng
+        self._node = node
+        self._lost = lost
+        self._flips: list[Flip] = []
+        self._slow = False
+        self._usual_us = round(10 ** rng.uniform(2.3, 3.7))
+        self.active = True
+        self.counts: Counter[str] = Counter()
+        self.kinds: list[str] = []
+        self.note: Callable[[str], None] = lambda text: None
+        node.sync_us = self._sync_us
+
+    def draw(self, allowed: tuple[str, ...] = KINDS) -> None:
+        """Choose the kinds and how often they come."""
+        if self._rng.randrange(8) == 0 and allowed is KINDS:
+            return
+        self.kinds = [kind for kind in allowed if self._rng.random() < 0.5] or [self._rng.choice(allowed)]
+        for kind in self.kinds:
+            self._plan(kind, 10 ** self._rng.uniform(6.0, 7.2))
+
+    def calm(self) -> None:
+        """No more faults; what is broken is repaired."""
+        self.active = False
+        self._slow = False
+        self._node.disk.fault = None
+        self._node.disk.foreign_bytes = 0
+        self._node.store.failure = None
+        self._node.host.drift(0)
+        if self._node.fatal is not None:
+            self._die(power=False)
+
+    def start(self) -> None:
+        """Start the node, or say why it does not, repair it and try again."""
+        node = self._node
+        if node.up:
+            return
+        try:
+            node.start()
+            self.note(f"started, the log ends at {node.journal.last_index}, cut: {node.journal.cut}")
+        except JournalError as refusal:
+            self.note(f"refused to start: {refusal}")
+            self._refused(refusal)
+        except OSError as error:
+            # A disk that is full or fails during the start: the operator tries again.
+            require(self.active, "I25", f"the node does not start on a sound disk: {error}")
+            self.counts["start failed"] += 1
+            node.disk.fault = None
+        if not node.up:
+            self._timeline.after(500_000, self.start)
+
+    def _refused(self, refusal: JournalError) -> None:
+        """Only a flipped bit may do this. The file it names is the one that was hit; a backup has it unhurt."""
+        named = [flip for flip in self._flips if flip.path in str(refusal)]
+        require(bool(named), "I1", f"the node refuses to start without need: {refusal}")
+        self.counts["bit flip refused"] += 1
+        for flip in named:
+            self._flips.remove(flip)
+            # One that was written over since is no damage any more.
+            if self._byte(flip.path, flip.offset) == flip.byte:
+                self._node.disk.flip_bit(flip.path, flip.offset, flip.bit)
+
+    def _plan(self, kind: str, mean_us: float) -> None:
+        delay_us = round(self._rng.expovariate(1 / mean_us)) + 1
+
+        def happen() -> None:
+            if self.active:
+                self._happen(kind)
+                self._plan(kind, mean_us)
+
+        self._timeline.after(delay_us, happen)
+
+    def _happen(self, kind: str) -> None:
+        node = self._node
+        if not node.up:
+            return
+        self.counts[kind] += 1
+        self.note(f"fault: {kind}")
+        if kind in ("kill", "power cut"):
+            self._die_soon(kind == "power cut")
+        elif kind == "stop":
+            self._stop()
+        elif kind in ("write error", "sync error"):
+            self._fail_once(kind.split()[0])
+        elif kind == "flush error":
+            node.store.failure = OSError(errno.EIO, "simulated")
+            self._timeline.after(3_000_000, self._restart_if_stopped)
+        elif kind == "disk full":
+            self._fill()
+        elif kind == "slow disk":
+            self._slow = True
+            self._timeline.after(self._rng.randrange(5_000_000), self._fast)
+        elif kind == "bit flip":
+            self._flip()
+        elif kind == "clock step":
+            node.host.step_wall(self._rng.choice((-3_600_000, 3_600_000)))
+        else:
+            node.host.drift(self._rng.randrange(-50_000, 50_000))
+
+    def _after(self, delay_us: int, call: Callable[[], None]) -> None:
+        self._timeline.after(delay_us, call)
+
+    # The kinds.
+
+    def _die_soon(self, power: bool) -> None:
+        """Mostly in the middle of a sync: a disk that is idle has nothing to lose."""
+        process = self._node.process
+
+        def die() -> None:
+            if self._node.process is process:
+                self._die(power)
+
+        if self._rng.random() < 0.2:
+            die()
+        else:
+            self._node.when_syncing = lambda duration_us: self._after(self._rng.randrange(duration_us + 1), die)
+
+    def _die(self, power: bool) -> None:
+        if not self._node.up:
+            return
+        durable_index, last_index = self._node.journal.durable_index, self._node.journal.last_index
+        self.note(f"dies, power cut: {power}, durable up to {durable_index} of {last_index}")
+        self._node.crash(power, self._survivors)
+        self._node.disk.fault = None
+        self._lost()
+        self._timeline.after(self._rng.randrange(1_500_000), self.start)
+
+    def _survivors(self, batches_count: int) -> int:
+        return self._rng.randrange(batches_count + 1) if self._rng.random() < 0.5 else 0
+
+    def _stop(self) -> None:
+        node, process = self._node, self._node.process
+
+        def stopped() -> None:
+            self._lost()
+            self._timeline.after(self._rng.randrange(1_500_000), self.start)
+
+        def give_up() -> None:
+            # A stop that hangs on a broken disk ends as it does in practice.
+            if node.process is process and node.up:
+                self._die(power=False)
+
+        node.stop(stopped)
+        self._timeline.after(30_000_000, give_up)
+
+    def _fail_once(self, operation: str) -> None:
+        disk = self._node.disk
+
+        def fail(asked: str, path: str) -> OSError | None:
+            if asked != operation:
+                return None
+            disk.fault = None
+            return OSError(errno.EIO, "simulated")
+
+        disk.fault = fail
+        self._timeline.after(1_000_000 + self._rng.randrange(2_000_000), self._restart_if_stopped)
+
+    def _restart_if_stopped(self) -> None:
+        """A node that has stopped is restarted from outside; one that has not met the error goes on."""
+        if self._node.up and self._node.fatal is not None:
+            require(isinstance(self._node.fatal, OSError), "I1", f"the node stopped: {self._node.fatal!r}")
+            self.counts["stopped by an error"] += 1
+            self._die(power=self._rng.random() < 0.3)
+
+    def _fill(self) -> None:
+        disk: SimDisk = self._node.disk
+        free_bytes = disk.space("j").free_bytes
+        left_bytes = self._rng.choice((0, 100, 3_000, DISK_BYTES // 20, DISK_BYTES // 8))
+        disk.foreign_bytes += max(0, free_bytes - left_bytes)
+        self._timeline.after(self._rng.randrange(1_000_000, 10_000_000), self._empty)
+
+    def _empty(self) -> None:
+        self._node.disk.foreign_bytes = 0
+
+    def _fast(self) -> None:
+        self._slow = False
+
+    def _sync_us(self) -> int:
+        if self._slow:
+            return round(10 ** self._rng.uniform(4.0, 6.7))
+        return self._usual_us // 2 + self._rng.randrange(self._usual_us)
+
+    def _flip(self) -> None:
+        """Rot hits a byte of the log that was synced; then the node is restarted, since only that reads it."""
+        disk = self._node.disk
+        paths = [f"j/{name}" for name in disk.list("j") if name.endswith(".log") or name == "hardstate"]
+        path = self._rng.choice(paths)
+        used_bytes = len(disk.durable_bytes(path).rstrip(b"\0"))
+        if used_bytes == 0:
+            return
+        offset, bit = self._rng.randrange(used_bytes), self._rng.randrange(8)
+        disk.flip_bit(path, offset, bit)
+        self._flips.append(Flip(path, offset, bit, self._byte(path, offset)))
+        self._die(power=self._rng.random() < 0.3)
+
+    def _byte(self, path: str, offset: int) -> int:
+        content = self._node.disk.durable_bytes(path)
+        return content[offset] if offset < len(content) else -1
+
+    def check_stopped(self) -> None:
+        """Called after every step: a node may stop only for what the disk did to it."""
+        fatal = self._node.fatal
+        if fatal is not None and not isinstance(fatal, OSError):
+            raise Violation(f"I25: the node stopped: {fatal!r}") from fatal

@@ -1,0 +1,121 @@
+"""Bugs put in on purpose, each in a subclass of the real thing: the test of the tester.
+
+A simulator that does not find these within its budget is broken, whatever else it says.
+"""
+
+from collections.abc import Callable
+
+from rustqueue.raft.journal import Journal, JournalDamaged, Segment, SyncDone
+from rustqueue.raft.local import LocalReplicator
+from tests.simulation.node import Variant
+
+
+class _NoSyncFile:
+    """A file whose sync does nothing."""
+
+    def __init__(self, inner: object) -> None:
+        self.write_at = inner.write_at  # type: ignore[attr-defined]
+        self.truncate = inner.truncate  # type: ignore[attr-defined]
+        self.close = inner.close  # type: ignore[attr-defined]
+
+    def sync(self) -> None:
+        pass
+
+
+class UnsyncedJournal(Journal):
+    """Writes entries and never syncs them."""
+
+    def open(self) -> None:
+        super().open()
+        self._file = _NoSyncFile(self._file)
+
+
+class HastyJournal(Journal):
+    """Says that a group is durable as soon as it is handed to the thread."""
+
+    def sync(self, done: SyncDone) -> None:
+        upto = self.last_index
+        super().sync(lambda error: None)
+        self._syncing = False
+        self.durable_index = upto
+        done(None)
+
+
+class GreedyJournal(Journal):
+    """Drops one segment too many: the entry behind the flushed ones goes with it."""
+
+    def drop_before(self, index: int) -> list[str]:
+        return super().drop_before(index + 1)
+
+
+class TornJournal(Journal):
+    """Leaves a torn end where it is and writes on behind it, as a file opened for appending does."""
+
+    def _settle_end(self, segment: Segment) -> None:
+        if self.cut is not None and self.cut.path == segment.path:
+            self._doubtful_from = segment.end_offset = self._disk.size_bytes(segment.path)
+            self.cut = None
+        super()._settle_end(segment)
+
+
+class OverwritingJournal(Journal):
+    """Writes on over a torn end without cutting it first, so that the rest of it lies behind the new end."""
+
+    def _settle_end(self, segment: Segment) -> None:
+        self.cut = None
+        super()._settle_end(segment)
+
+
+class TrustingJournal(Journal):
+    """Takes whatever cannot be read for the end of the log."""
+
+    def _find_end(self, segment: Segment) -> bool:
+        try:
+            return super()._find_end(segment)
+        except JournalDamaged as damage:
+            self._disk.open(segment.path).truncate(damage.offset)
+            return super()._find_end(segment)
+
+
+class RetryingJournal(Journal):
+    """Tries a failed sync again and believes it, as PostgreSQL once did."""
+
+    def sync(self, done: SyncDone) -> None:
+        def again(error: BaseException | None) -> None:
+            if isinstance(error, OSError) and self.failed is error:
+                self.failed = None
+                self._segments[-1].end_offset = self._disk.size_bytes(self._segments[-1].path)
+                self.durable_index = self.last_index
+                error = None
+            done(error)
+
+        super().sync(again)
+
+
+class LateFlushReplicator(LocalReplicator):
+    """Drops the log up to what was applied when a flush ended, not when it began."""
+
+    def start(self) -> None:
+        super().start()
+        flush = self._flush
+        ended = flush._ended
+
+        def late(index: int, log_bytes: int, error: BaseException | None) -> None:
+            ended(self._machine.applied_index, log_bytes, error)
+
+        flush._ended = late  # type: ignore[method-assign]
+
+
+PLANTED: dict[str, Callable[[], Variant]] = {
+    "sync removed": lambda: Variant(journal=UnsyncedJournal),
+    "answered before durable": lambda: Variant(journal=HastyJournal),
+    "log dropped one too far": lambda: Variant(journal=GreedyJournal, segment_bytes=1_000, flush_bytes=2_000),
+    "torn end not cut": lambda: Variant(journal=TornJournal),
+    "torn end written over": lambda: Variant(journal=OverwritingJournal),
+    "damage taken for the end": lambda: Variant(journal=TrustingJournal),
+    "failed sync tried again": lambda: Variant(journal=RetryingJournal),
+    "log dropped up to the end of a flush": lambda: Variant(
+        replicator=LateFlushReplicator, segment_bytes=1_000, flush_bytes=2_000
+    ),
+}
+"""What is wrong, and the code that is wrong in this way."""

@@ -1,0 +1,105 @@
+"""The log as the machine has seen it over all lives of the node, and what must be true of it.
+
+It must not know about clients. It keeps every entry, so that at the end all of them can be replayed into an empty
+machine, although the journal has dropped the oldest.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from rustqueue.machine.machine import Machine
+from rustqueue.model.commands import Command
+from rustqueue.model.entry import Entry, encode_entry
+from rustqueue.model.replies import Refused, Reply
+from rustqueue.model.wire import decode_logged
+from rustqueue.storage.memory import MemoryKV
+from tests.simulation.ledger import Ledger, Violation, require
+
+
+class Applied(NamedTuple):
+    """One entry as first applied."""
+
+    entry: Entry
+    text: bytes
+    replies: list[bytes]
+    state_hash: bytes
+
+
+class Trace:
+    """Fed by every machine of the world."""
+
+    def __init__(self) -> None:
+        self.applied: list[Applied] = []
+        self.ledger = Ledger()
+        self.replies_of: dict[bytes, list[bytes]] = {}
+        self.replays_count = 0
+        self.note: Callable[[str], None] = lambda text: None
+
+    def saw(self, index: int, entry: Entry, replies: Sequence[Reply], state_hash: bytes) -> None:
+        """The machine of the present process has applied an entry."""
+        texts = [msgspec.json.encode(reply) for reply in replies]
+        again = " again" if index <= len(self.applied) else ""
+        self.note(f"entry {index} applied{again}: {len(texts)} commands, {entry.commands[0][:60]!r}")
+        if index <= len(self.applied):
+            self._compare(index, entry, texts, state_hash)
+            return
+        require(index == len(self.applied) + 1, "I1", f"entry {index} was applied after {len(self.applied)}")
+        before = self.applied[-1] if self.applied else None
+        require(before is None or entry.now_ms >= before.entry.now_ms, "I18", f"time went back in entry {index}")
+        if before is not None and all(isinstance(reply, Refused) for reply in replies):
+            require(state_hash == before.state_hash, "I24", f"entry {index} holds refusals only and changed the state")
+        self.applied.append(Applied(entry, encode_entry(entry), texts, state_hash))
+        for raw, text in zip(entry.commands, texts, strict=True):
+            self.replies_of.setdefault(raw, []).append(text)
+        try:
+            self.ledger.entry(entry.now_ms, [decode_logged(raw) for raw in entry.commands], replies)
+        except Violation as violation:
+            raise Violation(f"{violation} (entry {index})") from violation
+
+    def _compare(self, index: int, entry: Entry, texts: list[bytes], state_hash: bytes) -> None:
+        """A restarted machine, with cold windows, must answer as the warm one did."""
+        first = self.applied[index - 1]
+        self.replays_count += 1
+        require(encode_entry(entry) == first.text, "I1", f"entry {index} is another one than before the crash")
+        require(texts == first.replies, "I18", f"entry {index} was answered differently when replayed")
+        require(state_hash == first.state_hash, "I18", f"entry {index} gave another state when replayed")
+
+    def restarted(self, last_index: int) -> None:
+        """A process has started, and its log ends there."""
+        count = len(self.applied)
+        require(last_index >= count, "I1", f"{count} entries were applied, the log ends at {last_index}")
+
+    def replay_all(self) -> bytes:
+        """The state hash after all entries, in an empty machine."""
+        machine = Machine(MemoryKV())
+        for index, applied in enumerate(self.applied, 1):
+            replies = machine.apply(index, applied.entry)
+            texts = [msgspec.json.encode(reply) for reply in replies]
+            require(texts == applied.replies, "I18", f"entry {index} was answered differently in an empty machine")
+        return machine.state_hash
+
+
+class TracedMachine:
+    """The real machine, watched."""
+
+    def __init__(self, machine: Machine, trace: Trace) -> None:
+        self.inner = machine
+        self._trace = trace
+
+    @property
+    def applied_index(self) -> int:
+        return self.inner.applied_index
+
+    @property
+    def now_ms(self) -> int:
+        return self.inner.now_ms
+
+    def next_due_ms(self) -> int | None:
+        return self.inner.next_due_ms()
+
+    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None) -> list[Reply]:
+        replies = self.inner.apply(index, entry, commands)
+        self._trace.saw(index, entry, replies, self.inner.state_hash)
+        return replies

@@ -1,0 +1,227 @@
+"""A world: one seed, one node, its clients, its faults; and the verdict at the end.
+
+`World(seed).run()` plays it and raises `Violation` for the first broken invariant. The same seed gives the same world,
+event for event: every generator of chance is forked from it by name, so that a new draw in one place does not
+reshuffle the others.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import msgspec
+
+from rustqueue.gateway.door import Gateway
+from rustqueue.machine import rows
+from rustqueue.machine.machine import Machine
+from rustqueue.model.errors import NotFound
+from rustqueue.model.ids import parse_id
+from rustqueue.model.replies import Pulled, PulledOne, Pushed, PushedBatch, Refused
+from tests.simulation.clients import QUEUES, Call, Session, canceller, pusher, worker
+from tests.simulation.faults import KINDS, Faults
+from tests.simulation.ledger import JobFacts, Violation, require
+from tests.simulation.node import SimNode, Variant
+from tests.simulation.timeline import Timeline
+from tests.simulation.trace import Trace
+
+LOAD_US = 30_000_000
+DRAIN_US_MAX = 7_300_000_000
+_STEPS_BETWEEN_LOOKS = 200
+
+
+@dataclass(slots=True)
+class Report:
+    """What a world went through."""
+
+    seed: int
+    faults: Counter[str] = field(default_factory=Counter)
+    calls_count: int = 0
+    unknown_count: int = 0
+    acked_pushes_count: int = 0
+    jobs_count: int = 0
+    leases_count: int = 0
+    completed_count: int = 0
+    entries_count: int = 0
+    replays_count: int = 0
+    simulated_us: int = 0
+
+
+class World:
+    """Play it once."""
+
+    def __init__(
+        self, seed: int, variant: Variant | None = None, kinds: tuple[str, ...] = KINDS, load_us: int = LOAD_US
+    ) -> None:
+        self.seed = seed
+        self._load_us = load_us
+        self.timeline = Timeline()
+        self.calls: list[Call] = []
+        self.pushed: list[str] = []
+        self.load = True
+        self.trace = Trace()
+        self._names_count = 0
+        self.node = SimNode(self.timeline, self._fork("disk"), self.trace, variant or Variant())
+        self.notes: list[tuple[int, str]] = []
+        self.trace.note = self._note
+        self.faults = Faults(self.timeline, self._fork("faults"), self.node, self._connections_lost)
+        self.faults.note = self._note
+        self._kinds = kinds
+        self._sessions: list[Session] = []
+
+    def _fork(self, concern: str) -> Random:
+        return Random(f"{self.seed} {concern}")
+
+    def _note(self, text: str) -> None:
+        self.notes.append((self.timeline.now_us, text))
+
+    # What clients see.
+
+    @property
+    def gateway(self) -> Gateway | None:
+        return self.node.gateway
+
+    def name(self) -> str:
+        self._names_count += 1
+        return f"w{self._names_count}"
+
+    def _connections_lost(self) -> None:
+        for session in self._sessions:
+            session.connection_lost()
+
+    # The play.
+
+    def run(self) -> Report:
+        rng = self._fork("clients")
+        think_us = round(10 ** rng.uniform(4.8, 6.0))
+        self.faults.start()
+        self.faults.draw(self._kinds)
+        scripts = [pusher] * rng.randrange(1, 4) + [worker] * rng.randrange(2, 7) + [canceller] * rng.randrange(2)
+        for number, script in enumerate(scripts):
+            own = self._fork(f"client {number}")
+            session = Session(self, script(self, own, think_us), own)
+            self._sessions.append(session)
+            session.start()
+        self._play(lambda: self.timeline.now_us < self._load_us)
+        self.load = False
+        self.faults.calm()
+        deadline_us = self.timeline.now_us + DRAIN_US_MAX
+        self._play(lambda: not self._at_rest() and self.timeline.now_us < deadline_us)
+        require(self._at_rest(), "I6", f"jobs are left two hours after the last fault: {self._counts()}")
+        self._judge()
+        return self._report()
+
+    def _play(self, condition: Callable[[], bool]) -> None:
+        steps_count = 0
+        while steps_count % _STEPS_BETWEEN_LOOKS or condition():
+            steps_count += 1
+            require(self.timeline.step(), "I25", "nothing happens any more")
+            self.faults.check_stopped()
+
+    def _machine(self) -> Machine:
+        return self.node.machine.inner
+
+    def _counts(self) -> list[tuple[str, object]]:
+        return list(self._machine().queue_counts())
+
+    def _at_rest(self) -> bool:
+        """Nothing is waiting, delayed, blocked or leased, and the node is up."""
+        if not self.node.up:
+            return False
+        counts = [count for _, count in self._machine().queue_counts()]
+        return not any(count.waiting + count.active + count.delayed + count.blocked for count in counts)
+
+    # The verdict.
+
+    def _judge(self) -> None:
+        self._judge_replies()
+        self._judge_jobs()
+        require(self.trace.replay_all() == self._machine().state_hash, "I18", "a replay of the log gives another state")
+        self._judge_cold()
+
+    def _judge_replies(self) -> None:
+        """What a client was told is what the log says, and what it was refused did not happen."""
+        known = self.trace.replies_of
+        asked = Counter(call.raw for call in self.calls)
+        for call in self.calls:
+            reply = call.reply
+            if reply is None:
+                continue
+            texts = known.get(call.raw, [])
+            if isinstance(reply, Refused):
+                happened = [text for text in texts if not text.startswith(b'{"ok":false')]
+                require(
+                    not happened or asked[call.raw] > 1,
+                    "I2",
+                    f"{call.raw!r} was refused ({reply.error.code}) and happened",
+                )
+            elif not (isinstance(reply, Pulled) and not reply.jobs) and reply != PulledOne(job=None):
+                told = msgspec.json.encode(reply)
+                require(told in texts, "I1", f"{call.raw!r} was answered {told!r}, the log has {texts}")
+
+    def _judge_jobs(self) -> None:
+        """Each job is where the log says it went, each acknowledged push is among them, and the sums are right."""
+        ledger, machine = self.trace.ledger, self._machine()
+        for call in self.calls:
+            ids = [call.reply.id] if isinstance(call.reply, Pushed) else []
+            ids = call.reply.ids if isinstance(call.reply, PushedBatch) else ids
+            for job_id in ids:
+                require(job_id in ledger.jobs, "I1", f"{job_id} was acknowledged and is not in the log")
+        states: Counter[tuple[str, str]] = Counter()
+        for facts in ledger.jobs.values():
+            state = _state_of(machine, facts.id)
+            require(state in _possible(facts), "I9", f"{facts.id} is {state}, the log says {facts.state}")
+            if state == "completed":
+                require(facts.fence > 0, "I6", f"{facts.id} completed without being leased")
+            for parent in facts.parents:
+                if _state_of(machine, parent) != "completed":
+                    require(state != "completed", "I12", f"{facts.id} completed and its parent {parent} did not")
+            states[facts.queue, state] += 1
+        for name, counts in machine.queue_counts():
+            found = (counts.completed, counts.dlq)
+            told = (states[name, "completed"], states[name, "dlq"])
+            require(found == told, "I21", f"queue {name} counts {found} completed and dead, there are {told}")
+        require({queue for queue, _ in states} <= set(QUEUES), "I2", "there are queues that nobody pushed to")
+
+    def _judge_cold(self) -> None:
+        """One more restart: whatever was in memory only was not needed. What was on its way may have got through."""
+        before, entries_count = self._counts(), len(self.trace.applied)
+        self.node.crash(power=True, survivors=lambda count: 0)
+        self.node.start()
+        if len(self.trace.applied) == entries_count:
+            require(self._counts() == before, "I18", f"after a restart {self._counts()}, before it {before}")
+
+    def _report(self) -> Report:
+        ledger = self.trace.ledger
+        return Report(
+            seed=self.seed,
+            faults=self.faults.counts + Counter({kind: 0 for kind in self.faults.kinds}),
+            calls_count=len(self.calls),
+            unknown_count=sum(call.reply is None for call in self.calls),
+            acked_pushes_count=len(self.pushed),
+            jobs_count=len(ledger.jobs),
+            leases_count=ledger.leases_count,
+            completed_count=ledger.acks_count,
+            entries_count=len(self.trace.applied),
+            replays_count=self.trace.replays_count,
+            simulated_us=self.timeline.now_us,
+        )
+
+
+def _state_of(machine: Machine, reference: str) -> str:
+    job_id = parse_id(reference)
+    assert job_id is not None, f"{reference} is an id"
+    state = machine.state
+    try:
+        _, _, row = state.load(state.kv, reference)
+    except NotFound as error:
+        raise Violation(f"I1: {reference} is gone") from error
+    return rows.STATE_NAMES[state.code_of(job_id, row)]
+
+
+def _possible(facts: JobFacts) -> tuple[str, ...]:
+    """Where a job can be at rest after what the log last said of it."""
+    if facts.state in ("completed", "cancelled", "dlq"):
+        return (facts.state,)
+    # It was waiting or leased: time, or a parent, has sent it to the dead letters.
+    return ("dlq",)
