@@ -20,9 +20,11 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from rustqueue.effects.histogram import Histogram
-from rustqueue.model.commands import Ack, AckBatch, Pull, PushJobs
+from rustqueue.model import limits
+from rustqueue.model.commands import Ack, AckBatch, Command, Pull, PushJobs
 from rustqueue.model.events import Event, JobsChanged
 from rustqueue.model.jobs import Counts
+from rustqueue.model.replies import Refused, Reply
 
 OTHER_QUEUES: Final = "_other"
 _STATUS_CLASSES: Final = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
@@ -64,6 +66,8 @@ class Metrics:
             Ack: self._ack,
             AckBatch: self._ack,
         }
+        self._rejected: dict[str, int] = {}
+        self._tick_us = 0
         self._requests: dict[tuple[str, str], int] = {}
         self._request_times: dict[str, Histogram] = {}
         self.journal_sync = Histogram()
@@ -85,11 +89,21 @@ class Metrics:
                 if name in jobs:
                     jobs[name] += len(event.ids)
 
-    def command_answered(self, kind: type, took_us: int) -> None:
+    def command_answered(self, command: Command, reply: Reply, took_us: int) -> None:
         """A command came back from the log."""
-        histogram = self._by_command.get(kind)
+        histogram = self._by_command.get(type(command))
         if histogram is not None:
             histogram.observe(took_us)
+        if isinstance(reply, Refused) and reply.error.code == "RATE_LIMITED" and isinstance(command, PushJobs):
+            rejected = self._rejected
+            queue = command.queue
+            if queue not in rejected and len(rejected) >= limits.METRIC_QUEUES_MAX:
+                queue = OTHER_QUEUES
+            rejected[queue] = rejected.get(queue, 0) + 1
+
+    def tick_applied(self, took_us: int) -> None:
+        """Due work was done."""
+        self._tick_us = took_us
 
     def request_answered(self, method: str, status: int, seconds: float) -> None:
         """An HTTP request was answered. `method` must come from a bounded set."""
@@ -120,6 +134,14 @@ class Metrics:
         for (method, status_class), count in sorted(self._requests.items()):
             requests.add_metric([method, status_class], count)
         yield requests
+        rejected = CounterMetricFamily(
+            "rustqueue_rate_limit_rejected", "Pushes refused by a limit of their queue.", labels=["queue"]
+        )
+        for queue, count in sorted(self._rejected.items()):
+            rejected.add_metric([queue], count)
+        yield rejected
+        tick = "rustqueue_scheduler_tick_duration_seconds"
+        yield GaugeMetricFamily(tick, "Applying the last due work.", value=self._tick_us / 1e6)
         for name, text, histogram in (
             ("push", "From proposal to reply of a push, single or batch.", self._push),
             ("pull", "From proposal to reply of a pull that went through the log.", self._pull),

@@ -28,18 +28,18 @@ _unknown_outcome: Final = Refused.of(Unavailable.unknown_outcome())
 _stopping: Final = Refused.of(Unavailable.stopping())
 _disk_full: Final = Refused.of(Unavailable.disk_full())
 
-Observe = Callable[[type, int], None]
-"""Told the type of a command and the microseconds from proposal to reply."""
+Observe = Callable[[Command, Reply, int], None]
+"""Told a command, its reply, and the microseconds from proposal to reply."""
 
 
 class _Flight:
     """A command on its way through the log. `done` is None when it has been answered."""
 
-    __slots__ = ("done", "kind", "started_us")
+    __slots__ = ("command", "done", "started_us")
 
-    def __init__(self, done: Done, kind: type, started_us: int) -> None:
+    def __init__(self, command: Command, done: Done, started_us: int) -> None:
+        self.command = command
         self.done: Done | None = done
-        self.kind = kind
         self.started_us = started_us
 
 
@@ -181,7 +181,7 @@ class Gateway:
             self._replicator.propose(self._flight(command, raw, done))
 
     def _flight(self, command: Command, raw: bytes, done: Done) -> Proposal:
-        flight = _Flight(done, type(command), self._clock.monotonic_us())
+        flight = _Flight(command, done, self._clock.monotonic_us())
         self._flights.append(flight)
         if not self._watching:
             self._watching = True
@@ -197,7 +197,7 @@ class Gateway:
         # Replies come in the order of the log, so that the front is nearly always the one that landed.
         while flights and flights[0].done is None:
             flights.popleft()
-        self._observe(flight.kind, self._clock.monotonic_us() - flight.started_us)
+        self._observe(flight.command, reply, self._clock.monotonic_us() - flight.started_us)
         done(reply)
 
     def _watch(self) -> None:

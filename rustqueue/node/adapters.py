@@ -5,7 +5,7 @@ It must not decide anything: each class here turns one part's interface into the
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rustqueue.auth import Authenticator, Principal
@@ -13,6 +13,8 @@ from rustqueue.effects.histogram import Histogram
 from rustqueue.effects.metrics import Metrics
 from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
+from rustqueue.model.commands import Command, Tick
+from rustqueue.model.entry import Entry
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.raft.ports import Clock, Executor, JobDone
@@ -74,6 +76,32 @@ class MeasuredExecutor:
 
     def close(self) -> None:
         self._executor.close()
+
+
+class MeasuredMachine:
+    """The machine as the log feeds it; tells how long due work takes."""
+
+    def __init__(self, machine: Machine, tick_applied: Callable[[int], None]) -> None:
+        self._machine = machine
+        self._tick_applied = tick_applied
+        self.next_due_ms = machine.next_due_ms
+
+    @property
+    def applied_index(self) -> int:
+        return self._machine.applied_index
+
+    @property
+    def now_ms(self) -> int:
+        return self._machine.now_ms
+
+    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None) -> list[Reply]:
+        # A tick has an entry of its own; what a replay applies is not measured.
+        if commands is None or not isinstance(commands[0], Tick):
+            return self._machine.apply(index, entry, commands)
+        started_ns = time.perf_counter_ns()
+        replies = self._machine.apply(index, entry, commands)
+        self._tick_applied((time.perf_counter_ns() - started_ns) // 1_000)
+        return replies
 
 
 class DiskLog:

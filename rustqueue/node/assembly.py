@@ -28,7 +28,7 @@ from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Configure
 from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.wire import encode_command
-from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor
+from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.raft.journal import Journal, JournalError, stored_identity
 from rustqueue.raft.local import ApplyFailed, LocalOptions, LocalPorts, LocalReplicator
 from rustqueue.raft.ports import Disk, Proposal
@@ -118,7 +118,8 @@ class Node:
         background = self._thread(loop, "rustqueue-background")
         ports = LocalPorts(disk, clock, background, lambda: os.urandom(16))
         options = LocalOptions(survivable=lambda error: isinstance(error, StoreFullError))
-        self.replicator = LocalReplicator(self.machine, store, self.journal, ports, options)
+        measured = MeasuredMachine(self.machine, self.metrics.tick_applied)
+        self.replicator = LocalReplicator(measured, store, self.journal, ports, options)
         self.replicator.on_fatal = self._failed
         self.replicator.start()
         self._say_what_was_found(store)

@@ -14,7 +14,7 @@ from rustqueue.auth import ANYBODY, Principal
 from rustqueue.gateway import Gateway, GatewayLimits, Ticket
 from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
-from rustqueue.model.commands import Tick
+from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import ENTRY_VERSION, Entry
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Refused, Reply
@@ -119,8 +119,8 @@ class World:
         self.gateway = Gateway(self.log, self, self.clock, limits or GatewayLimits(), self._observe)
         self.machine.publish = self.gateway.on_events
 
-    def _observe(self, kind: type, took_us: int) -> None:
-        self.landed.append((kind.__name__, took_us))
+    def _observe(self, command: Command, reply: Reply, took_us: int) -> None:
+        self.landed.append((type(command).__name__, took_us))
 
     # The port of the gateway.
 

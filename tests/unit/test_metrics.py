@@ -10,8 +10,10 @@ from rustqueue.effects.histogram import Histogram
 from rustqueue.effects.metrics import Gauges, Metrics
 from rustqueue.model import limits
 from rustqueue.model.commands import Ack, AckBatch, Heartbeat, Pull, PushJobs
+from rustqueue.model.errors import Limited, Unavailable
 from rustqueue.model.events import JobsChanged, QueueChanged
 from rustqueue.model.jobs import Counts
+from rustqueue.model.replies import Done, Refused
 from tests.unit.tcp_client import a_node, connected, until
 
 
@@ -60,11 +62,15 @@ def test_events_are_counted_by_job() -> None:
 
 def test_durations_are_real_histograms() -> None:
     metrics = metrics_with()
-    for kind, took_us in ((PushJobs, 900), (PushJobs, 1_100), (Pull, 5), (Ack, 7), (AckBatch, 8), (Heartbeat, 9)):
-        metrics.command_answered(kind, took_us)
+    one, many = PushJobs("mail", [], True), AckBatch(ids=[])
+    timed = ((one, 900), (one, 1_100), (Pull(queue="mail"), 5), (Ack(id="1"), 7), (many, 8), (Heartbeat(id="1"), 9))
+    for command, took_us in timed:
+        metrics.command_answered(command, Done(), took_us)
+    metrics.tick_applied(1_500)
     metrics.request_answered("GET", 200, 0.25)
     metrics.request_answered("GET", 503, 0.001)
     samples = samples_of(metrics.text())
+    assert samples["rustqueue_scheduler_tick_duration_seconds", ()] == 0.0015
     push = "rustqueue_push_duration_seconds"
     assert samples[f"{push}_bucket", (("le", "0.001"),)] == 1
     assert samples[f"{push}_bucket", (("le", "0.0025"),)] == 2
@@ -78,6 +84,19 @@ def test_durations_are_real_histograms() -> None:
         samples["rustqueue_http_requests_total", (("method", "GET"), ("status_class", name))] for name in ("2xx", "5xx")
     ]
     assert by_class == [1, 1]
+
+
+def test_pushes_that_a_limit_refused_are_counted_by_a_bounded_number_of_queues() -> None:
+    metrics = metrics_with()
+    full = Refused.of(Limited.queue_full("x", 1))
+    metrics.command_answered(PushJobs("mail", [], True), Refused.of(Unavailable.paused("mail")), 1)
+    for number in range(limits.METRIC_QUEUES_MAX + 2):
+        metrics.command_answered(PushJobs(f"q{number}", [], True), full, 1)
+    metrics.command_answered(PushJobs("q0", [], True), full, 1)
+    samples = samples_of(metrics.text())
+    rejected = {labels: value for (name, labels), value in samples.items() if name.endswith("rejected_total")}
+    assert len(rejected) == limits.METRIC_QUEUES_MAX + 1
+    assert (rejected[("queue", "q0"),], rejected[("queue", "_other"),]) == (2, 2)
 
 
 def test_a_value_on_a_bound_belongs_below_it() -> None:
