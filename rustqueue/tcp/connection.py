@@ -119,8 +119,9 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._unread = True
-        self._unread_bytes = self.transport.get_write_buffer_size() if self.transport is not None else 0
-        self._shell.unread_deadlines.put(self, limits.UNREAD_MS_MAX)
+        if self.transport is not None and self not in self._shell.unread_deadlines:
+            self._unread_bytes = self.transport.get_write_buffer_size()
+            self._shell.unread_deadlines.put(self, limits.UNREAD_MS_MAX)
 
     def resume_writing(self) -> None:
         self._unread = False
@@ -190,8 +191,11 @@ class Connection(asyncio.Protocol):
             return
         self._pumping = True
         backlog = self._backlog
-        while backlog and self._has_room() and self._take(backlog[0]):
-            backlog.popleft()
+        while backlog and self._has_room():
+            line = backlog.popleft()
+            if not self._take(line):
+                backlog.appendleft(line)
+                break
         self._pumping = False
         self._read_on(not backlog and not self._unread)
 
@@ -256,6 +260,7 @@ class Connection(asyncio.Protocol):
             self._bad_tokens += isinstance(error, Unauthorized)
             if self._bad_tokens >= limits.AUTH_TRIES_MAX:
                 self._closing = True
+                self._backlog.clear()
             return Refused.of(error)
         return Done()
 
@@ -269,7 +274,7 @@ class Connection(asyncio.Protocol):
             deadlines.put(self, self._shell.options.line_deadline_ms)
 
     def _read_on(self, wanted: bool) -> None:
-        if wanted is self._reading or self.transport is None or self.transport.is_closing():
+        if wanted is self._reading or self._closing or self.transport is None:
             return
         self._reading = wanted
         if wanted:
@@ -307,11 +312,21 @@ class Connection(asyncio.Protocol):
             if self._answers:
                 self.write_answers()
             self.transport.write(last)
-            self.transport.close()
+            self._close()
 
     def _close_when_done(self) -> None:
         if self.transport is not None and not (self._in_flight or self._backlog or self._answers):
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close when all is written, or when the client has left it unread for too long."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.transport.close()
+        left_bytes = self.transport.get_write_buffer_size()
+        if left_bytes and self not in self._shell.unread_deadlines:
+            self._unread_bytes = left_bytes
+            self._shell.unread_deadlines.put(self, limits.UNREAD_MS_MAX)
 
 
 def _renamed(done: Callable[[Reply], None], reply: Reply) -> None:
