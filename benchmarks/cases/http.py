@@ -28,9 +28,11 @@ def run(context: Context, result: CaseResult) -> None:
             for connections, jobs in BATCH_JOBS.items():
                 context.rest(servers)
                 _batches(context, result, servers[0], f"b{repeat}-{connections}", (connections, context.jobs(jobs)))
-        for server in servers:
-            context.rest(servers)
-            _singles(context, result, server)
+        for _ in range(min(context.repeats, SINGLE_REPEATS)):
+            for server in list(servers):
+                context.rest(servers)
+                if not _singles(context, result, server):
+                    servers.remove(server)
     best = max(result.median("node", f"batch push x{connections}") or 0.0 for connections in BATCH_JOBS)
     result.require("batch pushes/s, better of the widths", best, "at least", PUSHES_PER_S)
     for what in ("single produce", "single consume", "single end to end"):
@@ -55,8 +57,8 @@ def _single_pushes(queue: str, jobs: int) -> Script:
     return jobs
 
 
-def _singles(context: Context, result: CaseResult, server: Server) -> None:
-    """One job for each request, one connection that stays open, no pause between the repeats."""
+def _singles(context: Context, result: CaseResult, server: Server) -> bool:
+    """One job for each request, one connection that stays open; says whether the server lived through it."""
     port, jobs, queue = server.http_port, context.jobs(SINGLE_JOBS), "bench"
     phases: dict[str, Prepare] = {
         "single produce": one_connection(port, lambda: _single_pushes(queue, jobs), http_complete),
@@ -64,8 +66,9 @@ def _singles(context: Context, result: CaseResult, server: Server) -> None:
         "single end to end": one_connection(port, lambda: verbs.http_end_to_end(queue, jobs), http_complete),
     }
     try:
-        for _ in range(min(context.repeats, SINGLE_REPEATS)):
-            for what, prepare in phases.items():
-                context.rate(result, what, [prepare], server)
+        for what, prepare in phases.items():
+            context.rate(result, what, [prepare], server)
     except LoadFailed as error:
         original.left_early(result, server, error)
+        return False
+    return True
