@@ -6,7 +6,7 @@ It must not decide anything: each class here turns one part's interface into the
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rustqueue.auth import Authenticator, Principal
 from rustqueue.effects.histogram import Histogram
@@ -17,8 +17,7 @@ from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import Entry
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Reply
-from rustqueue.raft.ports import Clock, Executor, JobDone
-from rustqueue.raft.space import SpaceWatch
+from rustqueue.raft.ports import Clock, Executor, JobDone, Space
 
 log: Final = logging.getLogger("rustqueue.node")
 
@@ -104,10 +103,23 @@ class MeasuredMachine:
         return replies
 
 
-class DiskLog:
-    """Says in the log when the disk fills up, is full, and serves again."""
+class DiskState(Protocol):
+    """What is known of the disk with the data."""
 
-    def __init__(self, space: SpaceWatch, clock: Clock) -> None:
+    @property
+    def warned(self) -> bool: ...
+
+    @property
+    def full(self) -> bool: ...
+
+    @property
+    def last(self) -> Space | None: ...
+
+
+class DiskLog:
+    """Says in the log when the disk fills up, is full, and has room again."""
+
+    def __init__(self, space: DiskState, clock: Clock) -> None:
         self._space = space
         self._clock = clock
         self._said = (False, False)
