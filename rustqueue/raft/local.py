@@ -206,6 +206,8 @@ class LocalReplicator:
             try:
                 self._machine.apply(record.index, entry, None)
             except Exception as error:
+                if self._options.survivable(error):
+                    raise
                 raise ApplyFailed(record.index, _ordinal_of(error), error) from error
             assert self._machine.applied_index == record.index, "apply advances the applied index"
             self.replayed_count += 1

@@ -14,6 +14,8 @@ from tests.simulation.world import Report, World
 
 _SEEDS_FOR_ALL_KINDS = 100
 _NOTES_SHOWN = 60
+_FAILURES_MAX = 10
+"""After so many the reason is known, or the simulator is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ def main() -> int:
         outcomes = []
         for outcome in play_all(seeds, options.jobs, options.limit_s):
             outcomes.append(outcome)
+            if sum(outcome.failure is not None for outcome in outcomes) >= _FAILURES_MAX:
+                break
             if outcome.failure is not None:
                 print(f"FAILED {outcome.failure} | python -m tests.simulation --seed {outcome.seed} -v", flush=True)
     wrong = summarise(outcomes, time.monotonic() - began)

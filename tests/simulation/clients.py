@@ -182,6 +182,9 @@ def _job(yard: Yard, rng: Random) -> dict[str, Any]:
         job["unique_key"] = f"key {rng.randrange(8)}"
     elif chance < 0.4 and yard.pushed:
         job["depends_on"] = [rng.choice(yard.pushed) for _ in range(rng.randrange(1, 3))]
+    if rng.random() < 0.1:
+        follow_up = {"queue": rng.choice(QUEUES), "name": "follow", "data": {"after": job["data"]["n"]}}
+        job["metadata"] = {"follow_ups": [follow_up]}
     if rng.random() < 0.3:
         job["priority"] = rng.randrange(-2, 3)
     if rng.random() < 0.3:
@@ -251,3 +254,13 @@ def canceller(yard: Yard, rng: Random, think_us: int) -> Script:
         yield Sleep(rng.randrange(think_us * 5))
         if yard.pushed:
             yield Ask({"cmd": "cancel", "id": rng.choice(yard.pushed[-50:]), "running": rng.random() < 0.5})
+
+
+def reader(yard: Yard, rng: Random, think_us: int) -> Script:
+    """Looks at single jobs and at queues; the world checks what it saw."""
+    while yard.load:
+        yield Sleep(rng.randrange(think_us * 2))
+        if yard.pushed and rng.random() < 0.8:
+            yield Ask({"cmd": "get", "id": rng.choice(yard.pushed[-40:])})
+        else:
+            yield Ask({"cmd": "stats", "queue": rng.choice(QUEUES)})

@@ -11,15 +11,26 @@ from random import Random
 from typing import NamedTuple
 
 from rustqueue.raft.journal import JournalError
+from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
 from tests.simulation.ledger import Violation, require
 from tests.simulation.node import DISK_BYTES, SimNode
 from tests.simulation.timeline import Timeline
 
 KINDS = (
-    "kill", "power cut", "stop", "write error", "sync error", "flush error", "disk full", "slow disk", "bit flip",
-    "clock step", "clock drift",
-)  # fmt: skip
+    "kill",
+    "power cut",
+    "stop",
+    "write error",
+    "sync error",
+    "flush error",
+    "disk full",
+    "store full",
+    "slow disk",
+    "bit flip",
+    "clock step",
+    "clock drift",
+)
 
 
 class Flip(NamedTuple):
@@ -47,6 +58,20 @@ class Faults:
         self.kinds: list[str] = []
         self.note: Callable[[str], None] = lambda text: None
         node.sync_us = self._sync_us
+        self._handlers: dict[str, Callable[[], None]] = {
+            "kill": lambda: self._die_soon(power=False),
+            "power cut": lambda: self._die_soon(power=True),
+            "stop": self._stop,
+            "write error": lambda: self._fail_once("write"),
+            "sync error": lambda: self._fail_once("sync"),
+            "flush error": self._fail_flush,
+            "disk full": self._fill,
+            "store full": self._fill_store,
+            "slow disk": self._slow_down,
+            "bit flip": self._flip,
+            "clock step": lambda: node.host.step_wall(rng.choice((-3_600_000, 3_600_000))),
+            "clock drift": lambda: node.host.drift(rng.randrange(-50_000, 50_000)),
+        }
 
     def draw(self, allowed: tuple[str, ...] = KINDS) -> None:
         """Choose the kinds and how often they come."""
@@ -63,6 +88,7 @@ class Faults:
         self._node.disk.fault = None
         self._node.disk.foreign_bytes = 0
         self._node.store.failure = None
+        self._node.kv.full = False
         self._node.host.drift(0)
         if self._node.fatal is not None:
             self._die(power=False)
@@ -78,8 +104,8 @@ class Faults:
         except JournalError as refusal:
             self.note(f"refused to start: {refusal}")
             self._refused(refusal)
-        except OSError as error:
-            # A disk that is full or fails during the start: the operator tries again.
+        except (OSError, StoreFullError) as error:
+            # A disk or store that is full or fails during the start: the operator tries again.
             require(self.active, "I25", f"the node does not start on a sound disk: {error}")
             self.counts["start failed"] += 1
             node.disk.fault = None
@@ -113,26 +139,7 @@ class Faults:
             return
         self.counts[kind] += 1
         self.note(f"fault: {kind}")
-        if kind in ("kill", "power cut"):
-            self._die_soon(kind == "power cut")
-        elif kind == "stop":
-            self._stop()
-        elif kind in ("write error", "sync error"):
-            self._fail_once(kind.split()[0])
-        elif kind == "flush error":
-            node.store.failure = OSError(errno.EIO, "simulated")
-            self._timeline.after(3_000_000, self._restart_if_stopped)
-        elif kind == "disk full":
-            self._fill()
-        elif kind == "slow disk":
-            self._slow = True
-            self._timeline.after(self._rng.randrange(5_000_000), self._fast)
-        elif kind == "bit flip":
-            self._flip()
-        elif kind == "clock step":
-            node.host.step_wall(self._rng.choice((-3_600_000, 3_600_000)))
-        else:
-            node.host.drift(self._rng.randrange(-50_000, 50_000))
+        self._handlers[kind]()
 
     def _after(self, delay_us: int, call: Callable[[], None]) -> None:
         self._timeline.after(delay_us, call)
@@ -208,6 +215,21 @@ class Faults:
 
     def _empty(self) -> None:
         self._node.disk.foreign_bytes = 0
+
+    def _fail_flush(self) -> None:
+        self._node.store.failure = OSError(errno.EIO, "simulated")
+        self._timeline.after(3_000_000, self._restart_if_stopped)
+
+    def _fill_store(self) -> None:
+        self._node.kv.full = True
+        self._timeline.after(self._rng.randrange(4_000_000), self._store_has_room)
+
+    def _store_has_room(self) -> None:
+        self._node.kv.full = False
+
+    def _slow_down(self) -> None:
+        self._slow = True
+        self._timeline.after(self._rng.randrange(5_000_000), self._fast)
 
     def _fast(self) -> None:
         self._slow = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from rustqueue.model import limits, times
 from rustqueue.model.commands import Ack, AckBatch, Cancel, Command, Fail, Heartbeat, NewJob, Pull, PushJobs
@@ -28,6 +29,22 @@ from rustqueue.model.replies import (
 )
 
 _NO_OPTIONS = JobOptions()
+
+
+class _Word(msgspec.Struct):
+    after: str
+
+
+class _FollowUp(msgspec.Struct):
+    data: _Word
+
+
+class _Metadata(msgspec.Struct):
+    follow_ups: list[_FollowUp]
+
+
+_word = msgspec.json.Decoder(_Word)
+_metadata = msgspec.json.Decoder(_Metadata)
 
 
 class Violation(AssertionError):
@@ -76,6 +93,10 @@ class Ledger:
     jobs: dict[str, JobFacts] = field(default_factory=dict)
     acks_count: int = 0
     leases_count: int = 0
+    follow_ups: dict[str, str] = field(default_factory=dict)
+    """The word in a declared follow-up's data, and the job that declares it."""
+    followed: dict[str, str] = field(default_factory=dict)
+    """The same word, and the job that it has become."""
     _answers: dict[str, tuple[Command, list[str], int]] = field(default_factory=dict)
     _holders: dict[tuple[str, str], str] = field(default_factory=dict)
     _handlers: dict[type, Callable[[int, Any, Any], None]] = field(init=False)
@@ -128,7 +149,19 @@ class Ledger:
         # A delay given with parents that are not through is dropped (contract A10).
         blocked = any(self._known(parent).state != "completed" for parent in parents if parent not in batch_ids)
         waits_ms = 0 if blocked or set(parents) & set(batch_ids) else options.delay_ms or 0
+        if options.metadata is not UNSET:
+            for wanted in _metadata.decode(options.metadata).follow_ups:
+                self.follow_ups[wanted.data.after] = job_id
         return JobFacts(job_id, queue, spec, now_ms + waits_ms, parents)
+
+    def _followed(self, job: Job) -> None:
+        """A job that nobody pushed is the follow-up of a completed one, and the only one."""
+        after = _word.decode(job.data).after if job.name == "follow" else ""
+        parent = self.follow_ups.get(after)
+        require(parent is not None, "I2", f"{job.id} was never pushed")
+        require(after not in self.followed, "I8", f"{job.id} and {self.followed.get(after)} follow {parent}")
+        self.followed[after] = job.id
+        self.jobs[job.id] = JobFacts(job.id, job.queue, NewJob(job.name, bytes(job.data), None), 0, [str(parent)])
 
     # Leases.
 
@@ -140,6 +173,8 @@ class Ledger:
             self._leased(now_ms, job)
 
     def _leased(self, now_ms: int, job: Job) -> None:
+        if job.id not in self.jobs:
+            self._followed(job)
         facts = self._known(job.id)
         require(facts.state in ("waiting", "active"), "I9", f"{job.id} is {facts.state} and was leased")
         if facts.state == "active":

@@ -4,13 +4,14 @@ It must not decide when anything fails; `tests.simulation.faults` does. The code
 replicator, gateway and machine, wired as a node wires them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from rustqueue.gateway.door import Gateway
 from rustqueue.gateway.ports import GatewayLimits
+from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Reply
@@ -39,10 +40,21 @@ class Variant:
     flush_bytes: int = 12_000
 
 
-class SimStore:
-    """The memory store; a flush of it takes time and saves what was there when it began."""
+class SimKV(MemoryKV):
+    """The memory store; while `full` it takes no batch, as an engine without room."""
 
-    def __init__(self, kv: MemoryKV) -> None:
+    full = False
+
+    def write(self, rows: Mapping[bytes, bytes | None]) -> None:
+        if self.full:
+            raise StoreFullError("no room, simulated")
+        super().write(rows)
+
+
+class SimStore:
+    """What the replicator has of the store. A flush takes time and saves what was there when it began."""
+
+    def __init__(self, kv: SimKV) -> None:
         self.kv = kv
         self.failure: Exception | None = None
         self._mark: FlushMark | None = None
@@ -54,6 +66,8 @@ class SimStore:
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
+        if self.kv.full:
+            raise StoreFullError("no room, simulated")
         assert self._mark is not None, "the executor begins each flush"
         self.kv.end_flush(self._mark)
 
@@ -80,7 +94,7 @@ class SimApplied:
         return self._machine.ready_count(queue)
 
     def answer(self, query: Query) -> Reply:
-        raise AssertionError(f"no client of the simulation asks {query}")
+        return queries.answer(self._machine, query)
 
     def health(self) -> HealthInfo:
         raise AssertionError("no client of the simulation asks for health")
@@ -96,7 +110,7 @@ class SimNode:
         self._variant = variant
         self.host = HostClock(timeline, WALL_MS)
         self.disk = SimDisk(DISK_BYTES)
-        self.kv = MemoryKV()
+        self.kv = SimKV()
         self.sync_us: Callable[[], int] = lambda: 300
         self.process: Process | None = None
         self.gateway: Gateway | None = None
@@ -133,7 +147,7 @@ class SimNode:
         self.replicator.start()
         self._trace.restarted(journal.last_index)
         self.process, self._threads = process, (journal_thread, background)
-        self.gateway = Gateway(self.replicator, SimApplied(machine), process, GatewayLimits(), lambda kind, us: None)
+        self.gateway = Gateway(self.replicator, SimApplied(machine), process, GatewayLimits(), lambda *_: None)
         machine.publish = self.gateway.on_events
         self.starts_count += 1
 

@@ -15,10 +15,13 @@ import msgspec
 from rustqueue.gateway.door import Gateway
 from rustqueue.machine import rows
 from rustqueue.machine.machine import Machine
+from rustqueue.model.commands import Ack
 from rustqueue.model.errors import NotFound
 from rustqueue.model.ids import parse_id
-from rustqueue.model.replies import Pulled, PulledOne, Pushed, PushedBatch, Refused
-from tests.simulation.clients import QUEUES, Call, Session, canceller, pusher, worker
+from rustqueue.model.queries import Get
+from rustqueue.model.replies import Done, OneJob, Pulled, PulledOne, Pushed, PushedBatch, QueueStats, Refused
+from rustqueue.model.wire import decode_request
+from tests.simulation.clients import QUEUES, Call, Session, canceller, pusher, reader, worker
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.ledger import JobFacts, Violation, require
 from tests.simulation.node import SimNode, Variant
@@ -97,6 +100,7 @@ class World:
         self.faults.start()
         self.faults.draw(self._kinds)
         scripts = [pusher] * rng.randrange(1, 4) + [worker] * rng.randrange(2, 7) + [canceller] * rng.randrange(2)
+        scripts += [reader] * rng.randrange(3)
         for number, script in enumerate(scripts):
             own = self._fork(f"client {number}")
             session = Session(self, script(self, own, think_us), own)
@@ -135,6 +139,7 @@ class World:
 
     def _judge(self) -> None:
         self._judge_replies()
+        self._judge_reads()
         self._judge_jobs()
         require(self.trace.replay_all() == self._machine().state_hash, "I18", "a replay of the log gives another state")
         self._judge_cold()
@@ -145,7 +150,7 @@ class World:
         asked = Counter(call.raw for call in self.calls)
         for call in self.calls:
             reply = call.reply
-            if reply is None:
+            if reply is None or isinstance(reply, OneJob | QueueStats):
                 continue
             texts = known.get(call.raw, [])
             if isinstance(reply, Refused):
@@ -158,6 +163,26 @@ class World:
             elif not (isinstance(reply, Pulled) and not reply.jobs) and reply != PulledOne(job=None):
                 told = msgspec.json.encode(reply)
                 require(told in texts, "I1", f"{call.raw!r} was answered {told!r}, the log has {texts}")
+
+    def _judge_reads(self) -> None:
+        """A read that began after a push or an ack was answered sees it."""
+        known_us: dict[str, int] = {}
+        done_us: dict[str, int] = {}
+        for call in self.calls:
+            at_us = call.returned_us or 0
+            if isinstance(call.reply, Pushed | PushedBatch):
+                for job_id in [call.reply.id] if isinstance(call.reply, Pushed) else call.reply.ids:
+                    known_us.setdefault(job_id, at_us)
+            elif isinstance(call.reply, Done) and isinstance(request := decode_request(call.raw), Ack):
+                done_us[request.id] = min(at_us, done_us.get(request.id, at_us))
+        for call in self.calls:
+            if call.reply is None or not isinstance(request := decode_request(call.raw), Get):
+                continue
+            if call.called_us > known_us.get(request.id, call.called_us):
+                require(isinstance(call.reply, OneJob), "I20", f"{request.id} was pushed before it was not found")
+            if isinstance(call.reply, OneJob) and call.called_us > done_us.get(request.id, call.called_us):
+                state = call.reply.job.state
+                require(state == "completed", "I20", f"{request.id} was acked before it was seen {state}")
 
     def _judge_jobs(self) -> None:
         """Each job is where the log says it went, each acknowledged push is among them, and the sums are right."""
@@ -181,6 +206,13 @@ class World:
             found = (counts.completed, counts.dlq)
             told = (states[name, "completed"], states[name, "dlq"])
             require(found == told, "I21", f"queue {name} counts {found} completed and dead, there are {told}")
+        for after, parent in ledger.follow_ups.items():
+            completed = ledger.jobs[parent].state == "completed"
+            require(
+                (after in ledger.followed) == completed,
+                "I8",
+                f"{parent} is {ledger.jobs[parent].state}, follow-up {after}",
+            )
         require({queue for queue, _ in states} <= set(QUEUES), "I2", "there are queues that nobody pushed to")
 
     def _judge_cold(self) -> None:
