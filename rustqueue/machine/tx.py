@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Final
 
 from rustqueue.machine.kv import Row, View
+from rustqueue.model import limits
 from rustqueue.model.events import Event
 from rustqueue.model.ids import JobId, make_ids
 
@@ -26,6 +27,7 @@ class Tx:
         "index",
         "now_ms",
         "ordinal",
+        "reply_room",
         "rows",
         "seed",
         "term",
@@ -42,6 +44,8 @@ class Tx:
         self.events: list[Event] = []
         self.finished: dict[tuple[str, int, int], list[bytes]] = {}
         """Jobs that the command being applied has ended: ids by queue, outcome and block ordinal."""
+        self.reply_room = limits.ENTRY_REPLIES_BYTES_MAX
+        """Payload that the pulls of this entry may still answer with, together."""
         self._ids_made = 0
         self._numbers = 0
 

@@ -40,6 +40,7 @@ BATCH_JOBS_MAX: Final = 1_000  # One batch is one log entry; more would hold up 
 PULL_COUNT_MAX: Final = 1_000  # Larger asks are refused, not cut (contract A30: 2^32-1 killed the original).
 PULL_QUEUES_MAX: Final = 64  # Each is looked at once per pull.
 PULL_BYTES_MAX: Final = 16_777_216  # Decisions A25: a pull stops at this much payload.
+ENTRY_REPLIES_BYTES_MAX: Final = 67_108_864  # Payload answered by all pulls of one loop turn together.
 PULL_WEIGHT_MAX: Final = 100  # Decisions C.
 PARENT_RESULTS_BYTES_MAX: Final = (
     1_048_576  # Results added to one pulled job; past it `parent_results_truncated` says so.

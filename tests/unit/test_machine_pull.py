@@ -99,6 +99,22 @@ def test_an_answer_filled_by_one_queue_takes_no_more_from_the_next() -> None:
     assert Counter(job["queue"] for job in jobs) in ({"a": 12, "b": 4}, {"b": 12, "a": 4})
 
 
+def test_the_pulls_of_one_entry_share_the_room_for_answers() -> None:
+    # Given more payload than one entry may answer with
+    rig = Rig()
+    rig.audited = False
+    per_pull = limits.PULL_BYTES_MAX // limits.DATA_BYTES_MAX
+    pulls = limits.ENTRY_REPLIES_BYTES_MAX // limits.PULL_BYTES_MAX
+    for _ in range(per_pull * (pulls + 2)):
+        rig.push(data="x" * (limits.DATA_BYTES_MAX - 2))
+    # When one entry holds one pull too many
+    pull = {"cmd": "pull", "queue": "q", "count": 100}
+    answers = rig.all(*[pull] * (pulls + 1))
+    # Then the last one gets nothing now, and the next entry's gets the rest
+    assert [len(answer["jobs"]) for answer in answers] == [per_pull] * pulls + [0]
+    assert len(rig.pull(100)) == per_pull
+
+
 def test_weights_say_how_often_a_queue_comes_first() -> None:
     rig = Rig()
     rig.audited = False

@@ -30,13 +30,14 @@ class _Taken(NamedTuple):
 
 def pull(state: State, tx: Tx, command: Pull) -> Reply:
     jobs: list[Job] = []
-    room = _Room(command.count)
+    room = _Room(command.count, min(limits.PULL_BYTES_MAX, tx.reply_room))
     for name in _queue_order(tx, command):
         if room.jobs == 0:
             break
         queue = state.queue(tx, name)
         if queue is not None and not queue.holds_pulls and queue.counters.waiting:
             jobs += _pull_from(state, tx, queue, command, room)
+    tx.reply_room -= room.given - room.bytes
     if command.count == 1:
         return PulledOne(job=jobs[0] if jobs else None)
     return Pulled(jobs=jobs)
@@ -45,11 +46,11 @@ def pull(state: State, tx: Tx, command: Pull) -> Reply:
 class _Room:
     """What a pull may still take."""
 
-    __slots__ = ("bytes", "jobs")
+    __slots__ = ("bytes", "given", "jobs")
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, payload_bytes: int) -> None:
         self.jobs = jobs
-        self.bytes = limits.PULL_BYTES_MAX
+        self.bytes = self.given = payload_bytes
 
 
 def _queue_order(tx: Tx, command: Pull) -> list[str]:
@@ -99,7 +100,7 @@ def _choose(tx: Tx, queue: QueueState, room: _Room) -> tuple[list[_Taken], int]:
     returned = [keys.state(entry.id) for entry in shown if entry.block is None]
     states = iter(tx.get_many(returned)) if returned else iter(())
     taken: list[_Taken] = []
-    full = room.bytes < limits.PULL_BYTES_MAX
+    full = room.bytes < limits.PULL_BYTES_MAX  # Not the first queue or pull to fill an answer of this entry.
     for entry in shown:
         row = entry.row or rows.decode_job(_present(next(found)))
         stored = next(states) if entry.block is None else None
@@ -166,7 +167,7 @@ def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list
     started, expires = to_text(now_ms), to_text(now_ms + lease_ms)
     jobs: list[Job] = []
     fences: list[int] = []
-    room = limits.PULL_BYTES_MAX
+    room = min(limits.PULL_BYTES_MAX, tx.reply_room)
     ends_at = now_ms + lease_ms
     for job_id, row, before in items:
         fence = 1 if before is None else before.fence + 1
