@@ -104,10 +104,10 @@ def _choose(tx: Tx, queue: QueueState, room: _Room) -> tuple[list[_Taken], int]:
     for entry in shown:
         row = entry.row or rows.decode_job(_present(next(found)))
         stored = next(states) if entry.block is None else None
-        room.bytes -= len(row.data)
-        if room.bytes < 0 and (taken or full):
+        if room.bytes < len(row.data) and (taken or full):
             room.jobs = len(taken)
             break
+        room.bytes -= len(row.data)
         taken.append(_Taken(entry.id, row, None if stored is None else rows.decode_state(stored)))
     return taken, len(taken)
 
