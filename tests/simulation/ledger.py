@@ -94,9 +94,9 @@ class Ledger:
     acks_count: int = 0
     leases_count: int = 0
     follow_ups: dict[str, str] = field(default_factory=dict)
-    """The word in a declared follow-up's data, and the job that declares it."""
+    """A job that declares a follow-up, and the word in the follow-up's data."""
     followed: dict[str, str] = field(default_factory=dict)
-    """The same word, and the job that it has become."""
+    """The same job, and its follow-up."""
     _answers: dict[str, tuple[Command, list[str], int]] = field(default_factory=dict)
     _holders: dict[tuple[str, str], str] = field(default_factory=dict)
     _handlers: dict[type, Callable[[int, Any, Any], None]] = field(init=False)
@@ -151,17 +151,17 @@ class Ledger:
         waits_ms = 0 if blocked or set(parents) & set(batch_ids) else options.delay_ms or 0
         if options.metadata is not UNSET:
             for wanted in _metadata.decode(options.metadata).follow_ups:
-                self.follow_ups[wanted.data.after] = job_id
+                self.follow_ups[job_id] = wanted.data.after
         return JobFacts(job_id, queue, spec, now_ms + waits_ms, parents)
 
     def _followed(self, job: Job) -> None:
         """A job that nobody pushed is the follow-up of a completed one, and the only one."""
-        after = _word.decode(job.data).after if job.name == "follow" else ""
-        parent = self.follow_ups.get(after)
-        require(parent is not None, "I2", f"{job.id} was never pushed")
-        require(after not in self.followed, "I8", f"{job.id} and {self.followed.get(after)} follow {parent}")
-        self.followed[after] = job.id
-        self.jobs[job.id] = JobFacts(job.id, job.queue, NewJob(job.name, bytes(job.data), None), 0, [str(parent)])
+        parent = job.depends_on[0] if job.depends_on else ""
+        word = self.follow_ups.get(parent)
+        require(word is not None and word == _word.decode(job.data).after, "I2", f"{job.id} was never pushed")
+        require(parent not in self.followed, "I8", f"{job.id} and {self.followed.get(parent)} follow {parent}")
+        self.followed[parent] = job.id
+        self.jobs[job.id] = JobFacts(job.id, job.queue, NewJob(job.name, bytes(job.data), None), 0, [parent])
 
     # Leases.
 

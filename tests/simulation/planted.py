@@ -109,7 +109,7 @@ class LateFlushReplicator(LocalReplicator):
 PLANTED: dict[str, Callable[[], Variant]] = {
     "sync removed": lambda: Variant(journal=UnsyncedJournal),
     "answered before durable": lambda: Variant(journal=HastyJournal),
-    "log dropped one too far": lambda: Variant(journal=GreedyJournal, segment_bytes=1_000, flush_bytes=2_000),
+    "log dropped one too far": lambda: Variant(journal=GreedyJournal, segment_bytes=100, flush_bytes=1_000),
     "torn end not cut": lambda: Variant(journal=TornJournal),
     "torn end written over": lambda: Variant(journal=OverwritingJournal),
     "damage taken for the end": lambda: Variant(journal=TrustingJournal),

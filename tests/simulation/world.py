@@ -206,13 +206,9 @@ class World:
             found = (counts.completed, counts.dlq)
             told = (states[name, "completed"], states[name, "dlq"])
             require(found == told, "I21", f"queue {name} counts {found} completed and dead, there are {told}")
-        for after, parent in ledger.follow_ups.items():
-            completed = ledger.jobs[parent].state == "completed"
-            require(
-                (after in ledger.followed) == completed,
-                "I8",
-                f"{parent} is {ledger.jobs[parent].state}, follow-up {after}",
-            )
+        for parent in ledger.follow_ups:
+            state, follows = ledger.jobs[parent].state, ledger.followed.get(parent)
+            require((follows is not None) == (state == "completed"), "I8", f"{parent} is {state}, {follows} follows it")
         require({queue for queue, _ in states} <= set(QUEUES), "I2", "there are queues that nobody pushed to")
 
     def _judge_cold(self) -> None:
