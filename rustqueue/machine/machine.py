@@ -15,7 +15,7 @@ from rustqueue.machine.kv import KV, View
 from rustqueue.machine.ready import WindowLimits
 from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
-from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick
+from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, trim
 from rustqueue.model.commands import (
     Ack,
     AckBatch,
@@ -42,6 +42,7 @@ from rustqueue.model.commands import (
     QueueSet,
     SweepCancel,
     Tick,
+    Trim,
 )
 from rustqueue.model.entry import Entry
 from rustqueue.model.errors import ApiError
@@ -253,5 +254,7 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             return sweeps.cancel(state, tx, command)
         case Configure():
             return _configure(state, tx, command)
+        case Trim():
+            return trim.trim(state, tx, command)
         case _:
             assert_never(command)

@@ -275,6 +275,12 @@ class Configure(Request, frozen=True, kw_only=True, tag="!configure"):
     defaults: NodeDefaults
 
 
+class Trim(Request, frozen=True, kw_only=True, tag="!trim"):
+    """Internal: the disk fills up, so some of the oldest completed jobs must go. Queues behind `after` are looked at."""
+
+    after: str = ""
+
+
 WireCommand = (
     Push
     | PushBatch
@@ -302,7 +308,7 @@ WireCommand = (
 )
 """What a client may send."""
 
-InternalCommand = Tick | Configure
+InternalCommand = Tick | Configure | Trim
 """What only a node may propose; undecodable from outside."""
 
 Command = (
@@ -330,5 +336,6 @@ Command = (
     | SweepCancel
     | Tick
     | Configure
+    | Trim
 )
 """What the machine applies."""

@@ -79,6 +79,8 @@ ENTRY_BYTES_MAX: Final = 1_048_576  # Soft cap of one log entry: commands beyond
 PENDING_BYTES_MAX: Final = 134_217_728  # Commands not yet durable; beyond it callers get 429 OVERLOADED.
 TICK_ROWS_MAX: Final = 2_000  # Due rows one tick handles (design 4.3).
 SWEEP_JOBS_MAX: Final = 1_000  # Jobs a bulk verb changes in one entry (design 4.13).
+TRIM_QUEUES_MAX: Final = 64  # Queues among whose completed jobs one trim finds the oldest; each costs a scan.
+TRIM_ROWS_MAX: Final = 1_000  # Queues one trim passes on its way to those that hold completed jobs.
 
 IDEMPOTENCY_WINDOW_MS: Final = 600_000  # Design section 5.
 IDEMPOTENCY_KEYS_MAX: Final = 1_000_000

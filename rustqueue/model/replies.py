@@ -50,6 +50,13 @@ class Done(Reply, frozen=True, kw_only=True):
     follow_ups_refused: list[str] | UnsetType = UNSET
 
 
+class Trimmed(Reply, frozen=True, kw_only=True):
+    """Answer to the node's own `!trim`: how many jobs went, and behind which queue to go on; empty: all were seen."""
+
+    removed: int
+    after: str
+
+
 class Pushed(Reply, frozen=True, kw_only=True):
     http_status: ClassVar[int] = 201
 

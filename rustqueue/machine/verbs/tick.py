@@ -130,13 +130,13 @@ def _forget_old(state: State, tx: Tx, at_ms: int, reference: bytes) -> int:
     state.touch(queue)
     endings.store_outcomes(state, tx)
     left = limits.SWEEP_JOBS_MAX
-    for key, value in _outcome_blocks(tx, queue, code):
+    for key, value in outcome_blocks(tx, queue, code):
         ended_ms, present = keys.outcome_at(key), (len(value) - 1) // 16
         if ended_ms < tx.now_ms:
             queue.outcome_floor[code] = key
         count = min(retention.excess(state, tx, queue, code, ended_ms), present, left)
         if count > 0:
-            _remove_first(state, tx, queue, (key, value), count)
+            remove_first(state, tx, queue, (key, value), count)
             left -= count
         if count < present:
             retention.plan(state, tx, queue, code, ended_ms)
@@ -144,7 +144,7 @@ def _forget_old(state: State, tx: Tx, at_ms: int, reference: bytes) -> int:
     return limits.SWEEP_JOBS_MAX - left
 
 
-def _outcome_blocks(tx: Tx, queue: QueueState, code: int) -> Iterator[Row]:
+def outcome_blocks(tx: Tx, queue: QueueState, code: int) -> Iterator[Row]:
     """Outcome blocks, oldest first, a few at a time: each scan looks through all rows of the entry."""
     prefix = keys.outcome_prefix(queue.part, code)
     start = max(prefix, queue.outcome_floor.get(code, b""))
@@ -153,7 +153,7 @@ def _outcome_blocks(tx: Tx, queue: QueueState, code: int) -> Iterator[Row]:
         start = found[-1][0] + b"\0"
 
 
-def _remove_first(state: State, tx: Tx, queue: QueueState, block: tuple[bytes, bytes], count: int) -> None:
+def remove_first(state: State, tx: Tx, queue: QueueState, block: tuple[bytes, bytes], count: int) -> None:
     """Remove the first `count` jobs of an outcome block; jobs without index rows need no look at their records."""
     key, value = block
     code = key[len(queue.part) + 1]
