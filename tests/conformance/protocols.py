@@ -136,6 +136,11 @@ _SEVERAL_QUEUES: Final = "POST /pull ="
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
+def tag_of(kind: type[msgspec.Struct]) -> str:
+    """The name of a verb, as TCP takes it."""
+    return str(kind.__struct_config__.tag)
+
+
 class OverHttp:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire

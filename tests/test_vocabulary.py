@@ -1,0 +1,130 @@
+"""One vocabulary: whoever adds a verb adds it everywhere, or this says where it is missing.
+
+The tags of the structs are the names that TCP takes. Whatever differs on purpose stands here with its reason.
+"""
+
+import inspect
+import re
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from rustqueue.api.routes import ROUTES, Body
+from rustqueue.client import AsyncClient, Client
+from rustqueue.client.routes import ROUTES as CLIENT_ROUTES
+from rustqueue.model import commands, queries
+from rustqueue.model.errors import ApiError, UnknownCommand
+from rustqueue.model.wire import decode_request
+from tests.conformance import test_verbs_jobs, test_verbs_queues
+from tests.conformance.protocols import HTTP_FORMS, tag_of
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+WIRE = (*get_args(commands.WireCommand), *get_args(queries.Query), *get_args(queries.ShellQuery))
+VERBS = {tag_of(kind) for kind in WIRE}
+
+NOT_OVER_HTTP = {
+    "auth",  # A header there.
+    "push_batch",  # The route of `push` with an array.
+}
+ONLY_OVER_HTTP = {"metrics", "livez", "readyz"}  # For machines that speak HTTP and nothing else.
+TOLD_ELSEWHERE = {
+    "auth",  # tests/unit/test_tcp.py: it needs a node with tokens.
+    "health",  # A test of its own, since its answer tells the time.
+}
+METHODS = {
+    "job_list": "list_jobs",
+    "job_parents": "parents",
+    "job_retry": "retry",
+    "job_promote": "promote",
+    "job_priority": "set_priority",
+    "job_remove": "remove",
+    "list_queues": "queues",
+    "queue_get": "get_queue",
+    "queue_settings": "put_queue",
+    "queue_delete": "delete_queue",
+    "queue_pause": "pause",
+    "queue_resume": "resume",
+    "queue_drain": "drain",
+    "queue_clean": "clean",
+    "dlq_retry": "retry_dlq",
+    "dlq_purge": "purge_dlq",
+    "sweep_get": "sweep",
+    "sweep_cancel": "cancel_sweep",
+}
+"""Verbs whose method has a name that reads better in Python; all others are called as on TCP."""
+
+BESIDE_VERBS = {"close", "iter_jobs", "iter_parents"}
+
+# Contract A7, but for schedules, which come in a later release, and decisions A3.
+OF_THE_ORIGINAL = {
+    *("push", "push_batch", "pull", "ack", "ack_batch", "fail", "cancel", "heartbeat", "progress", "stats"),
+    *("queue_pause", "queue_resume", "auth"),
+    *("get", "fail_batch", "list_queues", "dlq", "flow", "health"),
+}
+
+
+def known_to_tcp(verb: str) -> bool:
+    try:
+        decode_request(msgspec.json.encode({"cmd": verb}))
+    except UnknownCommand:
+        return False
+    except ApiError:
+        pass  # Something else is missing.
+    return True
+
+
+def test_tcp_takes_every_verb_and_no_other() -> None:
+    internal = {tag_of(kind) for kind in get_args(commands.InternalCommand)}
+    made_up = {"schedule", "push_", "PUSH", ""}
+    assert {verb for verb in VERBS | internal | made_up if known_to_tcp(verb)} == VERBS
+
+
+def test_every_verb_of_the_original_is_there() -> None:
+    assert set() == OF_THE_ORIGINAL - VERBS
+
+
+def test_http_has_a_route_for_every_verb() -> None:
+    assert {route.verb for route in ROUTES} == (VERBS - NOT_OVER_HTTP) | ONLY_OVER_HTTP
+
+
+def test_every_field_of_a_verb_is_known_to_its_route() -> None:
+    """Path, query and body together: a field that no route takes could be asked on TCP alone."""
+    kinds: dict[str, type[Struct]] = {tag_of(kind): kind for kind in WIRE}
+    with_body = {route.verb for route in ROUTES if route.body is not Body.NONE}
+    by_query = [route for route in ROUTES if route.verb in VERBS - with_body]
+    missing = {}
+    for route in by_query:
+        taken = {*re.findall(r"\{(\w+)\}", route.path), *(name.rstrip(".") for name in route.query)}
+        missing[route.verb] = set(kinds[route.verb].__struct_fields__) - taken - {"request_id"}
+    assert {verb: fields for verb, fields in missing.items() if fields} == {}
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_the_clients_have_a_method_for_every_verb(client: type) -> None:
+    public = {name for name, value in inspect.getmembers(client, callable) if not name.startswith("_")}
+    assert public == {METHODS.get(verb, verb) for verb in VERBS - {"auth"}} | BESIDE_VERBS
+    assert {tag_of(kind) for kind in CLIENT_ROUTES} == VERBS - {"auth"}
+
+
+def test_the_page_on_http_has_a_heading_for_every_route() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^### `(\w+ /\S*)`$", text, re.MULTILINE)
+    assert sorted(headings) == sorted(f"{route.method} {route.path}" for route in ROUTES)
+
+
+def test_every_verb_is_compared_over_all_protocols() -> None:
+    cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES}
+    compared = {ask.verb for steps in cases.values() for ask, _, _ in steps}
+    assert compared == VERBS - TOLD_ELSEWHERE
+    assert set(HTTP_FORMS) == VERBS - {"auth"}
+
+
+def test_a_verb_is_named_after_what_it_works_on() -> None:
+    """Decisions F: snake_case of resource and verb; the names of contract A7 stay as they are."""
+    resources = ("job_", "queue_", "dlq_", "sweep_")
+    assert [verb for verb in VERBS - OF_THE_ORIGINAL if not re.fullmatch(r"[a-z]+(_[a-z]+)+", verb)] == []
+    assert [verb for verb in VERBS - OF_THE_ORIGINAL if not verb.startswith(resources)] == []
