@@ -22,7 +22,7 @@ class Receiver(Protocol):
         """Waits for the next job and answers bytes that hold its payload; empty when none has come for a while."""
 
     def acknowledge(self) -> None:
-        """Acknowledges the job taken last."""
+        """Acknowledges the job taken last, at the latest with the next `take`."""
 
 
 class Sender(Protocol):
@@ -58,10 +58,11 @@ class LineClient:
     def __init__(self, port: int) -> None:
         self._connection = connect(port)
 
-    def call(self, request: bytes) -> bytes:
+    def call(self, request: bytes, lines: int = 1) -> bytes:
+        """Sends one or more requests at once and answers all their reply lines."""
         self._connection.sendall(request)
-        reply = self._connection.recv(1 << 16)
-        while not line_complete(reply):
+        reply = b""
+        while not (line_complete(reply) and reply.count(b"\n") == lines):
             more = self._connection.recv(1 << 16)
             if not more:
                 raise ConnectionError("the server closed the connection")
@@ -108,14 +109,16 @@ class _LineReceiver:
         self._client = LineClient(port)
         self._pull = verbs.pull_line(queue, 1, wait_ms=5_000)
         self._ids: list[bytes] = []
+        self._ack = b""
 
     def take(self) -> bytes:
-        reply = self._client.call(self._pull)
-        self._ids = verbs.ids_in(reply)
+        # Like every peer here, it does not wait for the answer to its acknowledgement before it asks for the next job.
+        reply = self._client.call(self._ack + self._pull, 2 if self._ack else 1)
+        self._ids, self._ack = verbs.ids_in(reply), b""
         return reply if self._ids else b""
 
     def acknowledge(self) -> None:
-        self._client.call(b'{"cmd":"ack","id":"' + self._ids[0] + b'"}\n')
+        self._ack = b'{"cmd":"ack","id":"' + self._ids[0] + b'"}\n'
 
 
 class LineSystem:

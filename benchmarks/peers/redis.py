@@ -33,6 +33,11 @@ def command(*words: bytes) -> bytes:
     return b"".join(parts)
 
 
+def removal(queue: str, ids: Sequence[bytes]) -> list[bytes]:
+    """The commands that acknowledge entries."""
+    return [command(b"XACK", queue.encode(), GROUP, *ids), command(b"XDEL", queue.encode(), *ids)]
+
+
 class Client:
     """One connection."""
 
@@ -49,18 +54,17 @@ class Client:
     def add(self, queue: str, bodies: Sequence[bytes]) -> None:
         self.call(*[command(b"XADD", queue.encode(), b"*", b"d", body) for body in bodies])
 
-    def take(self, queue: str, count: int, *wait: bytes) -> list[tuple[bytes, bytes]]:
-        """Entries (id, body); waits only if told to."""
+    def take(self, queue: str, count: int, *wait: bytes, before: Sequence[bytes] = ()) -> list[tuple[bytes, bytes]]:
+        """Entries (id, body); waits only if told to. `before` are commands that go out in the same breath."""
         words = [b"XREADGROUP", b"GROUP", GROUP, self._name, b"COUNT", b"%d" % count, *wait, b"STREAMS"]
-        (streams,) = self.call(command(*words, queue.encode(), b">"))
+        streams = self.call(*before, command(*words, queue.encode(), b">"))[-1]
         if streams is None:
             return []
         ((_, entries),) = streams  # One stream was asked for.
         return [(entry_id, fields[1]) for entry_id, fields in entries]
 
     def remove(self, queue: str, ids: Sequence[bytes]) -> None:
-        name = queue.encode()
-        self.call(command(b"XACK", name, GROUP, *ids), command(b"XDEL", name, *ids))
+        self.call(*removal(queue, ids))
 
     def _read(self) -> Value:
         head = self._reader.readline()
@@ -92,15 +96,17 @@ class _Sender:
 class _Receiver:
     def __init__(self, port: int, queue: str) -> None:
         self._client, self._queue, self._id = Client(port), queue, b""
+        self._acknowledged: list[bytes] = []
 
     def take(self) -> bytes:
-        for entry_id, body in self._client.take(self._queue, 1, b"BLOCK", b"5000"):
+        before, self._acknowledged = self._acknowledged, []
+        for entry_id, body in self._client.take(self._queue, 1, b"BLOCK", b"5000", before=before):
             self._id = entry_id
             return body
         return b""
 
     def acknowledge(self) -> None:
-        self._client.remove(self._queue, [self._id])
+        self._acknowledged = removal(self._queue, [self._id])
 
 
 class RedisStreams:
