@@ -60,6 +60,7 @@ class StoreFlush:
             self._stop_timer = self._parts.clock.call_later(self._rules.interval_ms, self._wake)
 
     def begin(self) -> None:
+        """Flush now, unless one runs already."""
         if self._running:
             return
         self._running = True

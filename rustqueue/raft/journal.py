@@ -99,6 +99,7 @@ class Journal:
         self._group: list[bytes] = []
         self._group_bytes = 0
         self._syncing = False
+        self._roll_wanted = False
         self._doubtful_from = 0
         self._unlock: Callable[[], None] | None = None
         self.identity = identity
@@ -160,14 +161,20 @@ class Journal:
         self.last_index = index
         return index
 
+    def begin_segment(self) -> None:
+        """Begin a new segment with the next sync, so that all before it can be dropped once the store is flushed."""
+        self._roll_wanted = True
+
     def sync(self, done: SyncDone) -> None:
         """Write and sync all that was appended; `done` is called on the loop with None, `NoSpace` or what broke."""
         assert not self._syncing, "one sync at a time"
         assert self.failed is None, "a failed sync is not tried again"
         group, size_bytes, upto = self._group, self._group_bytes, self.last_index
         self._group, self._group_bytes, self._syncing = [], 0, True
-        full = self._segments[-1].end_offset >= self._segment_bytes
-        new_segment_at = self.durable_index + 1 if full else None
+        last_bytes = self._segments[-1].end_offset
+        roll = last_bytes >= self._segment_bytes or (self._roll_wanted and last_bytes > SEGMENT_HEADER_BYTES)
+        self._roll_wanted = False
+        new_segment_at = self.durable_index + 1 if roll else None
 
         def write() -> None:
             self._write_group(group, new_segment_at)
@@ -248,27 +255,34 @@ class Journal:
         old = self._file
         try:
             self._begin_segment(first_index)
-        except OSError as error:
-            if error.errno not in NO_SPACE_ERRNOS:
-                raise
-            raise NoSpace(f"{self.folder}: {error.strerror}") from error
+        except NoSpace:
+            # The old segment has room written ahead, and what it takes may be what frees the disk.
+            return
         if old is not None:
             old.close()
 
     def _begin_segment(self, first_index: int) -> None:
         """A new last segment, durable with its name before anything is written to it."""
         path = f"{self.folder}/{first_index:020d}{SEGMENT_SUFFIX}"
-        file = self._disk.create(path, limits.JOURNAL_AHEAD_BYTES)
+        try:
+            file = self._disk.create(path, limits.JOURNAL_AHEAD_BYTES)
+        except OSError as error:
+            if error.errno not in NO_SPACE_ERRNOS:
+                raise
+            raise NoSpace(f"{self.folder}: {error.strerror}") from error
         try:
             file.write_at(0, encode_segment_header(self.identity, first_index))
             file.sync()
             self._disk.sync_dir(self.folder)
         except OSError as error:
             file.close()
-            # Only a full disk is survived, and then the name must be free again. Any other error is left as it lies.
-            if error.errno in NO_SPACE_ERRNOS:
-                self._disk.remove(path)
-            raise
+            # Only a full disk is survived, and then the name must be gone for good: its index goes elsewhere. Any other
+            # error is left as it lies.
+            if error.errno not in NO_SPACE_ERRNOS:
+                raise
+            self._disk.remove(path)
+            self._disk.sync_dir(self.folder)
+            raise NoSpace(f"{self.folder}: {error.strerror}") from error
         self._file = file
         self._segments.append(Segment(path, first_index, SEGMENT_HEADER_BYTES))
 

@@ -17,6 +17,7 @@ from rustqueue.model.entry import ENTRY_VERSION, Entry, decode_entry, encode_ent
 from rustqueue.model.errors import ApiError, Limited, Unavailable
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.raft.flush import FlushParts, FlushRules, StoreFlush
+from rustqueue.raft.group import GroupRules, GroupWait
 from rustqueue.raft.hardstate import HardState, TermVote
 from rustqueue.raft.journal import Journal, JournalError, NoSpace
 from rustqueue.raft.ports import Clock, Disk, Executor, Proposal, StateMachine, Store
@@ -69,6 +70,7 @@ class LocalOptions:
     entry_commands: int = limits.ENTRY_COMMANDS_MAX
     flush: FlushRules = field(default_factory=FlushRules)
     space: SpaceRules = field(default_factory=SpaceRules)
+    group: GroupRules = field(default_factory=GroupRules)
     survivable: Callable[[BaseException], bool] = _never
 
 
@@ -100,6 +102,7 @@ class LocalReplicator:
         self._options = options
         self._hard_state = HardState(ports.disk, journal.folder)
         self._space = SpaceWatch(ports.disk, ports.clock, ports.background, journal.folder, options.space)
+        self._group = GroupWait(ports.clock, options.group, self._ask_turn)
         self._pending: list[Proposal] = []
         self._queued_bytes = 0
         self._round: _Round | None = None
@@ -222,18 +225,27 @@ class LocalReplicator:
         if self._refusal is not None:
             proposal.done(Refused.of(self._refusal))
             return
+        if self._space.full and isinstance(proposal.command, PushJobs):
+            proposal.done(Refused.of(Unavailable.disk_full()))
+            return
         if self.pending_bytes + size_bytes > self._options.pending_bytes:
             proposal.done(Refused.of(Limited.overloaded()))
             return
         self.pending_bytes += size_bytes
         self._queued_bytes += size_bytes
+        if self._group.waits and not self._pending:
+            self._group.opened()
         self._pending.append(proposal)
         self._ask_turn()
 
     def _ask_turn(self) -> None:
-        if not self._turn_asked and self._round is None:
+        if not self._turn_asked and self._round is None and (self._tick_wanted or self._group_is_ready()):
             self._turn_asked = True
             self._clock.call_soon(self._turn)
+
+    def _group_is_ready(self) -> bool:
+        # Who stops the node does not want to wait for company.
+        return self._when_stopped is not None or self._group.over(len(self._pending))
 
     def _turn(self) -> None:
         self._turn_asked = False
@@ -253,11 +265,13 @@ class LocalReplicator:
             self._tick_wanted = False
             proposals = [Proposal(_TICK, _TICK_RAW, self._tick_answered)]
             own_count = 0
-        elif self._pending:
+        else:
+            if self._space.full:
+                self._refuse_pushes()
+            if not self._pending or not self._group_is_ready():
+                return
             proposals = self._take_pending()
             own_count = len(proposals)
-        else:
-            return
         if self.on_assemble is not None:
             self.on_assemble(proposals)
         self.pending_bytes += sum([len(proposal.raw) for proposal in proposals[own_count:]])
@@ -324,7 +338,7 @@ class LocalReplicator:
         for proposal, reply in zip(durable.proposals, replies, strict=True):
             proposal.done(reply)
         self._flush.applied(durable.bytes_count)
-        self._space.written()
+        self._space.written(durable.bytes_count)
         if durable.is_tick:
             self._pace.tick_applied(durable.entry.now_ms, self._clock.monotonic_us() - started_us)
         else:
@@ -373,8 +387,21 @@ class LocalReplicator:
         again = [p for p in waiting if not isinstance(p.command, PushJobs)]
         has_reserve = self._space.found_full(lambda: self._retry(again))
         self._refuse([p for p in waiting if isinstance(p.command, PushJobs)])
-        if not has_reserve:
+        if has_reserve:
+            return
+        if any(isinstance(p.command, PushJobs) for p in refused.proposals):
+            # Without the pushes it is smaller, and may fit where the whole did not.
+            self._retry(again)
+        else:
             self._refuse(again)
+
+    def _refuse_pushes(self) -> None:
+        """What waits must not use up the room that is kept for everything but pushes."""
+        pushes = [proposal for proposal in self._pending if isinstance(proposal.command, PushJobs)]
+        if pushes:
+            self._pending = [proposal for proposal in self._pending if not isinstance(proposal.command, PushJobs)]
+            self._queued_bytes -= sum(len(proposal.raw) for proposal in pushes)
+            self._refuse(pushes)
 
     def _retry(self, proposals: list[Proposal]) -> None:
         if self.stopped is None:
@@ -387,6 +414,11 @@ class LocalReplicator:
         for proposal in proposals:
             self.pending_bytes -= len(proposal.raw)
             proposal.done(reply)
+
+    def flush(self) -> None:
+        """Flush the store now rather than when its time comes, so that the log that it makes unneeded can go."""
+        if self._refusal is None:
+            self._flush.begin()
 
     # The end.
 

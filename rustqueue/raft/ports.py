@@ -61,6 +61,10 @@ class Disk(Protocol):
         """A new empty file; FileExistsError when there is one. See `open` for the zeros ahead."""
         ...
 
+    def allocate(self, path: str, size_bytes: int) -> None:
+        """A new file that takes up so much room, not just promises to; its name survives after `sync_dir`."""
+        ...
+
     def open(self, path: str, ahead_bytes: int = 0) -> File:
         """A file that is there. When it grows, the body may write up to `ahead_bytes` zeros behind what is written."""
         ...

@@ -19,7 +19,7 @@ from typing import Any
 from rustqueue.raft.ports import File, JobDone, Space
 
 # While the loop computes, the journal's thread waits for the interpreter this long before it may start its write. The
-# default of 5 ms would put a sync behind the apply of the previous entry instead of beside it.
+# default of 5 ms would put a sync behind the apply of the previous entry instead of beside it (decision 0003).
 SWITCH_INTERVAL_S = 0.0001
 
 
@@ -87,6 +87,15 @@ class OsDisk:
 
     def create(self, path: str, ahead_bytes: int = 0) -> File:
         return OsFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), ahead_bytes)
+
+    def allocate(self, path: str, size_bytes: int) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            # Takes the blocks without writing them; where a file system cannot, the C library writes to each.
+            os.posix_fallocate(descriptor, 0, size_bytes)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def open(self, path: str, ahead_bytes: int = 0) -> File:
         return OsFile(os.open(path, os.O_RDWR | os.O_CLOEXEC), ahead_bytes)

@@ -38,6 +38,8 @@ class SpaceWatch:
         self._reserved = False
         self._moving = False
         self._next_check_us = 0
+        self._unseen_bytes = 0
+        self._step_bytes = 0
         self._restore_after_us = 0
         self._stop_timer: Callable[[], None] | None = None
         self._stopped = False
@@ -59,19 +61,22 @@ class SpaceWatch:
             self._stop_timer()
             self._stop_timer = None
 
-    def written(self) -> None:
-        """Something was written: look, unless that was done a moment ago."""
-        if self._clock.monotonic_us() >= self._next_check_us:
+    def written(self, bytes_count: int) -> None:
+        """So much was written: look, unless that was done a moment ago and little was written since."""
+        self._unseen_bytes += bytes_count
+        if self._unseen_bytes >= self._step_bytes or self._clock.monotonic_us() >= self._next_check_us:
             self.check()
 
     def check(self) -> None:
         """Look at the disk now."""
         self._next_check_us = self._clock.monotonic_us() + limits.DISK_CHECK_MS * 1_000
+        self._unseen_bytes = 0
         try:
             self.last = self._disk.space(self._folder)
         except OSError:
             # A disk that cannot tell its room is judged by its writes.
             return
+        self._step_bytes = max(1, self.last.total_bytes // limits.DISK_CHECK_SHARE)
         missing_bytes = 0 if self._reserved else self._rules.reserve_bytes
         used_percent = Space(self.last.total_bytes, self.last.free_bytes - missing_bytes).used_percent
         self.warned = used_percent >= self._rules.warn_percent
@@ -117,18 +122,10 @@ class SpaceWatch:
     # In the executor. The reserve is a convenience: an error here only means that there is none.
 
     def _write(self) -> None:
-        # Real bytes, not a hole: room that is only promised may be gone when it is needed.
         half = f"{self._path}.half"
         with contextlib.suppress(FileNotFoundError):
             self._disk.remove(half)
-        file = self._disk.create(half)
-        try:
-            step_bytes = 1 << 20
-            for offset in range(0, self._rules.reserve_bytes, step_bytes):
-                file.write_at(offset, bytes(min(step_bytes, self._rules.reserve_bytes - offset)))
-            file.sync()
-        finally:
-            file.close()
+        self._disk.allocate(half, self._rules.reserve_bytes)
         self._disk.rename(half, self._path)
 
     def _remove(self) -> None:
