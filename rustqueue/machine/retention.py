@@ -9,6 +9,7 @@ from typing import Final
 from rustqueue.machine import keys, rows
 from rustqueue.machine.state import QueueState, State
 from rustqueue.machine.tx import Tx
+from rustqueue.model import limits
 from rustqueue.model.jobs import NodeDefaults
 
 _COUNT_STEP_MS: Final = 100  # Removal by count waits for the next tenth of a second, so that single acks share ticks.
@@ -66,8 +67,11 @@ def plan(state: State, tx: Tx, queue: QueueState, code: int, oldest_ms: int | No
     present = planned(queue, code)
     age_ms, count = rule(state, queue, code)
     wanted = 0
-    if count is not None and kept(queue, code) > count:
-        wanted = tx.now_ms + _COUNT_STEP_MS - tx.now_ms % _COUNT_STEP_MS
+    excess_count = 0 if count is None else kept(queue, code) - count
+    if excess_count > 0:
+        # A tick's worth of jobs goes at once, so that removal keeps up with any rate of endings.
+        wait_ms = _COUNT_STEP_MS - tx.now_ms % _COUNT_STEP_MS if excess_count < limits.SWEEP_JOBS_MAX else 0
+        wanted = tx.now_ms + wait_ms
     elif age_ms is not None and present == 0:
         at_ms = (tx.now_ms if oldest_ms is None else oldest_ms) + age_ms
         # What should have gone before now is due now: a due row in the past would stand before where ticks look.
