@@ -9,6 +9,8 @@ import pytest
 from tests.simulation.planted import PLANTED
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.slow  # Some seeds run for minutes on a busy machine; `make test-slow` and CI run them.
+
 LOAD_US = 15_000_000
 SEEDS_MAX = 200
 
