@@ -276,7 +276,7 @@ class Configure(Request, frozen=True, kw_only=True, tag="!configure"):
 
 
 class Trim(Request, frozen=True, kw_only=True, tag="!trim"):
-    """Internal: the disk fills up, so some of the oldest completed jobs must go. Queues behind `after` are looked at."""
+    """Internal: the disk fills up, so some of the oldest completed jobs go, those of the queues behind `after`."""
 
     after: str = ""
 

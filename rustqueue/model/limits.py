@@ -103,14 +103,25 @@ JOURNAL_SEGMENT_BYTES: Final = (
 JOURNAL_AHEAD_BYTES: Final = (
     1_048_576  # Zeros written ahead, so that a sync need not commit file metadata (decision 0003).
 )
-JOURNAL_RESERVE_BYTES: Final = 16_777_216  # Given back on a full disk, so that acks, cancels and purges still fit.
+JOURNAL_RESERVE_BYTES: Final = (
+    134_217_728  # Given back on a full disk, so that acks, cancels and purges still fit: a write buffer, as much log.
+)
+JOURNAL_RESERVE_PERCENT: Final = 4  # Of the disk, at most.
 FLUSH_LOG_BYTES: Final = 67_108_864  # Log since the last flush of the store: what a restart has to replay at most.
 FLUSH_INTERVAL_MS: Final = 300_000  # A quiet node flushes too, so that its log can go.
 FLUSH_RETRY_MS: Final = 1_000  # After a flush that found no room; the log is still there, so there is no hurry.
 DISK_WARN_PERCENT: Final = 80  # Design section 5: use of the file system at which the node warns,
 DISK_FULL_PERCENT: Final = 90  # refuses pushes,
 DISK_SERVE_PERCENT: Final = 85  # and serves them again.
-DISK_CHECK_MS: Final = 1_000  # One statfs a second; between two checks at most a second's worth of log is written.
+DISK_CHECK_MS: Final = 1_000  # One statfs a second,
+DISK_CHECK_SHARE: Final = 100  # and one for each hundredth of the disk that is written.
+DISK_PIECES: Final = 32  # A log segment, a write buffer, the log before a flush: each at most this share of the disk,
+DISK_PIECE_BYTES_MIN: Final = 1_048_576  # but not less than this.
+TRIM_PACE_MS: Final = 250  # At most four trims a second.
+TRIMS_AT_ONCE: Final = 10  # Trims before the room they make is looked at; twice as many each time it was not enough,
+TRIMS_AT_ONCE_MAX: Final = 640  # up to this.
+COMPACT_PAUSE_MS: Final = 5_000  # Between two compactions for want of room,
+COMPACT_TIME_PERCENT: Final = 10  # which take at most this share of the time.
 TICK_TIME_PERCENT: Final = 20  # Design 4.3: share of the loop's time that due work may take while clients wait.
 TICK_SPACING_MS: Final = 10  # Due rows that trickle in are handled together; no delay is promised to be finer.
 CLOCK_SLEW_PERCENT: Final = 10  # Design 4.1: how fast stamped time may run towards the wall clock.

@@ -1,7 +1,7 @@
 """How long a group commit waits for company, for who would rather have fewer syncs than quick answers.
 
 It must not know what is proposed. Invariants: with no wait set nothing is ever held up; a command is held up for the
-wait at most, counted from the first of its group.
+wait at most, counted from the first of its group, and the rest of a millisecond.
 """
 
 from collections.abc import Callable

@@ -21,16 +21,12 @@ _SHORT_ENVIRONMENT: Final = {"RUSTQUEUE_HTTP_PORT": "server.http_port", "RUSTQUE
 _QUEUE_LIMIT_KEYS: Final = frozenset({"rate_limit_per_second", "rate_limit_burst"})
 
 _ORIGINAL_STORE: Final = "it set up the original's stores; here every acknowledgement waits for fsync"
-_COALESCING: Final = "commands are always committed in groups, as soon as the disk is free, without waiting for more"
 _DASHBOARD: Final = "this version serves no dashboard"
 _WEBHOOKS: Final = "this version delivers no webhooks"
 _NO_EFFECT: Final = {
     "storage.durability": _ORIGINAL_STORE,
     "storage.redb_durability": _ORIGINAL_STORE,
     "storage.postgres_url": "this version stores nothing in PostgreSQL",
-    "storage.write_coalescing_enabled": _COALESCING,
-    "storage.write_coalescing_interval_ms": _COALESCING,
-    "storage.write_coalescing_max_batch": _COALESCING,
     "storage.hybrid_snapshot_interval_ms": _ORIGINAL_STORE,
     "storage.hybrid_max_dirty": _ORIGINAL_STORE,
     "scheduler.tick_interval_ms": "what is due is done when it is due, not at intervals",

@@ -14,6 +14,8 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 KeptCount = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | Literal["unlimited"]
 TtlText = Annotated[str, Meta(pattern=r"^([0-9]{1,12}(ms|s|m|h|d)|never)$")]
 
+_COALESCING_MS: Final = 10
+_COALESCING_COMMANDS: Final = 100
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -27,7 +29,8 @@ class ServerSettings(Struct, frozen=True):
 
 class StorageSettings(Struct, frozen=True):
     """`backend` also takes the original's names. The keys behind `path` are the original's: none of them weakens an
-    acknowledgement (decisions A33).
+    acknowledgement (decisions A33). `write_coalescing_*` have no defaults of their own: a group commit waits for
+    company only where somebody asks for it, and then with the original's numbers for what is not said.
     """
 
     backend: Literal["rocks", "memory", "redb", "hybrid", "in_memory"] = "rocks"
@@ -35,9 +38,9 @@ class StorageSettings(Struct, frozen=True):
     durability: Literal["batched", "immediate"] = "batched"
     redb_durability: Literal["none", "immediate", "eventual"] = "immediate"
     postgres_url: str = ""
-    write_coalescing_enabled: bool = True
-    write_coalescing_interval_ms: Annotated[int, Meta(ge=0, le=10_000)] = 10
-    write_coalescing_max_batch: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    write_coalescing_enabled: bool | None = None
+    write_coalescing_interval_ms: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    write_coalescing_max_batch: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     hybrid_snapshot_interval_ms: Annotated[int, Meta(ge=0)] = 1_000
     hybrid_max_dirty: Annotated[int, Meta(ge=0)] = 5_000
 
@@ -45,6 +48,20 @@ class StorageSettings(Struct, frozen=True):
     def engine(self) -> Literal["rocks", "memory"]:
         """The engine that the name means."""
         return "memory" if self.backend in ("memory", "in_memory") else "rocks"
+
+    @property
+    def group_wait_ms(self) -> int:
+        """How long a commit waits for more commands."""
+        interval_ms = self.write_coalescing_interval_ms
+        nothing_said = self.write_coalescing_enabled is None and interval_ms is None
+        if self.write_coalescing_enabled is False or (nothing_said and self.write_coalescing_max_batch is None):
+            return 0
+        return _COALESCING_MS if interval_ms is None else interval_ms
+
+    @property
+    def group_commands(self) -> int:
+        """With so many commands a commit waits no longer."""
+        return self.write_coalescing_max_batch or _COALESCING_COMMANDS
 
 
 class AuthSettings(Struct, frozen=True):

@@ -190,6 +190,11 @@ class SimDisk:
         self._set_names({path: Inode()})
         return self.open(path, ahead_bytes)
 
+    def allocate(self, path: str, size_bytes: int) -> None:
+        file = self.create(path)
+        file.write_at(0, bytes(size_bytes))
+        file.sync()
+
     def open(self, path: str, ahead_bytes: int = 0) -> SimFile:
         return SimFile(self, path, self._inode(path), ahead_bytes)
 

@@ -69,6 +69,11 @@ class QuotaDisk:
     def open(self, path: str, ahead_bytes: int = 0) -> File:
         return QuotaFile(self, path, self.inner.open(path))
 
+    def allocate(self, path: str, size_bytes: int) -> None:
+        file = self.create(path)
+        file.write_at(0, bytes(size_bytes))
+        file.close()
+
     def space(self, path: str) -> Space:
         used_bytes = sum(file.stat().st_size for file in Path(self.folder).rglob("*") if file.is_file())
         return Space(self.total_bytes, max(0, self.total_bytes - used_bytes))

@@ -117,9 +117,6 @@ def test_the_originals_file_works_and_every_key_without_effect_is_named(config: 
         "storage.hybrid_max_dirty",
         "storage.hybrid_snapshot_interval_ms",
         "storage.redb_durability",
-        "storage.write_coalescing_enabled",
-        "storage.write_coalescing_interval_ms",
-        "storage.write_coalescing_max_batch",
         "tls.cert_path",
         "tls.key_path",
         "webhooks.delivery_timeout_ms",
@@ -226,3 +223,22 @@ def test_every_key_can_be_a_flag() -> None:
     assert keys[:4] == ["server.host", "server.http_port", "server.tcp_port", "storage.backend"]
     flags = ["--" + key.replace(".", "-").replace("_", "-") for key in keys]
     assert len(set(flags)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("", (0, 100)),
+        ("write_coalescing_enabled = true", (10, 100)),
+        ("write_coalescing_interval_ms = 25", (25, 100)),
+        ("write_coalescing_max_batch = 7", (10, 7)),
+        ("write_coalescing_enabled = true\nwrite_coalescing_interval_ms = 0", (0, 100)),
+        ("write_coalescing_enabled = false\nwrite_coalescing_interval_ms = 25", (0, 100)),
+    ],
+)
+def test_a_group_commit_waits_only_where_that_was_asked_for(
+    config: Path, lines: str, expected: tuple[int, int]
+) -> None:
+    config.write_text(f"[storage]\n{lines}\n")
+    storage = load(config).storage
+    assert (storage.group_wait_ms, storage.group_commands) == expected
