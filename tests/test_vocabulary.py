@@ -18,7 +18,7 @@ from rustqueue.client.routes import ROUTES as CLIENT_ROUTES
 from rustqueue.model import commands, queries
 from rustqueue.model.errors import ApiError, UnknownCommand
 from rustqueue.model.wire import decode_request
-from tests.conformance import test_verbs_jobs, test_verbs_queues
+from tests.conformance import test_verbs_errors, test_verbs_jobs, test_verbs_queues
 from tests.conformance.protocols import HTTP_FORMS, tag_of
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -128,3 +128,19 @@ def test_a_verb_is_named_after_what_it_works_on() -> None:
     resources = ("job_", "queue_", "dlq_", "sweep_")
     assert [verb for verb in VERBS - OF_THE_ORIGINAL if not re.fullmatch(r"[a-z]+(_[a-z]+)+", verb)] == []
     assert [verb for verb in VERBS - OF_THE_ORIGINAL if not verb.startswith(resources)] == []
+
+
+def test_the_page_on_compatibility_names_tests_that_exist() -> None:
+    text = (DOCS / "compatibility.md").read_text(encoding="utf-8")
+    tests = Path(__file__).resolve().parent
+    named = set(re.findall(r"`([\w/]+\.py)::(\w+)`", text))
+    assert len(named) > 50
+    sources = {file: (tests / file).read_text(encoding="utf-8") for file, _ in named}
+    assert [f"{file}::{name}" for file, name in named if f"def {name}(" not in sources[file]] == []
+    cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES}
+    mistakes = {**test_verbs_errors.MISTAKES, **test_verbs_errors.BROKEN, **test_verbs_errors.HTTP_ONLY}
+    table = "\n".join(line for line in text.splitlines() if line.startswith("| "))
+    for kind, known in (("verbs", cases.keys()), ("errors", mistakes.keys())):
+        rows = [row for found in re.findall(rf"{kind}: ([^;|`]+)", table) for row in found.strip().split(", ")]
+        assert rows != []
+        assert set(rows) - known == set()
