@@ -150,6 +150,15 @@ class NodeAgainstReference(RuleBasedStateMachine):
             expected = self.reference.retry(job, promote=verb == "job_promote")
         self.agree(self.told(verb, id=job_id, **({"priority": priority} if verb == "job_priority" else {})), expected)
 
+    def listed(self) -> list[Json]:
+        """All jobs, page by page."""
+        page = self.told("job_list", limit=250, order="asc")
+        jobs: list[Json] = page["jobs"]
+        while page["next_cursor"] is not None:
+            page = self.told("job_list", limit=250, order="asc", cursor=page["next_cursor"])
+            jobs += page["jobs"]
+        return jobs
+
     @rule(queue=queues, mode=st.sampled_from(["reject", "hold", "both", "normal"]))
     def pause(self, queue: str, mode: str) -> None:
         if mode == "normal":
@@ -163,8 +172,7 @@ class NodeAgainstReference(RuleBasedStateMachine):
         if not hasattr(self, "client"):
             return
         known = [job for job in self.reference.jobs.values() if job.state != GONE]
-        listed = self.told("job_list", limit=1_000, order="asc")["jobs"]
-        shown = {job["id"]: (job["state"], job["attempt"], job["fence"], job["priority"]) for job in listed}
+        shown = {job["id"]: (job["state"], job["attempt"], job["fence"], job["priority"]) for job in self.listed()}
         assert shown == {job.id: (job.state, job.attempt, job.fence, job.priority) for job in known}
         for queue in QUEUES:
             answer = self.told("stats", queue=queue)
