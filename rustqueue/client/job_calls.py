@@ -190,7 +190,10 @@ def fail_batch(items: Iterable[tuple[Job | str, str]]) -> Call[FailedBatch]:
 def progress(
     job: Job | str, progress: int, message: str | None = None, *, attempt_token: str | None = None
 ) -> Call[Lease]:
-    """Say how far a pulled job is (0 to 100); `message` becomes a line of its log. Renews the lease."""
+    """Say how far a pulled job is (0 to 100); `message` becomes a line of its log.
+
+    The answer tells whether it shall stop and when its lease ends; only a heartbeat renews that.
+    """
     job_id, token = _identity(job, attempt_token)
     request = commands.Progress(id=job_id, progress=progress, message=message, attempt_token=token)
     return Call(request, _read_lease)
