@@ -155,7 +155,7 @@ class Cancel(Write, frozen=True, kw_only=True, tag="cancel"):
 
 
 class Progress(Write, frozen=True, kw_only=True, tag="progress"):
-    """Contract A4: 0 to 255 is taken, above 100 counts as 100; `message` becomes a log line."""
+    """0 to 255 is taken, above 100 counts as 100 (contract A4); `message` becomes a log line."""
 
     id: IdText
     progress: Annotated[int, Meta(ge=0, le=255)]
