@@ -9,7 +9,6 @@ import cProfile
 import json
 import pstats
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from time import thread_time
 from typing import Literal
@@ -18,7 +17,8 @@ import msgspec
 
 from rustqueue.machine.machine import Machine
 from rustqueue.model.entry import Entry
-from rustqueue.model.replies import Pulled, Reply
+from rustqueue.model.jobs import Job
+from rustqueue.model.replies import Pulled, PulledOne, Reply
 from rustqueue.model.wire import decode_request
 from rustqueue.storage import open_store
 
@@ -33,12 +33,6 @@ class Bench:
         self.spent: dict[str, float] = {}
         self._encode = msgspec.json.Encoder().encode
         self._now_ms = 1_764_000_000_000
-
-    def timed(self, name: str, step: Callable[[], Reply | bytes]) -> Reply | bytes:
-        started = thread_time()
-        value = step()
-        self.spent[name] = self.spent.get(name, 0.0) + thread_time() - started
-        return value
 
     def line(self, verb: str, line: bytes) -> Reply:
         started = thread_time()
@@ -57,6 +51,15 @@ class Bench:
         return reply
 
 
+def pulled(reply: Reply) -> list[Job]:
+    """The jobs of a pull, which answers a count of 1 in a shape of its own."""
+    if isinstance(reply, Pulled):
+        return reply.jobs
+    if isinstance(reply, PulledOne) and reply.job is not None:
+        return [reply.job]
+    raise SystemExit(f"a pull answered {reply!r}")
+
+
 def run(bench: Bench, jobs: int, batch: int) -> None:
     push = json.dumps({"cmd": "push_batch", "queue": "q", "jobs": [{"name": "n", "data": PAYLOAD}] * batch}).encode()
     pull = json.dumps({"cmd": "pull", "queue": "q", "count": batch}).encode()
@@ -64,9 +67,7 @@ def run(bench: Bench, jobs: int, batch: int) -> None:
         bench.line("push", push)
     for _ in range(jobs // batch):
         reply = bench.line("pull", pull)
-        if not isinstance(reply, Pulled):
-            raise SystemExit(f"pull answered {reply!r}")
-        ids = [job.id for job in reply.jobs]
+        ids = [job.id for job in pulled(reply)]
         bench.line("ack", json.dumps({"cmd": "ack_batch", "ids": ids}).encode())
 
 
