@@ -116,6 +116,11 @@ def test_the_page_on_http_has_a_heading_for_every_route() -> None:
     assert sorted(headings) == sorted(f"{route.method} {route.path}" for route in ROUTES)
 
 
+def test_the_page_on_tcp_has_a_heading_for_every_verb() -> None:
+    text = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^### `(\w+)`$", text, re.MULTILINE)) == sorted(VERBS)
+
+
 def test_every_verb_is_compared_over_all_protocols() -> None:
     cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES}
     compared = {ask.verb for steps in cases.values() for ask, _, _ in steps}

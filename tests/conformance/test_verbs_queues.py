@@ -170,9 +170,19 @@ CASES: dict[str, list[Step]] = {
         (ask("dlq", queue="none"), 200, ok(jobs=[], next_cursor=None)),
     ],
     "flow": [
-        (push(flow_id="f"), 201, ok(id="#1")),
-        (push(flow_id="f", depends_on=["#1"]), 201, ok(id="#2")),
-        (push(flow_id="f", depends_on=["#1"], on_parent_failure="continue"), 201, ok(id="#3")),
+        (
+            ask(
+                "push_batch",
+                queue="q",
+                jobs=[
+                    {"name": "n", "data": 1, "flow_id": "f"},
+                    {"name": "n", "data": 1, "flow_id": "f", "depends_on": [0]},
+                    {"name": "n", "data": 1, "flow_id": "f", "depends_on": [0], "on_parent_failure": "continue"},
+                ],
+            ),
+            201,
+            ok(ids=["#1", "#2", "#3"]),
+        ),
         (pull(), 200, ok(job=leased("#1", "~1", flow_id="f"))),
         (
             ask("flow", flow_id="f"),
