@@ -154,6 +154,8 @@ class Journal:
     def append(self, payload: bytes, term: int) -> int:
         """Take an entry into the next group and give its index. Nothing is written before `sync`."""
         assert self.failed is None, "a failed journal takes nothing"
+        # A longer record could be written and acknowledged, but not be read at the next start.
+        assert len(payload) <= limits.JOURNAL_RECORD_BYTES_MAX, "an entry fits in a record"
         index = self.last_index + 1
         blob = encode_record(index, term, self.durable_index, payload)
         self._group.append(blob)

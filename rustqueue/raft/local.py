@@ -81,6 +81,8 @@ class _Round:
     proposals: list[Proposal]
     bytes_count: int
     is_tick: bool
+    releases_count: int
+    """Of the reserve, when it was begun."""
 
 
 class LocalReplicator:
@@ -107,6 +109,7 @@ class LocalReplicator:
         self._queued_bytes = 0
         self._round: _Round | None = None
         self._unapplied: list[_Round] = []
+        self._parked: list[Proposal] = []
         self._held = False
         self._turn_asked = False
         self._tick_wanted = False
@@ -156,7 +159,7 @@ class LocalReplicator:
 
     def now_ms(self) -> int:
         """The time by which the machine lives, between two entries."""
-        return self._stamp.peek(self._clock.monotonic_us())
+        return self._stamp.peek(self._clock.monotonic_us(), self._clock.wall_ms())
 
     # Start.
 
@@ -279,7 +282,7 @@ class LocalReplicator:
         commands = [proposal.raw for proposal in proposals]
         entry = Entry(ENTRY_VERSION, self.term, now_ms, self._ports.seed(), commands)
         index = self._journal.append(encode_entry(entry), entry.term)
-        self._round = _Round(index, entry, proposals, sum(map(len, commands)), is_tick)
+        self._round = _Round(index, entry, proposals, sum(map(len, commands)), is_tick, self._space.releases_count)
         self._journal.sync(self._synced)
 
     def _take_pending(self) -> list[Proposal]:
@@ -331,7 +334,9 @@ class LocalReplicator:
             if self._options.survivable(error):
                 self._hold()
             else:
-                self._fail(ApplyFailed(durable.index, _ordinal_of(error), error))
+                failure = ApplyFailed(durable.index, _ordinal_of(error), error)
+                failure.__cause__ = error
+                self._fail(failure)
             return
         del self._unapplied[0]
         self.pending_bytes -= durable.bytes_count
@@ -359,7 +364,8 @@ class LocalReplicator:
     def _go_on(self) -> None:
         if self.stopped is not None or self._round is not None:
             return
-        if self._when_stopped is not None and (self._held or not (self._pending or self._tick_wanted)):
+        waits = self._pending or self._parked or self._tick_wanted
+        if self._when_stopped is not None and (self._held or not waits):
             # What a full store holds up is in the log, and is applied at the next start.
             when_stopped, self._when_stopped = self._when_stopped, None
             self._flush.finish(lambda: self._close(when_stopped))
@@ -384,16 +390,18 @@ class LocalReplicator:
             self._pace.taken_back()
         waiting = [p for p in refused.proposals if p.command is not _TICK] + self._pending
         self._pending, self._queued_bytes = [], 0
-        again = [p for p in waiting if not isinstance(p.command, PushJobs)]
-        has_reserve = self._space.found_full(lambda: self._retry(again))
+        self._parked += [p for p in waiting if not isinstance(p.command, PushJobs)]
+        has_reserve = self._space.found_full(self._retry)
         self._refuse([p for p in waiting if isinstance(p.command, PushJobs)])
         if has_reserve:
             return
-        if any(isinstance(p.command, PushJobs) for p in refused.proposals):
-            # Without the pushes it is smaller, and may fit where the whole did not.
-            self._retry(again)
+        smaller = any(isinstance(p.command, PushJobs) for p in refused.proposals)
+        if smaller or refused.releases_count != self._space.releases_count:
+            # Without its pushes it may fit where the whole did not; or the reserve went while it was being written.
+            self._retry()
         else:
-            self._refuse(again)
+            parked, self._parked = self._parked, []
+            self._refuse(parked)
 
     def _refuse_pushes(self) -> None:
         """What waits must not use up the room that is kept for everything but pushes."""
@@ -403,9 +411,11 @@ class LocalReplicator:
             self._queued_bytes -= sum(len(proposal.raw) for proposal in pushes)
             self._refuse(pushes)
 
-    def _retry(self, proposals: list[Proposal]) -> None:
+    def _retry(self) -> None:
+        """The reserve has been given back, or what is tried again is smaller than what found no room."""
         if self.stopped is None:
-            self._pending = proposals + self._pending
+            self._pending = self._parked + self._pending
+            self._parked = []
             self._queued_bytes = sum(len(proposal.raw) for proposal in self._pending)
             self._go_on()
 

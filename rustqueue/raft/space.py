@@ -44,6 +44,8 @@ class SpaceWatch:
         self._stop_timer: Callable[[], None] | None = None
         self._stopped = False
         self._when_released: list[Callable[[], None]] = []
+        self.releases_count = 0
+        """How often the reserve was given back."""
         self.full = False
         self.warned = False
         self.last: Space | None = None
@@ -147,6 +149,7 @@ class SpaceWatch:
 
     def _removed(self, _: object, error: BaseException | None) -> None:
         self._moving = False
+        self.releases_count += 1
         self._reserved = False
         waiting, self._when_released = self._when_released, []
         for call in waiting:

@@ -17,14 +17,16 @@ class EntryClock:
 
     def next(self, monotonic_us: int, wall_ms: int) -> int:
         """The stamp for an entry made at this moment."""
-        elapsed_us = max(0, monotonic_us - self._monotonic_us)
-        free_us = self._now_us + elapsed_us
-        lean_us_max = elapsed_us * limits.CLOCK_SLEW_PERCENT // 100
-        lean_us = max(-lean_us_max, min(lean_us_max, wall_ms * 1_000 - free_us))
-        self._now_us = free_us + lean_us
+        self._now_us = self._at(monotonic_us, wall_ms)
         self._monotonic_us = max(self._monotonic_us, monotonic_us)
         return self._now_us // 1_000
 
-    def peek(self, monotonic_us: int) -> int:
-        """About what the next stamp will be."""
-        return (self._now_us + max(0, monotonic_us - self._monotonic_us)) // 1_000
+    def peek(self, monotonic_us: int, wall_ms: int) -> int:
+        """What the stamp of an entry made at this moment would be."""
+        return self._at(monotonic_us, wall_ms) // 1_000
+
+    def _at(self, monotonic_us: int, wall_ms: int) -> int:
+        elapsed_us = max(0, monotonic_us - self._monotonic_us)
+        free_us = self._now_us + elapsed_us
+        lean_us_max = elapsed_us * limits.CLOCK_SLEW_PERCENT // 100
+        return free_us + max(-lean_us_max, min(lean_us_max, wall_ms * 1_000 - free_us))

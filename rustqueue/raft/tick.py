@@ -9,8 +9,8 @@ from rustqueue.model import limits
 from rustqueue.raft.ports import Clock, StateMachine
 from rustqueue.raft.stamp import EntryClock
 
-# A timer far ahead is shortened to this: stamped time can run up to a tenth faster than the timer.
-_NAP_MS_MAX = 60_000
+# Stamped time can run a tenth faster than timers. A timer this short is late by less than anybody would notice.
+_SHORT_MS = 1_000
 
 
 class TickPace:
@@ -55,7 +55,7 @@ class TickPace:
             self._cancel()
             return
         monotonic_us = self._clock.monotonic_us()
-        due_us = monotonic_us + (due_ms - self._stamp.peek(monotonic_us)) * 1_000
+        due_us = monotonic_us + (due_ms - self._stamp.peek(monotonic_us, self._clock.wall_ms())) * 1_000
         at_us = max(due_us, self._earliest_us)
         if at_us <= monotonic_us:
             self._cancel()
@@ -65,7 +65,9 @@ class TickPace:
             # A timer that is too early only looks again; one that is too late would be a late job.
             self._cancel()
             self._armed_us = at_us
-            delay_ms = min(-(-(at_us - monotonic_us) // 1_000), _NAP_MS_MAX)
+            delay_ms = -(-(at_us - monotonic_us) // 1_000)
+            if delay_ms > _SHORT_MS:
+                delay_ms = max(_SHORT_MS, delay_ms * 100 // (100 + limits.CLOCK_SLEW_PERCENT))
             self._disarm = self._clock.call_later(delay_ms, self._wake)
 
     def taken_back(self) -> None:

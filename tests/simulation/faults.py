@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from rustqueue.raft.journal import JournalError
+from rustqueue.raft.journal import JournalError, NoSpace
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
 from tests.simulation.ledger import Violation, require
@@ -101,14 +101,14 @@ class Faults:
         try:
             node.start()
             self.note(f"started, the log ends at {node.journal.last_index}, cut: {node.journal.cut}")
-        except JournalError as refusal:
-            self.note(f"refused to start: {refusal}")
-            self._refused(refusal)
-        except (OSError, StoreFullError) as error:
+        except (OSError, StoreFullError, NoSpace) as error:
             # A disk or store that is full or fails during the start: the operator tries again.
             require(self.active, "I25", f"the node does not start on a sound disk: {error}")
             self.counts["start failed"] += 1
             node.disk.fault = None
+        except JournalError as refusal:
+            self.note(f"refused to start: {refusal}")
+            self._refused(refusal)
         if not node.up:
             self._timeline.after(500_000, self.start)
 

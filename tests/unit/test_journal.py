@@ -355,6 +355,33 @@ def test_after_a_full_disk_the_journal_goes_on() -> None:
     assert reopened(node.disk).payloads() == [b"x" * 300, b"two, again"]
 
 
+def test_a_segment_that_is_asked_for_begins_with_the_next_sync_and_lets_the_old_one_go() -> None:
+    node = a_log((b"one",), (b"two",))
+    node.journal.begin_segment()
+    assert node.journal.drop_before(3) == []
+    node.write(b"three")
+    node.write(b"four")
+    paths = node.journal.drop_before(3)
+    node.journal.remove_files(paths)
+    assert (len(paths), node.payloads(3)) == (1, [b"three", b"four"])
+    assert node.disk.list("j") == ["00000000000000000003.log", "hardstate"]
+    assert reopened(node.disk).payloads(3) == [b"three", b"four"]
+
+
+def test_a_segment_that_finds_no_room_is_not_needed() -> None:
+    # Given a full disk, but room written ahead in the last segment
+    node = Node(SimDisk(ahead_bytes_max=4_096)).opened()
+    node.write(b"one")
+    node.disk.total_bytes = 0
+    # When a new segment is asked for
+    node.journal.begin_segment()
+    node.write(b"two")
+    # Then the entry goes into the old one, and no power cut brings back the beginning of a new one
+    assert node.answers == [None, None]
+    node.disk.power_cut(Random(1))
+    assert reopened(node.disk).payloads() == [b"one", b"two"]
+
+
 def test_a_report_counts_what_is_there() -> None:
     node = a_log(*[(b"x" * 100,) for _ in range(5)], segment_bytes=300)
     report = inspect_journal(node.disk, "j")

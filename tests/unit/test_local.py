@@ -277,6 +277,25 @@ def test_a_tick_comes_when_something_is_due_and_not_before() -> None:
     assert bench.node.pending_bytes == 0
 
 
+def test_a_tick_far_ahead_is_on_time_though_the_stamps_run_fast() -> None:
+    # Given something due in ten days, and a wall clock that is far ahead, so that stamps run a tenth faster
+    bench = Bench()
+    bench.propose(b"a")
+    bench.settle()
+    bench.host.step_wall(1_000_000_000_000)
+    due_ms = bench.machine.now_ms + 864_000_000
+    bench.machine.due_ms = [due_ms]
+    bench.propose(b"b")
+    bench.settle(SYNC_US)
+    # When it comes, then only a few timers were needed, and it is not late
+    steps_count = 0
+    while len(bench.machine.entries) < 3 and bench.timeline.step():
+        steps_count += 1
+    assert bench.applied()[2] == [b'{"cmd":"!tick"}']
+    assert 0 <= bench.machine.now_ms - due_ms <= 200
+    assert steps_count < 20
+
+
 def test_a_backlog_is_worked_off_at_once_when_nobody_else_waits() -> None:
     # Given more due work than five ticks can do
     bench = Bench()

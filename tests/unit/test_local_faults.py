@@ -142,6 +142,40 @@ def test_on_a_disk_without_room_pushes_are_refused_and_the_rest_lives_on_the_res
     assert bench.machine.commands() == [b"beat", b"beat 2", b"push 3"]
 
 
+def test_pushes_do_not_use_up_the_reserve_however_they_came_in() -> None:
+    # Given a disk that fills up, noticed while pushes wait for their turn
+    bench = a_small_disk()
+    bench.propose(b"first")
+    bench.settle(SYNC_US)
+    for number in range(10):
+        bench.propose(b"push %d" % number + b"x" * 5_000)
+    bench.propose(b"beat", BEAT)
+    bench.disk.foreign_bytes += bench.disk.space("j").free_bytes
+    bench.node.space.check()
+    # When their turn comes, and more come
+    bench.settle(100_000)
+    bench.propose(b"late")
+    bench.settle(100_000)
+    # Then none of them was done, and the reserve is there for the rest
+    assert bench.machine.commands() == [b"first", b"beat"]
+    assert bench.refused_code(b"late") == bench.refused_code(b"push 9" + b"x" * 5_000) == "DISK_FULL"
+    assert bench.node.pending_bytes == 0
+    for number in range(3):
+        bench.propose(b"beat %d" % number + b"y" * 4_000, BEAT)
+        bench.settle(100_000)
+    assert [type(reply) for reply in bench.replies.values()].count(Refused) == 11
+
+
+def test_without_a_reserve_an_entry_that_does_not_fit_is_tried_without_its_pushes() -> None:
+    bench = Bench(disk=SimDisk(total_bytes=100_000, ahead_bytes_max=0))
+    bench.disk.foreign_bytes += bench.disk.space("j").free_bytes - 1_000
+    bench.propose(b"push" + b"x" * 2_000)
+    bench.propose(b"beat", BEAT)
+    bench.settle(100_000)
+    assert bench.machine.commands() == [b"beat"]
+    assert bench.refused_code(b"push" + b"x" * 2_000) == "DISK_FULL"
+
+
 def test_when_even_the_reserve_is_used_up_everything_is_refused_and_nothing_lost() -> None:
     bench = a_small_disk(reserve_bytes=2_000)
     bench.propose(b"first")
@@ -157,3 +191,21 @@ def test_when_even_the_reserve_is_used_up_everything_is_refused_and_nothing_lost
     bench.crash(power=True)
     bench.start()
     assert bench.machine.commands() == done
+
+
+def test_what_waits_for_the_reserve_keeps_its_order_and_is_answered_before_a_stop() -> None:
+    # Given a full disk, and requests that come while the reserve is being given back
+    bench = a_small_disk()
+    bench.disk.foreign_bytes += bench.disk.space("j").free_bytes
+    for number in range(4):
+        bench.propose(b"beat %d" % number, BEAT)
+        bench.settle(SYNC_US)
+    stopped: list[bool] = []
+    # When the node is stopped at once
+    bench.node.stop(lambda: stopped.append(True))
+    bench.settle()
+    # Then all of them were done, in the order in which they came
+    assert stopped == [True]
+    assert list(bench.replies) == [b"beat 0", b"beat 1", b"beat 2", b"beat 3"]
+    assert all(isinstance(reply, Pushed) for reply in bench.replies.values())
+    assert [raw for commands in bench.applied() for raw in commands] == list(bench.replies)

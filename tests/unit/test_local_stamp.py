@@ -30,12 +30,12 @@ def test_a_wall_clock_that_is_right_is_met_and_kept() -> None:
 
 
 def test_a_start_takes_the_later_of_log_and_wall() -> None:
-    assert EntryClock(START_MS, 5, START_MS - HOUR_MS).peek(5) == START_MS
-    assert EntryClock(START_MS, 5, START_MS + HOUR_MS).peek(5) == START_MS + HOUR_MS
+    assert EntryClock(START_MS, 5, START_MS - HOUR_MS).peek(5, START_MS) == START_MS
+    assert EntryClock(START_MS, 5, START_MS + HOUR_MS).peek(5, START_MS) == START_MS + HOUR_MS
 
 
 def test_many_small_steps_lean_as_much_as_one_large_one() -> None:
     fine, coarse = EntryClock(0, 0, START_MS), EntryClock(0, 0, START_MS)
     for step in range(1, 10_001):
         fine.next(step * 100, START_MS + HOUR_MS)
-    assert fine.peek(1_000_000) == coarse.next(1_000_000, START_MS + HOUR_MS) == START_MS + 1_100
+    assert fine.peek(1_000_000, START_MS + HOUR_MS) == coarse.next(1_000_000, START_MS + HOUR_MS) == START_MS + 1_100
