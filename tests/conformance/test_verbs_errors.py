@@ -8,7 +8,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from rustqueue.auth import Authenticator
+from rustqueue.gateway import Gateway, Ticket
 from rustqueue.model import limits
+from rustqueue.raft.real import LoopClock
+from rustqueue.tcp import TcpOptions, TcpShell
 from tests.conformance.bodies import invalid, refused
 from tests.conformance.protocols import NOBODY, RAW_WAYS, Json, Told, asking
 from tests.fuzz.shell import Wire
@@ -203,6 +207,33 @@ async def test_what_only_http_can_get_wrong(both: Both, name: str) -> None:
 async def test_a_body_of_another_type_is_415(both: Both) -> None:
     answer = await both.wire.ask("POST", "/api/v1/queues/q/jobs", b"a=1", (("Content-Type", "text/plain"),))
     assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+class Defective(Gateway):
+    """A gateway with a defect: every request meets it."""
+
+    def __init__(self) -> None:
+        """There is nothing behind it."""
+
+    def submit(self, *_: Any, **__: Any) -> Ticket | None:
+        raise ValueError("the secret of the machine")
+
+
+async def test_a_defect_of_ours_is_redacted_on_tcp_too(caplog: pytest.LogCaptureFixture) -> None:
+    """Over HTTP: `test_a_defect_of_ours_is_logged_and_not_shown`."""
+    open_to_all = Authenticator(False, (), lambda: 0)
+    clock = LoopClock(asyncio.get_running_loop())
+    shell = TcpShell(Defective(), open_to_all, clock, TcpOptions(host="127.0.0.1", port=0))
+    await shell.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", shell.port)
+    raw = RawClient(reader, writer)
+    told = [await raw.ask("push", queue="q", name="n", request_id=5), await raw.ask("list_queues")]
+    writer.close()
+    await shell.stop(5)
+
+    redacted = refused("INTERNAL_ERROR", "Internal error; the log of the node has the details")
+    assert told == [{**redacted, "request_id": 5}, redacted]
+    assert ["the secret of the machine" in str(record.exc_info) for record in caplog.records] == [True, True]
 
 
 async def test_what_only_tcp_can_get_wrong(both: Both) -> None:
