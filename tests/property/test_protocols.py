@@ -1,16 +1,24 @@
 """A real node against the naive reference, asked in process, over HTTP and over TCP: the same answers, the same jobs.
 
 The node's clock is the real one, so the options here never come due by themselves: leases and delays last an hour, and
-only a promotion ends them. `HYPOTHESIS_PROFILE=long` looks ten times as far.
+only a promotion ends them. A usual run is short; continuous integration runs the one that looks ten times as far too.
 """
 
 import asyncio
-import os
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.conformance.protocols import Asking, Json, asking
 from tests.property.reference import GONE, Reference, RefJob
@@ -18,7 +26,6 @@ from tests.unit.tcp_client import a_node
 
 QUEUES = ("a", "b")
 HOUR_MS = 3_600_000
-LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 STATUS = {"QUEUE_PAUSED": 503, "DUPLICATE_KEY": 409, "INVALID_STATE": 409, "STALE_ATTEMPT": 409, GONE: 404}
 queues = st.sampled_from(QUEUES)
 options = st.fixed_dictionaries(
@@ -189,10 +196,18 @@ class OverTcp(NodeAgainstReference):
 
 
 # The machine has its own, larger test; here each example costs a node and many round trips.
-BOUNDS = settings(
-    max_examples=120 if LONG else 12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestInProcess = NodeAgainstReference.TestCase
-TestOverHttp = OverHttp.TestCase
-TestOverTcp = OverTcp.TestCase
-TestInProcess.settings = TestOverHttp.settings = TestOverTcp.settings = BOUNDS
+SHORT = settings(max_examples=12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(SHORT, max_examples=120)
+
+WAYS = [NodeAgainstReference, OverHttp, OverTcp]
+
+
+@pytest.mark.parametrize("asked", WAYS)
+def test_a_node_does_what_the_reference_does(asked: type[NodeAgainstReference]) -> None:
+    run_state_machine_as_test(asked, settings=SHORT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", WAYS)
+def test_a_node_does_what_the_reference_does_for_long(asked: type[NodeAgainstReference]) -> None:
+    run_state_machine_as_test(asked, settings=LONG)
