@@ -50,6 +50,8 @@ class Gauges:
     queues: list[tuple[str, Counts]]
     rest: Counts | None
     """The queues without series of their own, together."""
+    counters: Sequence[tuple[str, str, float]] = ()
+    """Numbers that only grow, as `numbers`."""
 
 
 class Metrics:
@@ -72,6 +74,7 @@ class Metrics:
         self._request_times: dict[str, Histogram] = {}
         self.journal_sync = Histogram()
         self._numbers: Sequence[tuple[str, str, float]] = ()
+        self._counters: Sequence[tuple[str, str, float]] = ()
         self._registry = CollectorRegistry()
         self._registry.register(_NodeCollector(self._collect))
         ProcessCollector(registry=self._registry)
@@ -119,7 +122,7 @@ class Metrics:
     def text(self) -> bytes:
         """The exposition text, format 0.0.4."""
         gauges = self._read_gauges()
-        self._numbers = gauges.numbers
+        self._numbers, self._counters = gauges.numbers, gauges.counters
         return generate_latest(self._registry) + _queue_lines(gauges.queues, gauges.rest)
 
     def _collect(self) -> Iterator[Metric]:
@@ -159,6 +162,8 @@ class Metrics:
         yield family
         for name, text, value in self._numbers:
             yield GaugeMetricFamily(f"rustqueue_{name}", text, value=value)
+        for name, text, value in self._counters:
+            yield CounterMetricFamily(f"rustqueue_{name}", text, value=value)
 
 
 class _NodeCollector(Collector):

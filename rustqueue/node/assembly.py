@@ -29,11 +29,15 @@ from rustqueue.model.commands import Configure
 from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.wire import encode_command
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
+from rustqueue.node.room import RoomMaker, RoomParts, Sizes
+from rustqueue.raft.flush import FlushRules
+from rustqueue.raft.group import GroupRules
 from rustqueue.raft.journal import Journal, JournalError, stored_identity
 from rustqueue.raft.local import ApplyFailed, LocalOptions, LocalPorts, LocalReplicator
 from rustqueue.raft.ports import Disk, Proposal
 from rustqueue.raft.real import LoopClock, OsDisk, ThreadExecutor
 from rustqueue.raft.records import Identity
+from rustqueue.raft.space import SpaceRules
 from rustqueue.settings import Settings
 from rustqueue.storage import StorageError, StoreFullError, open_store
 from rustqueue.tcp import TcpOptions, TcpShell
@@ -82,6 +86,7 @@ class Node:
         if self._stopping:
             return True
         self._stopping = True
+        self.room.stop()
         self.tcp.stop_accepting()
         self.gateway.close()
         faulty = self.replicator.stopped is not None
@@ -107,17 +112,25 @@ class Node:
         self.folder = self._folder(disk)
         journal_folder = f"{self.folder}/{JOURNAL_FOLDER}"
         identity = stored_identity(disk, journal_folder) or Identity(secrets.token_bytes(16), _NODE_ID)
-        store = open_store(settings.storage.engine, f"{self.folder}/{STORE_FOLDER}")
+        sizes = Sizes.of(disk.space(self.folder).total_bytes)
+        engine = settings.storage.engine
+        store = open_store(engine, f"{self.folder}/{STORE_FOLDER}", sizes.write_buffer_bytes)
         self._undo.append(store.close)
         self.machine = Machine(store)
         self._depths = QueueDepths(self.machine.queue_counts, clock.call_later)
         self.metrics = Metrics(rustqueue.__version__, self._gauges)
         writer = self._thread(loop, "rustqueue-journal")
-        self.journal = Journal(disk, MeasuredExecutor(writer, self.metrics.journal_sync), journal_folder, identity)
+        measured_writer = MeasuredExecutor(writer, self.metrics.journal_sync)
+        self.journal = Journal(disk, measured_writer, journal_folder, identity, sizes.segment_bytes)
         self._undo.append(self.journal.close)
         background = self._thread(loop, "rustqueue-background")
         ports = LocalPorts(disk, clock, background, lambda: os.urandom(16))
-        options = LocalOptions(survivable=lambda error: isinstance(error, StoreFullError))
+        options = LocalOptions(
+            flush=FlushRules(log_bytes=sizes.flush_log_bytes),
+            space=SpaceRules(reserve_bytes=sizes.reserve_bytes),
+            group=GroupRules(settings.storage.group_wait_ms, settings.storage.group_commands),
+            survivable=lambda error: isinstance(error, StoreFullError),
+        )
         measured = MeasuredMachine(self.machine, self.metrics.tick_applied)
         self.replicator = LocalReplicator(measured, store, self.journal, ports, options)
         self.replicator.on_fatal = self._failed
@@ -134,6 +147,20 @@ class Node:
         disk_log = DiskLog(self.replicator.space, clock)
         disk_log.start()
         self._undo.append(disk_log.stop)
+        self._make_room(store, loop)
+
+    def _make_room(self, store: KV, loop: asyncio.AbstractEventLoop) -> None:
+        parts = RoomParts(
+            log=self.replicator,
+            begin_segment=self.journal.begin_segment,
+            own_bytes=lambda: self.journal.size_bytes + store.size_bytes(),
+            # Only the engine that is on the disk has anything to compact.
+            compact=getattr(store, "compact", None),
+            background=self._thread(loop, "rustqueue-compaction"),
+        )
+        self.room = RoomMaker(parts, self.replicator.space, self.clock)
+        self.room.start()
+        self._undo.append(self.room.stop)
 
     def _folder(self, disk: Disk) -> str:
         if self.settings.storage.engine == "memory":
@@ -231,6 +258,7 @@ class Node:
             ("waiting_pulls", "Pulls that wait for a job.", self.gateway.waiting_count),
             ("commands_in_flight", "Commands on their way through the log.", self.gateway.in_flight_count),
             ("tcp_connections", "Open TCP connections.", len(self.tcp.connections)),
+            ("disk_warned", "1 while the file system with the data is filling up.", space.warned),
             ("disk_full", "1 while pushes are refused for want of room.", replicator.disk_full),
             ("disk_used_ratio", "Use of the file system with the data.", used),
             ("journal_bytes", "Size of the log on disk.", self.journal.size_bytes),
@@ -241,7 +269,11 @@ class Node:
             ("raft_flushed_index", "Last entry in the flushed store.", replicator.flushed_index),
             ("raft_pending_bytes", "Commands not yet applied.", replicator.pending_bytes),
         )
-        return Gauges(numbers, queues, rest)
+        counters = (
+            ("trimmed_jobs", "Completed jobs removed early for want of room.", self.room.trimmed_jobs),
+            ("store_compactions", "Compactions of the store for want of room.", self.room.compactions_count),
+        )
+        return Gauges(numbers, queues, rest, counters)
 
 
 @asynccontextmanager

@@ -20,12 +20,15 @@ class StoreFullError(StorageError):
     """The disk is full. A refused batch was not taken at all and can be written again once there is room."""
 
 
-def open_store(backend: Backend, path: str) -> "KV":
-    """Open the store in the folder `path`, made when missing. A memory store is empty unless `path` is a checkpoint."""
+def open_store(backend: Backend, path: str, write_buffer_bytes: int | None = None) -> "KV":
+    """Open the store in the folder `path`, made when missing. A memory store is empty unless `path` is a checkpoint.
+
+    `write_buffer_bytes` is for disks that are too small for the engine's own size.
+    """
     if backend == "memory":
         from rustqueue.storage.memory import MemoryKV
 
         return MemoryKV.open(path)
-    from rustqueue.storage.rocks import RocksKV
+    from rustqueue.storage.rocks import WRITE_BUFFER_BYTES, RocksKV
 
-    return RocksKV(path)
+    return RocksKV(path, write_buffer_bytes or WRITE_BUFFER_BYTES)

@@ -14,30 +14,46 @@ Invariants:
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from threading import Lock
 from typing import cast
 
-from rocksdict import BlockBasedOptions, Cache, Checkpoint, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    Checkpoint,
+    CompactOptions,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+)
 from rocksdict import WriteOptions as EngineWriteOptions
 
 from rustqueue.machine.kv import Row
+from rustqueue.model import limits
 from rustqueue.storage import StorageError, StoreFullError
 
 MIB = 1024 * 1024
 
 # One buffer fills in a second at our fastest, and three of them let the machine go on while two are written out. Half
 # the size costs a quarter more CPU for each job. After a full disk the engine resumes once this much is free again.
-WRITE_BUFFER_BYTES = 64 * MIB
+WRITE_BUFFER_BYTES = limits.WRITE_BUFFER_BYTES
 WRITE_BUFFERS_COUNT_MAX = 3
 # Rows just written are read from the buffers; what the cache misses is mostly in the page cache of the system.
 BLOCK_CACHE_BYTES = 32 * MIB
+# Below this share of deletions among the stored rows, rewriting the tables gives back too little room for its work.
+WORTH_COMPACTING_PERCENT = 5
+_TABLE_COUNT = re.compile(r"# (entries|deletions)=(\d+)")
 
 
 class RocksKV:
-    """One folder, one process. All calls in one thread, except `flush`, `checkpoint` and `size_bytes`."""
+    """One folder, one process. All calls in one thread, except `flush`, `checkpoint`, `compact` and `size_bytes`."""
 
     def __init__(self, path: str, write_buffer_bytes: int = WRITE_BUFFER_BYTES) -> None:
         self._path = path
@@ -53,6 +69,7 @@ class RocksKV:
         self.get: Callable[[bytes], bytes | None] = self._db.get
         # Closing under a running flush is refused by the engine with a borrow error, so close waits for it.
         self._flushing = Lock()
+        self._compacting = Lock()
         self._closed = False
         self._full = False
 
@@ -105,6 +122,31 @@ class RocksKV:
             except Exception as error:
                 raise self._fault(f"lay a checkpoint at {path} of", error) from error
 
+    def compact(self) -> bool:
+        """Give back the room of deleted rows. Blocks for long and leaves the interpreter free; False: nothing to gain.
+
+        Without room for what is left of the tables it rewrites, the engine leaves them as they are.
+        """
+        with self._flushing:
+            if self._closed:
+                return False
+            # Deletions count only in tables, and an engine that has not resumed must not be asked for more.
+            self._flush()
+            self._compacting.acquire()
+        try:
+            entries, deletions = self._table_counts()
+            if deletions * 100 < entries * WORTH_COMPACTING_PERCENT or deletions == 0:
+                return False
+            options = CompactOptions()
+            # By default the lowest tables would be moved instead of rewritten, deletions and all.
+            options.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+            # Buffers go on being merged meanwhile, otherwise writers would come to a halt behind it.
+            options.set_exclusive_manual_compaction(False)
+            self._db.compact_range(None, None, options)
+        finally:
+            self._compacting.release()
+        return True
+
     def size_bytes(self) -> int:
         return self._property("rocksdb.live-sst-files-size") + self._property("rocksdb.cur-size-all-mem-tables")
 
@@ -113,9 +155,12 @@ class RocksKV:
             if self._closed:
                 return
             self._closed = True
+            if self._compacting.locked():
+                # It may have long to go, and nobody needs it any more.
+                self._db.cancel_all_background(False)
             # The engine writes out what it still holds and may fail in it, but lets go of the folder all the same.
             # Nobody was promised those rows: whoever needs them on disk has called flush and knows how it went.
-            with suppress(Exception):
+            with self._compacting, suppress(Exception):
                 self._db.close()
 
     def _scan_down(self, start: bytes, end: bytes, limit: int, bounds: ReadOptions) -> list[Row]:
@@ -162,6 +207,12 @@ class RocksKV:
         self._full = True
         return StoreFullError(message)
 
+    def _table_counts(self) -> tuple[int, int]:
+        """Rows in all tables, older versions included, and how many of them are deletions."""
+        text = self._db.property_value("rocksdb.aggregated-table-properties") or ""
+        counts = {name: int(digits) for name, digits in _TABLE_COUNT.findall(text)}
+        return counts.get("entries", 0), counts.get("deletions", 0)
+
     def _property(self, name: str) -> int:
         value = self._db.property_int_value(name)
         return value if value is not None else 0
@@ -182,6 +233,9 @@ def _options(write_buffer_bytes: int) -> Options:
     options.set_atomic_flush(True)
     options.set_write_buffer_size(write_buffer_bytes)
     options.set_max_write_buffer_number(WRITE_BUFFERS_COUNT_MAX)
+    # A small disk has no room to rewrite large tables.
+    options.set_target_file_size_base(write_buffer_bytes)
+    options.set_max_bytes_for_level_base(4 * write_buffer_bytes)
     options.set_block_based_table_factory(blocks)
     # Halves the bytes on disk for 0.1 us of CPU a row, also those that must be written when the disk is nearly full.
     options.set_compression_type(DBCompressionType.lz4())
