@@ -17,6 +17,7 @@ from rustqueue.model.ids import id_text
 
 _CASCADE: Final = 0
 _CONTINUE: Final = 2
+_PARENTS_A_UNIT: Final = 16
 _ENDED: Final = {rows.DLQ: "failed", rows.CANCELLED: "was cancelled or removed"}
 
 Known = tuple[bytes, JobRow, StateRow | None]
@@ -95,6 +96,11 @@ def withdraw(state: State, tx: Tx, job: Known, queue: QueueState) -> None:
             tx.rows[keys.edge(parent, job_id)] = None
         counters.blocked -= 1
     state.touch(queue)
+
+
+def work_of(row: JobRow) -> int:
+    """What taking a job away costs a budget: one, and more for a job with very many parents."""
+    return 1 if row.extras is None else 1 + len(row.extras.depends_on) // _PARENTS_A_UNIT
 
 
 def ready_order(row: JobRow) -> int:
@@ -199,45 +205,48 @@ def parent_ended(state: State, tx: Tx, parent: bytes, outcome: int) -> None:
     """Settle the children of a job that completed, died, was cancelled or was removed unfinished (as cancelled)."""
     if state.meta.parents == 0 or tx.get(keys.dependants(parent)) is None:
         return
-    settle(state, tx, parent, outcome, limits.CHILDREN_SETTLED_AT_ONCE_MAX)
+    settle(state, tx, parent, outcome, max(0, limits.CHILDREN_SETTLED_AT_ONCE_MAX - tx.settled))
 
 
 def settle(state: State, tx: Tx, parent: bytes, outcome: int, budget: int) -> int:
-    """Settle up to `budget` children of one ended parent and of what dies with it; returns how many were settled.
+    """Settle up to `budget` children of one ended parent and of what dies with it; returns how much of it was used.
 
-    What the budget leaves is done by the next tick, by a due row for each parent.
+    What the budget leaves is done by the next tick, by a due row for each parent. A child of very many parents counts
+    for more than one, since its edges go too.
     """
     endings = [(parent, outcome)]
-    settled = 0
+    used = 0
     while endings:
         job_id, code = endings.pop()
         prefix = keys.edge(job_id, b"")
-        found = tx.scan(prefix, prefix + b"\xff" * 17, budget - settled + 1)
-        if len(found) > budget - settled:
-            state.put_due(tx, tx.now_ms, keys.DUE_SETTLE, job_id + bytes((code,)))
-            found = found[: budget - settled]
-        for key, _ in found:
+        for key, _ in tx.scan(prefix, prefix + b"\xff" * 17, max(0, budget - used) + 1):
+            if used >= budget:
+                state.put_due(tx, tx.now_ms, keys.DUE_SETTLE, job_id + bytes((code,)))
+                break
             tx.rows[key] = None
-            settled += 1
-            if _settle(state, tx, key[17:], job_id, code):
+            dies, work = _settle(state, tx, key[17:], job_id, code)
+            used += work
+            if dies:
                 endings.append((key[17:], rows.DLQ))
-    return settled
+    tx.settled += used
+    return used
 
 
-def _settle(state: State, tx: Tx, child: bytes, parent: bytes, outcome: int) -> bool:
-    """One child learns that one parent ended. True if the child dies of it."""
+def _settle(state: State, tx: Tx, child: bytes, parent: bytes, outcome: int) -> tuple[bool, int]:
+    """One child learns that one parent ended. Returns whether the child dies of it, and the work it made."""
     state_row, row = state.state_row(tx, child), state.job_row(tx, child)
     if row is None or state_row is None or state_row.state != rows.BLOCKED:
         raise AssertionError("an edge leads to a job that is not blocked")
     extras = row.extras
     policy = extras.policy if extras is not None else _CASCADE
+    work = work_of(row)
     if outcome != rows.COMPLETED and policy == _CASCADE:
         bury(state, tx, (child, row, state_row), f"parent {id_text(parent)} {_ENDED[outcome]}")
-        return True
+        return True, work
     pending = 0 if outcome != rows.COMPLETED and policy == _CONTINUE else state_row.pending - 1
     if pending > 0:
         tx.rows[keys.state(child)] = rows.encode(rows.changed(state_row, pending=pending))
-        return False
+        return False, work
     queue = state.existing(tx, row.queue)
     withdraw(state, tx, (child, row, state_row), queue)
     tx.rows[keys.state(child)] = rows.encode(
@@ -245,4 +254,4 @@ def _settle(state: State, tx: Tx, child: bytes, parent: bytes, outcome: int) -> 
     )
     make_ready(state, tx, queue, child, row)
     tx.events.append(JobsChanged("ready", queue.name, [child]))
-    return False
+    return False, work

@@ -44,7 +44,7 @@ from rustqueue.model.commands import (
     Tick,
     Trim,
 )
-from rustqueue.model.entry import Entry
+from rustqueue.model.entry import ENTRY_VERSION, Entry
 from rustqueue.model.errors import ApiError
 from rustqueue.model.events import Event
 from rustqueue.model.jobs import Counts, NodeDefaults
@@ -124,6 +124,8 @@ class Machine:
             return self._write(*self._unwritten)
         if index != meta.applied_index + 1:
             raise ValueError(f"entry {index} does not follow entry {meta.applied_index}")
+        if entry.version != ENTRY_VERSION:
+            raise ValueError(f"entry {index} has version {entry.version}, this program knows {ENTRY_VERSION}")
         if commands is None:
             commands = [decode_logged(blob) for blob in entry.commands]
         tx = Tx(self._kv, index, entry.term, max(entry.now_ms, meta.now_ms), entry.seed)

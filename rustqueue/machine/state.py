@@ -137,6 +137,10 @@ class State:
         self.meta = (
             rows.decode_meta(stored) if stored is not None else MetaRow(defaults=msgspec.json.encode(NodeDefaults()))
         )
+        if self.meta.version != rows.ROWS_VERSION:
+            raise ValueError(
+                f"the store has rows of version {self.meta.version}, this program knows {rows.ROWS_VERSION}"
+            )
         self.defaults = _defaults_decoder.decode(self.meta.defaults)
         self.queues: dict[str, QueueState] = {}
         self.leases: dict[bytes, Lease] = {}

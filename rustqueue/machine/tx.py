@@ -30,6 +30,7 @@ class Tx:
         "reply_room",
         "rows",
         "seed",
+        "settled",
         "term",
     )
 
@@ -41,6 +42,8 @@ class Tx:
         self.now_ms = now_ms
         self.seed = seed
         self.ordinal = 0
+        self.settled = 0
+        """Work done on children of ended parents: what is over the limit waits for the next entry."""
         self.events: list[Event] = []
         self.finished: dict[tuple[str, int, int], list[bytes]] = {}
         """Jobs that the command being applied has ended: ids by queue, outcome and block ordinal."""

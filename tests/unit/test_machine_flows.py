@@ -476,3 +476,40 @@ def test_a_chain_of_follow_ups_is_as_deep_as_any_other() -> None:
     reply = rig.do("ack", id=rig.pulled()[0])
 
     assert reply["follow_ups_refused"] == ["follow_ups[0]: Validation error: dependency depth 3 exceeds 2"]
+
+
+def test_what_one_entry_settles_is_bounded_over_all_its_parents() -> None:
+    rig = Rig()
+    parents = rig.push_many(3, queue="p")
+    for parent in parents:
+        rig.push_many(700, depends_on=[parent])
+    rig.pulled(3, queue="p")
+
+    rig.do("ack_batch", ids=parents)
+    assert rig.counts() == {"waiting": 1_000, "blocked": 1_100}
+    rig.wait(0)
+    assert rig.counts() == {"waiting": 2_100}
+
+
+def test_children_of_very_many_parents_settle_fewer_at_a_time() -> None:
+    rig = Rig()
+    parents = rig.push_many(800, queue="p", max_attempts=1)
+    for _ in range(30):
+        rig.push(depends_on=parents)
+    rig.pulled(queue="p")
+
+    rig.do("fail", id=parents[0])
+    assert rig.counts() == {"dlq": 20, "blocked": 10}
+    rig.wait(0)
+    assert rig.counts() == {"dlq": 30}
+
+
+def test_a_sweep_removes_fewer_children_of_very_many_parents_at_a_time() -> None:
+    rig = Rig()
+    parents = rig.push_many(800, queue="p")
+    for _ in range(30):
+        rig.push(depends_on=parents)
+
+    assert rig.do("queue_delete", queue="q", force=True)["matched"] == 20
+    rig.wait(0)
+    assert rig.unanswered("queue_get", queue="q") == (404, "QUEUE_NOT_FOUND")

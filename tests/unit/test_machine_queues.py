@@ -244,3 +244,17 @@ def test_an_entry_refused_by_a_full_store_is_written_later_and_decided_once() ->
     other.apply(1, entry({"cmd": "push", "queue": "q", "name": "n"}))
     assert other.apply(2, pull) == [reply]
     assert (other.state_hash, other.applied_index) == (machine.state_hash, machine.applied_index)
+
+
+def test_what_another_version_wrote_is_not_touched() -> None:
+    rig = Rig()
+    rig.push()
+    later = msgspec.structs.replace(entry(), version=2)
+    with pytest.raises(ValueError, match="entry 2 has version 2, this program knows 1"):
+        rig.machine.apply(2, later)
+
+    stored = rig.kv.get(keys.META)
+    assert stored is not None
+    rig.kv.write({keys.META: rows.encode(msgspec.structs.replace(rows.decode_meta(stored), version=2))})
+    with pytest.raises(ValueError, match="rows of version 2, this program knows 1"):
+        Machine(rig.kv)

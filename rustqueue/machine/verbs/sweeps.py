@@ -204,7 +204,7 @@ class _Run:
 
     def _remove(self, job_id: bytes) -> None:
         row = self._state.job_row(self._tx, job_id)
-        self._left -= 1
+        self._left -= 1 if row is None else endings.work_of(row)
         if row is None or (self._sweep.verb == "drain" and row.seq >= self._sweep.cutoff_seq):
             return
         jobs.remove_idle(self._state, self._tx, (job_id, row, self._state.state_row(self._tx, job_id)))
