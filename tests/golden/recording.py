@@ -12,11 +12,10 @@ from typing import Final
 
 from rustqueue.machine.audit import audit
 from rustqueue.machine.machine import Machine
-from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import decode_entry, encode_entry
 from rustqueue.storage.memory import MemoryKV
 from tests.property.scripts import VERBS, Script, Step
-from tests.unit.factories import Json, Rig, plain
+from tests.unit.factories import Rig, plain
 
 FOLDER: Final = Path(__file__).parent
 ENTRIES_COUNT: Final = 300
@@ -53,14 +52,15 @@ def record(version: int) -> str:
     dice = random.Random(_SEED)
     rig, script = Rig(), Script()
     common = [*VERBS, *("push", "push_batch", "pull_many", "ack_batch", "fail", "wait") * 3]
-    verbs = [verb for verb in common if verb not in ("configure", "queue_delete")] + ["queue_delete"]
+    rare = ("configure", "trim", "queue_delete")
+    verbs = [verb for verb in common * 3 if verb not in rare] + [*rare]
     lines = [_HEAD.format(version=version)]
     for _ in range(ENTRIES_COUNT):
         steps: list[Step] = [(dice.choice(verbs), dice.randrange(1_000), dice.randrange(1_000)) for _ in range(3)]
-        commands: list[Json | Command] = []
+        commands = []
         for step in steps:
             rig.now_ms += script.pause_ms(step)
-            commands.append(Tick() if step[0] == "wait" else script.command(step))
+            commands.append(script.command(step))
         for reply in rig.apply(*commands):
             script.learn(plain(reply))
         entry = base64.b64encode(encode_entry(rig.log[-1])).decode("ascii")

@@ -6,9 +6,12 @@ machine's inside, only on the ids its answers gave, so a failing log shrinks to 
 
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
-from tests.unit.factories import START_MS, Json, at
+from rustqueue.model.commands import Command, Configure, Tick, Trim
+from rustqueue.model.jobs import NodeDefaults
+from tests.unit.factories import Json, at
 
 QUEUES = ("a", "b", "c")
 _DATA: tuple[Any, ...] = ({}, [1, "x" * 90], None, "y" * 300)
@@ -51,8 +54,10 @@ VERBS = (
     *("push", "push_batch", "push_child", "push_family", "pull", "pull_many", "wait", "wait", "pull_queues"),
     *("ack", "ack_batch", "fail", "fail_batch", "heartbeat", "progress", "cancel", "job_retry", "job_promote"),
     *("job_priority", "job_remove", "queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"),
-    *("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel", "configure", "repeat"),
+    *("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel", "configure", "trim", "repeat"),
 )
+
+NODE = NodeDefaults(max_attempts=2, backoff_delay_ms=100, lease_ms=1_000, completed_age_ms=60_000, dlq_count=20)
 
 Step = tuple[str, int, int]
 steps = st.tuples(st.sampled_from(VERBS), st.integers(0, 999), st.integers(0, 999))
@@ -68,7 +73,16 @@ class Script:
         self.sweeps: list[str] = []
         self.keyed: list[Json] = []
 
-    def command(self, step: Step) -> Json:
+    def command(self, step: Step) -> Json | Command:
+        """What the step asks: a client's command, or one of the node's own."""
+        if step[0] == "wait":
+            return Tick()
+        if step[0] == "configure":
+            return Configure(defaults=msgspec.structs.replace(NODE, completed_count=step[1] % 3))
+        return Trim() if step[0] == "trim" else self.asked(step)
+
+    def asked(self, step: Step) -> Json:
+        """The command of a client."""
         verb, one, two = step
         queue = QUEUES[one % 3]
         if verb == "repeat":
@@ -177,6 +191,3 @@ class Script:
         if verb == "sweep_cancel":
             return {"cmd": verb, "id": self.sweeps[-1] if self.sweeps else "none"}
         return {"cmd": verb, "queue": queue} if verb in ("queue_resume", "queue_drain", "dlq_purge") else None
-
-
-__all__ = ["QUEUES", "START_MS", "VERBS", "Script", "Step", "entries", "steps"]

@@ -1,22 +1,17 @@
 """What memory holds decides nothing: machines with tiny windows, and one restarted at any moment, do the same."""
 
-import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.ready import WindowLimits
-from rustqueue.model.commands import Command, Configure, Tick
 from rustqueue.model.entry import Entry
 from rustqueue.model.errors import ApiError
-from rustqueue.model.jobs import NodeDefaults
 from rustqueue.model.queries import Get
 from rustqueue.storage.memory import MemoryKV
-from tests.property.scripts import Script, Step, entries
+from tests.property.scripts import NODE, Script, Step, entries
 from tests.unit.factories import Json, Rig, plain
-
-NODE = NodeDefaults(max_attempts=2, backoff_delay_ms=100, lease_ms=1_000, completed_age_ms=60_000, dlq_count=20)
 
 
 def played(log: list[list[Step]]) -> tuple[Rig, list[list[Json]]]:
@@ -24,15 +19,10 @@ def played(log: list[list[Step]]) -> tuple[Rig, list[list[Json]]]:
     rig, script = Rig(defaults=NODE), Script()
     answers: list[list[Json]] = [[{"ok": True}]]
     for steps in log:
-        commands: list[Json | Command] = []
+        commands = []
         for step in steps:
-            if step[0] == "wait":
-                rig.now_ms += script.pause_ms(step)
-                commands.append(Tick())
-            elif step[0] == "configure":
-                commands.append(Configure(defaults=msgspec.structs.replace(NODE, completed_count=step[1] % 3)))
-            else:
-                commands.append(script.command(step))
+            rig.now_ms += script.pause_ms(step)
+            commands.append(script.command(step))
         before, digest = rig.rows(), rig.machine.state_hash
         replies = [plain(reply) for reply in rig.apply(*commands)]
         if all("error" in reply for reply in replies):
