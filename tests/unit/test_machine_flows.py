@@ -371,8 +371,7 @@ def test_what_one_entry_settles_is_bounded_over_all_its_parents() -> None:
 def test_children_of_very_many_parents_settle_fewer_at_a_time() -> None:
     rig = Rig()
     parents = rig.push_many(800, queue="p", max_attempts=1)
-    for _ in range(30):
-        rig.push(depends_on=parents)
+    rig.apply(*[{"cmd": "push", "queue": "q", "name": "n", "depends_on": parents}] * 30)
     rig.pulled(queue="p")
 
     rig.do("fail", id=parents[0])
@@ -384,8 +383,7 @@ def test_children_of_very_many_parents_settle_fewer_at_a_time() -> None:
 def test_a_sweep_removes_fewer_children_of_very_many_parents_at_a_time() -> None:
     rig = Rig()
     parents = rig.push_many(800, queue="p")
-    for _ in range(30):
-        rig.push(depends_on=parents)
+    rig.apply(*[{"cmd": "push", "queue": "q", "name": "n", "depends_on": parents}] * 30)
 
     assert rig.do("queue_delete", queue="q", force=True)["matched"] == 20
     rig.wait(0)
