@@ -27,7 +27,8 @@ _ALONE: Final = Family([], [], 0)
 class _Batch:
     """Resolving the dependencies inside one batch: depth by walking, cycles by marking the path."""
 
-    def __init__(self, state: State, tx: Tx, ids: list[bytes], options: list[JobOptions]) -> None:
+    def __init__(self, state: State, tx: Tx, ids: list[bytes], options: list[JobOptions], in_batch: bool) -> None:
+        self._in_batch = in_batch
         self._state = state
         self._tx = tx
         self._ids = ids
@@ -114,16 +115,16 @@ class _Batch:
         self._children[parent] = count + 1
 
     def _refused(self, place: int, reason: str) -> ValidationFailed:
-        if len(self._ids) == 1:
+        if not self._in_batch:
             return ValidationFailed(reason, "depends_on")
         return ValidationFailed(f"jobs[{place}]: {reason}", f"jobs[{place}].depends_on", index=place)
 
 
-def resolve_parents(state: State, tx: Tx, ids: list[bytes], options: list[JobOptions]) -> list[Family]:
+def resolve_parents(state: State, tx: Tx, ids: list[bytes], options: list[JobOptions], in_batch: bool) -> list[Family]:
     """Check the dependencies of a batch (contract A12, decisions A4). Nothing is written."""
     if not any(option.depends_on for option in options):
         return [_ALONE] * len(ids)
-    return _Batch(state, tx, ids, options).families()
+    return _Batch(state, tx, ids, options, in_batch).families()
 
 
 def dependants_of(tx: Tx, parent: bytes) -> int:

@@ -90,7 +90,7 @@ class Tx:
 
     def ids(self, count: int) -> list[JobId]:
         """New job ids, increasing in order of asking."""
-        made = make_ids(self.now_ms, self.seed, self._ids_made, count)
+        made = make_ids(self.now_ms, self.seed, self.index, self._ids_made, count)
         self._ids_made += count
         return made
 

@@ -58,8 +58,9 @@ class Push(
     omit_defaults=True,
     gc=False,
 ):
-    """A single push. It repeats the fields of `Write`, since structs cannot have two bases with fields."""
+    """Push one job; its options stand flat, under `options`, or both ways as long as they agree."""
 
+    # The fields of `Write` stand here again, since a struct cannot have two bases with fields.
     queue: QueueText
     receipt: bool = False
     idempotency_key: IdempotencyKey | None = None

@@ -3,22 +3,24 @@
 The only place that makes ids or looks inside one. Inside the machine an id is 16 bytes, outside it is UUID text.
 """
 
-from typing import NewType
+from typing import Final, NewType
 
 JobId = NewType("JobId", bytes)
 """Sixteen bytes, ordered by creation."""
 
-_LOW_BITS = (
-    1 << 61
-) - 1  # One bit below the 62 of the format, so that adding an ordinal never carries into the variant.
+_INDEX_BITS: Final = 24
+_CHANCE_BITS: Final = 37
 
 
-def make_ids(now_ms: int, seed: bytes, first: int, count: int, partition: int = 0) -> list[JobId]:
-    """`count` ids of one log entry: 48 bits of time, version 7, the partition, and seed + ordinal. They increase in
-    input order.
+def make_ids(now_ms: int, seed: bytes, index: int, first: int, count: int, partition: int = 0) -> list[JobId]:
+    """`count` ids of log entry `index`, from the `first`-th of the entry on: UUIDs of version 7.
+
+    48 bits of time, the partition in `rand_a`, then the low bits of the entry's index, then chance + ordinal: ids of
+    one millisecond stand in order of creation too. One bit of chance is left clear, so that adding never carries.
     """
     base = (now_ms & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (partition & 0xFFF) << 64 | 0x2 << 62
-    base += (int.from_bytes(seed[:8], "big") & _LOW_BITS) + first
+    base |= (index & (1 << _INDEX_BITS) - 1) << _CHANCE_BITS
+    base += (int.from_bytes(seed[:8], "big") & (1 << _CHANCE_BITS - 1) - 1) + first
     return [JobId((base + ordinal).to_bytes(16, "big")) for ordinal in range(count)]
 
 

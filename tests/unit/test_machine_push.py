@@ -284,11 +284,19 @@ def test_without_auto_create_only_declared_queues_take_jobs() -> None:
 
 
 def test_ids_are_uuids_of_version_7_with_a_partition() -> None:
-    (job_id, other) = make_ids(START_MS, b"\xff" * 16, 0, 2, partition=0xABC)
+    (job_id, other) = make_ids(START_MS, b"\xff" * 16, 7, 0, 2, partition=0xABC)
 
     text = job_id.hex()
     assert (text[:12], text[12], text[13:16], text[16] in "89ab") == (f"{START_MS:012x}", "7", "abc", True)
     assert job_id < other
+
+
+def test_ids_of_one_millisecond_stand_in_order_of_creation() -> None:
+    made = [
+        make_ids(START_MS, seed, index, 0, 2) for index, seed in enumerate((b"\xff" * 16, b"\0" * 16, b"\x80" * 16))
+    ]
+
+    assert sum(made, []) == sorted(sum(made, []))
 
 
 def test_jobs_of_one_entry_get_different_ids() -> None:

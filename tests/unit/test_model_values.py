@@ -64,7 +64,7 @@ def test_what_counts_as_a_time(text: str, at_ms: int | None) -> None:
 
 @given(st.integers(0, 2**48 - 1), st.binary(min_size=16, max_size=16), st.integers(1, 50))
 def test_ids_are_unique_ordered_and_say_when_they_were_made(at_ms: int, seed: bytes, count: int) -> None:
-    made = ids.make_ids(at_ms, seed, 0, count) + ids.make_ids(at_ms, seed, count, 2)
+    made = ids.make_ids(at_ms, seed, 1, 0, count) + ids.make_ids(at_ms, seed, 1, count, 2)
 
     assert made == sorted(set(made))
     assert {ids.created_ms(job_id) for job_id in made} == {at_ms}

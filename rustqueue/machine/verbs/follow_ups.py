@@ -85,7 +85,7 @@ def _push_one(state: State, tx: Tx, parent: bytes, wanted: tuple[str, NewJob]) -
         depends_on.pop()  # The parent was removed on completion, so there is nothing left to wait for.
     options = msgspec.structs.replace(options, depends_on=depends_on)
     queue = push.open_queue(state, tx, name, 1, inner=True)
-    ids = push.push_rich(state, tx, queue, [NewJob(job.name, job.data, options)])
+    ids = push.push_rich(state, tx, queue, [NewJob(job.name, job.data, options)], in_batch=False)
     tx.events.append(JobsChanged("pushed", queue.name, ids))
 
 

@@ -30,7 +30,7 @@ def push(state: State, tx: Tx, command: PushJobs) -> Reply:
     if queue.push_defaults is None and all(job.options is None for job in command.jobs):
         ids = _push_plain(state, tx, queue, command.jobs)
     else:
-        ids = push_rich(state, tx, queue, command.jobs)
+        ids = push_rich(state, tx, queue, command.jobs, in_batch=not command.single)
     texts = [id_text(job_id) for job_id in ids]
     if ids:
         tx.events.append(JobsChanged("pushed", queue.name, ids))
@@ -79,12 +79,12 @@ def _push_plain(state: State, tx: Tx, queue: QueueState, jobs: list[NewJob]) -> 
     return ids
 
 
-def push_rich(state: State, tx: Tx, queue: QueueState, jobs: list[NewJob]) -> list[bytes]:
-    """Jobs with options. Everything is checked before the first row is written."""
+def push_rich(state: State, tx: Tx, queue: QueueState, jobs: list[NewJob], *, in_batch: bool) -> list[bytes]:
+    """Jobs with options; errors name the place `in_batch`. Everything is checked before the first row is written."""
     options = [_with_defaults(job.options or _NO_OPTIONS, queue.push_defaults) for job in jobs]
-    _check_keys(tx, queue, options)
+    _check_keys(tx, queue, options, in_batch)
     ids: list[bytes] = list(tx.ids(len(jobs)))
-    families = flows.resolve_parents(state, tx, ids, options)
+    families = flows.resolve_parents(state, tx, ids, options, in_batch)
     for place, job in enumerate(jobs):
         _store(state, tx, queue, ids[place], (job, options[place], families[place]))
     state.touch(queue)
@@ -101,24 +101,23 @@ def _with_defaults(options: JobOptions, defaults: JobOptions | None) -> JobOptio
     return JobOptions(**values)
 
 
-def _check_keys(tx: Tx, queue: QueueState, options: list[JobOptions]) -> None:
+def _check_keys(tx: Tx, queue: QueueState, options: list[JobOptions], in_batch: bool) -> None:
     seen: set[tuple[str, str]] = set()
-    many = len(options) > 1
     for place, option in enumerate(options):
         if option.unique_key is not None:
             taken = ("unique_key", option.unique_key) in seen
             if taken or tx.get(keys.unique(queue.part, option.unique_key)) is not None:
-                raise _at(Conflict.duplicate(option.unique_key), place, many)
+                raise _at(Conflict.duplicate(option.unique_key), place, in_batch)
             seen.add(("unique_key", option.unique_key))
         if option.custom_id is not None:
             taken = ("custom_id", option.custom_id) in seen
             if taken or tx.get(keys.custom(queue.part, option.custom_id)) is not None:
-                raise _at(Conflict.duplicate(option.custom_id, "custom_id"), place, many)
+                raise _at(Conflict.duplicate(option.custom_id, "custom_id"), place, in_batch)
             seen.add(("custom_id", option.custom_id))
 
 
-def _at(error: ApiError, place: int, many: bool) -> ApiError:
-    if many:
+def _at(error: ApiError, place: int, in_batch: bool) -> ApiError:
+    if in_batch:
         error.details = {**(error.details or {}), "index": place}
     return error
 
