@@ -31,7 +31,7 @@ class Sizes(NamedTuple):
 
     @classmethod
     def of(cls, total_bytes: int) -> "Sizes":
-        """For a disk of so many bytes; from four gigabytes on it is always the same."""
+        """For a disk of so many bytes; from eight gigabytes on it is always the same."""
         piece_bytes = max(limits.DISK_PIECE_BYTES_MIN, total_bytes // limits.DISK_PIECES)
         return cls(
             reserve_bytes=min(limits.JOURNAL_RESERVE_BYTES, total_bytes * limits.JOURNAL_RESERVE_PERCENT // 100),
@@ -177,8 +177,10 @@ class RoomMaker:
         if log_.flushed_index < index and waits_left > 0:
             log_.flush()
             self._arm(limits.TRIM_PACE_MS, lambda: self._flushed(index, waits_left - 1))
-        elif self._parts.compact is None or self._clock.monotonic_us() < self._compact_from_us:
-            self._end(compacted=False)
+        elif self._parts.compact is None:
+            self._end()
+        elif self._clock.monotonic_us() < self._compact_from_us:
+            self._end(put_off=True)
         else:
             started_us = self._clock.monotonic_us()
             self._parts.background.run(
@@ -196,7 +198,7 @@ class RoomMaker:
             log.warning("store not compacted", extra={"reason": str(error)})
         self._end(compacted=done)
 
-    def _end(self, compacted: bool) -> None:
+    def _end(self, compacted: bool = False, put_off: bool = False) -> None:
         self._space.check()
         if self._removed or compacted:
             space = self._space.last
@@ -205,8 +207,7 @@ class RoomMaker:
             log.info("made room on the disk", extra=fields)
         if self._removed:
             self._trims_at_once = min(2 * self._trims_at_once, limits.TRIMS_AT_ONCE_MAX)
-        # With nothing trimmed and the pause of compactions over, only what others do can make a difference.
-        waits = self._parts.compact is not None and not compacted and self._clock.monotonic_us() < self._compact_from_us
-        self._settled_index = None if self._removed or waits else self._parts.log.applied_index
+        # With nothing trimmed and no compaction put off, only what others do can make a difference.
+        self._settled_index = None if self._removed or put_off else self._parts.log.applied_index
         hurry = self._space.full or self._removed > 0
         self._look_later(limits.DISK_CHECK_MS if hurry else limits.ROOM_PAUSE_MS)

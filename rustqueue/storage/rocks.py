@@ -233,9 +233,12 @@ def _options(write_buffer_bytes: int) -> Options:
     options.set_atomic_flush(True)
     options.set_write_buffer_size(write_buffer_bytes)
     options.set_max_write_buffer_number(WRITE_BUFFERS_COUNT_MAX)
-    # A small disk has no room to rewrite large tables.
+    # The engine's own numbers at full size. Small buffers mean a small disk, which has no room to rewrite much at once:
+    # tables are written anew before the old ones go, and one merge must not take the last room from log and flushes.
     options.set_target_file_size_base(write_buffer_bytes)
     options.set_max_bytes_for_level_base(4 * write_buffer_bytes)
+    if write_buffer_bytes < WRITE_BUFFER_BYTES:
+        options.set_max_compaction_bytes(8 * write_buffer_bytes)
     options.set_block_based_table_factory(blocks)
     # Halves the bytes on disk for 0.1 us of CPU a row, also those that must be written when the disk is nearly full.
     options.set_compression_type(DBCompressionType.lz4())
