@@ -17,9 +17,9 @@ from rustqueue.machine.verbs import pull
 from rustqueue.model import limits, replies
 from rustqueue.model.commands import Command, Pull
 from rustqueue.model.errors import IdempotencyMismatch
-from rustqueue.model.ids import parse_id
+from rustqueue.model.ids import id_text, parse_id
 from rustqueue.model.jobs import Job
-from rustqueue.model.replies import Pulled, PulledOne, Refused, Reply
+from rustqueue.model.replies import Pulled, PulledOne, PushedBatch, Refused, Reply
 from rustqueue.model.times import to_text
 
 _STEP_MS: Final = 10_000
@@ -50,7 +50,15 @@ def repeated(state: State, tx: Tx, command: Command, key: str) -> Reply | None:
         return _pulled_again(state, tx, row, command)
     kind: Any = getattr(replies, row.kind)
     reply: Reply = msgspec.json.decode(row.reply, type=kind)
+    if isinstance(reply, PushedBatch) and row.count:
+        return msgspec.structs.replace(reply, ids=_following(reply.ids[0], row.count))
     return reply
+
+
+def _following(first: str, count: int) -> list[str]:
+    """The ids of a batch, which are consecutive."""
+    number = int.from_bytes(parse_id(first) or b"", "big")
+    return [id_text((number + place).to_bytes(16, "big")) for place in range(count)]
 
 
 def _pulled_again(state: State, tx: Tx, row: IdempotencyRow, command: Pull) -> Reply:
@@ -74,11 +82,15 @@ def remember(state: State, tx: Tx, command: Command, key: str, reply: Reply) -> 
     """Keep a success. An empty pull is not kept: the log would not have it either."""
     if isinstance(reply, Refused):
         return
+    count = 0
     if isinstance(reply, PulledOne | Pulled):
         jobs = reply.jobs if isinstance(reply, Pulled) else [reply.job] if reply.job is not None else []
         if not jobs:
             return
         text = msgspec.json.encode([(job.id, job.fence) for job in jobs])
+    elif isinstance(reply, PushedBatch) and reply.ids:
+        count = len(reply.ids)
+        text = msgspec.json.encode(msgspec.structs.replace(reply, ids=reply.ids[:1]))
     else:
         text = msgspec.json.encode(reply)
     digest = digest_of(key)
@@ -88,7 +100,7 @@ def remember(state: State, tx: Tx, command: Command, key: str, reply: Reply) -> 
     if state.meta.keys >= limits.IDEMPOTENCY_KEYS_MAX:
         evict(state, tx, 1, any_age=True)
     expires_at = tx.now_ms + limits.IDEMPOTENCY_WINDOW_MS
-    row = IdempotencyRow(expires_at, request_hash(command), type(reply).__name__, text)
+    row = IdempotencyRow(expires_at, request_hash(command), type(reply).__name__, text, count)
     tx.rows[keys.idempotency(digest)] = rows.encode(row)
     tx.rows[keys.idempotency_expiry(expires_at, digest)] = b""
     state.meta.keys += 1

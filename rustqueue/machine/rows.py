@@ -145,12 +145,16 @@ class QueueRow(Struct, array_like=True, gc=False, frozen=True):
 
 
 class IdempotencyRow(Struct, array_like=True, gc=False, frozen=True):
-    """A remembered success: the request's hash, the kind of reply and the reply without payloads."""
+    """A remembered success: the request's hash, the kind of reply and the reply without payloads.
+
+    Of a batch of `count` new jobs the reply names the first only: the ids of a batch are consecutive.
+    """
 
     expires_at: int
     request: bytes
     kind: str
     reply: bytes
+    count: int = 0
 
 
 class SweepRow(Struct, array_like=True, gc=False, frozen=True):

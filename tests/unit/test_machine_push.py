@@ -309,3 +309,16 @@ def test_jobs_of_one_entry_get_different_ids() -> None:
     ids = [reply["id"] for reply in replies[:3]] + replies[3]["ids"]
     assert len(set(ids)) == 6
     assert ids == sorted(ids)
+
+
+def test_a_repeated_batch_answers_every_id_and_remembers_one() -> None:
+    # Given a batch pushed with a key
+    rig = Rig()
+    batch = {"queue": "q", "jobs": [{"name": "work"}] * 100, "idempotency_key": "once", "receipt": True}
+    first = rig.do("push_batch", **batch)
+    # When it is sent again
+    again = rig.do("push_batch", **batch)
+    # Then the answer is the same, nothing was pushed, and what is stored does not grow with the batch
+    assert again == first
+    assert rig.counts()["waiting"] == 100
+    assert [len(value) < 250 for key, value in rig.scan() if key[:1] == b"i"] == [True]
