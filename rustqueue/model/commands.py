@@ -282,10 +282,8 @@ class Trim(Request, frozen=True, kw_only=True, tag="!trim"):
     after: str = ""
 
 
-WireCommand = (
-    Push
-    | PushBatch
-    | Pull
+PlainCommand = (
+    Pull
     | Ack
     | AckBatch
     | Fail
@@ -307,36 +305,13 @@ WireCommand = (
     | DlqPurge
     | SweepCancel
 )
+"""What the machine takes as a client sends it."""
+
+WireCommand = Push | PushBatch | PlainCommand
 """What a client may send."""
 
 InternalCommand = Tick | Configure | Trim
 """What only a node may propose; undecodable from outside."""
 
-Command = (
-    PushJobs
-    | Pull
-    | Ack
-    | AckBatch
-    | Fail
-    | FailBatch
-    | Cancel
-    | Progress
-    | Heartbeat
-    | JobRetry
-    | JobPromote
-    | JobPriority
-    | JobRemove
-    | QueuePause
-    | QueueResume
-    | QueueSet
-    | QueueDelete
-    | QueueDrain
-    | QueueClean
-    | DlqRetry
-    | DlqPurge
-    | SweepCancel
-    | Tick
-    | Configure
-    | Trim
-)
+Command = PushJobs | PlainCommand | InternalCommand
 """What the machine applies."""
