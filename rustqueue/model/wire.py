@@ -65,7 +65,8 @@ def decode_request(line: bytes, *, data_required: bool = False) -> Request:
     try:
         wire = _client.decode(line)
     except msgspec.MsgspecError as error:
-        raise api_error(error) from None
+        # How deep the decoder itself goes differs between versions of Python; what is said of a deep text must not.
+        raise (_too_deep("request") if _is_too_deep(line) else api_error(error)) from None
     except RecursionError:
         raise _too_deep("request") from None
     if isinstance(wire, PushBatch):
@@ -73,6 +74,12 @@ def decode_request(line: bytes, *, data_required: bool = False) -> Request:
         return PushJobs(wire.queue, jobs, False, wire.receipt, wire.idempotency_key, wire.request_id)
     refuse_duplicate_keys(line)
     return _prepare(wire, data_required)
+
+
+def _is_too_deep(line: bytes) -> bool:
+    """True for a text deeper than a payload may be inside the deepest of our own objects."""
+    own = 4  # Request, list of jobs, job, options.
+    return json_depth(line) > limits.JSON_DEPTH_MAX + own
 
 
 def decode_logged(blob: bytes) -> Command:
