@@ -17,7 +17,7 @@ from rustqueue.machine.verbs import pull
 from rustqueue.model import limits, replies
 from rustqueue.model.commands import Command, Pull
 from rustqueue.model.errors import IdempotencyMismatch
-from rustqueue.model.ids import id_text, parse_id
+from rustqueue.model.ids import consecutive_texts, parse_id
 from rustqueue.model.jobs import Job
 from rustqueue.model.replies import Pulled, PulledOne, PushedBatch, Refused, Reply
 from rustqueue.model.times import to_text
@@ -51,14 +51,8 @@ def repeated(state: State, tx: Tx, command: Command, key: str) -> Reply | None:
     kind: Any = getattr(replies, row.kind)
     reply: Reply = msgspec.json.decode(row.reply, type=kind)
     if isinstance(reply, PushedBatch) and row.count:
-        return msgspec.structs.replace(reply, ids=_following(reply.ids[0], row.count))
+        return msgspec.structs.replace(reply, ids=consecutive_texts(parse_id(reply.ids[0]) or b"", row.count))
     return reply
-
-
-def _following(first: str, count: int) -> list[str]:
-    """The ids of a batch, which are consecutive."""
-    number = int.from_bytes(parse_id(first) or b"", "big")
-    return [id_text((number + place).to_bytes(16, "big")) for place in range(count)]
 
 
 def _pulled_again(state: State, tx: Tx, row: IdempotencyRow, command: Pull) -> Reply:

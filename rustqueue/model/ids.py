@@ -10,6 +10,9 @@ JobId = NewType("JobId", bytes)
 
 _INDEX_BITS: Final = 24
 _CHANCE_BITS: Final = 37
+_LOW_BITS: Final = 48
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
+"""The last group of the text. Consecutive ids differ only there, so the rest of a batch is written once."""
 
 
 def make_ids(now_ms: int, seed: bytes, index: int, first: int, count: int, partition: int = 0) -> list[JobId]:
@@ -21,13 +24,30 @@ def make_ids(now_ms: int, seed: bytes, index: int, first: int, count: int, parti
     base = (now_ms & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (partition & 0xFFF) << 64 | 0x2 << 62
     base |= (index & (1 << _INDEX_BITS) - 1) << _CHANCE_BITS
     base += (int.from_bytes(seed[:8], "big") & (1 << _CHANCE_BITS - 1) - 1) + first
-    return [JobId((base + ordinal).to_bytes(16, "big")) for ordinal in range(count)]
+    return _consecutive(base, count)
+
+
+def _consecutive(first: int, count: int) -> list[JobId]:
+    low = first & _LOW_MASK
+    if low + count > _LOW_MASK:
+        return [JobId((first + place).to_bytes(16, "big")) for place in range(count)]
+    high = (first >> _LOW_BITS).to_bytes(10, "big")
+    return [JobId(high + number.to_bytes(6, "big")) for number in range(low, low + count)]
 
 
 def id_text(job_id: bytes) -> str:
     """The hyphenated lower-case form."""
     text = job_id.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def consecutive_texts(first: bytes, count: int) -> list[str]:
+    """The texts of `count` ids that follow each other, beginning with `first`."""
+    low = int.from_bytes(first[10:], "big")
+    if low + count > _LOW_MASK:
+        return [id_text(job_id) for job_id in _consecutive(int.from_bytes(first, "big"), count)]
+    head = id_text(first)[:24]
+    return [f"{head}{number:012x}" for number in range(low, low + count)]
 
 
 def parse_id(text: str) -> JobId | None:

@@ -62,6 +62,15 @@ def test_what_counts_as_a_time(text: str, at_ms: int | None) -> None:
     assert times.from_text(text) == at_ms
 
 
+@pytest.mark.parametrize("low", [0, 2**48 - 3, 2**48 - 2, 2**48 - 1])
+def test_texts_of_consecutive_ids_carry_like_numbers(low: int) -> None:
+    first = (7 << 96 | 5 << 48 | low).to_bytes(16, "big")
+
+    expected = [ids.id_text((int.from_bytes(first, "big") + place).to_bytes(16, "big")) for place in range(3)]
+
+    assert ids.consecutive_texts(first, 3) == expected
+
+
 @given(st.integers(0, 2**48 - 1), st.binary(min_size=16, max_size=16), st.integers(1, 50))
 def test_ids_are_unique_ordered_and_say_when_they_were_made(at_ms: int, seed: bytes, count: int) -> None:
     made = ids.make_ids(at_ms, seed, 1, 0, count) + ids.make_ids(at_ms, seed, 1, count, 2)

@@ -15,7 +15,7 @@ from rustqueue.model import times
 from rustqueue.model.commands import NewJob, PushJobs
 from rustqueue.model.errors import ApiError, Conflict, Limited, NotFound, Unavailable
 from rustqueue.model.events import JobsChanged
-from rustqueue.model.ids import id_text
+from rustqueue.model.ids import consecutive_texts
 from rustqueue.model.jobs import JobOptions
 from rustqueue.model.replies import Pushed, PushedBatch, Reply
 
@@ -31,7 +31,7 @@ def push(state: State, tx: Tx, command: PushJobs) -> Reply:
         ids = _push_plain(state, tx, queue, command.jobs)
     else:
         ids = push_rich(state, tx, queue, command.jobs, in_batch=not command.single)
-    texts = [id_text(job_id) for job_id in ids]
+    texts = consecutive_texts(ids[0], len(ids)) if ids else []
     if ids:
         tx.events.append(JobsChanged("pushed", queue.name, ids))
     if not command.receipt:
