@@ -181,7 +181,7 @@ def main(words: list[str]) -> int:
     if not problems and arguments.keep is None:
         shutil.rmtree(folder)
     if arguments.record:
-        record(tally, arguments.seed, seconds)
+        record("crash", tally, arguments.seed, seconds)
     return 1 if problems else 0
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-EVIDENCE = ROOT / "docs" / "evidence" / "crash.jsonl"
+EVIDENCE = ROOT / "docs" / "evidence"
 CODE = ("model", "machine", "storage", "raft")
 
 
@@ -21,9 +21,9 @@ def tree_hash() -> str:
     return digest.hexdigest()
 
 
-def record(tally: Mapping[str, int], seed: int, seconds: float) -> None:
-    """Append a run to the evidence."""
-    EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
+def record(suite: str, tally: Mapping[str, int], seed: int, seconds: float) -> None:
+    """Append a run to the evidence of a suite. `seed` is where it began."""
+    EVIDENCE.mkdir(parents=True, exist_ok=True)
     line = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
@@ -32,5 +32,5 @@ def record(tally: Mapping[str, int], seed: int, seconds: float) -> None:
         "code": tree_hash(),
         "tally": dict(sorted(tally.items())),
     }
-    with EVIDENCE.open("a") as file:
+    with (EVIDENCE / f"{suite}.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from tests.chaos.evidence import record
 from tests.simulation.faults import KINDS
 from tests.simulation.world import Report, World
 
@@ -60,12 +61,32 @@ def play_all(seeds: range, jobs: int, limit_s: float) -> Iterator[Outcome]:
             yield from pool.map(play, range(first, min(first + width, seeds.stop)))
 
 
+def faults_of(outcomes: list[Outcome]) -> Counter[str]:
+    """How often each kind of fault happened."""
+    faults: Counter[str] = Counter()
+    for outcome in outcomes:
+        if outcome.report is not None:
+            faults.update(outcome.report.faults)
+    return faults
+
+
+def tally_of(outcomes: list[Outcome]) -> dict[str, int]:
+    """What the ledger keeps of a run."""
+    reports = [outcome.report for outcome in outcomes if outcome.report is not None]
+    return {
+        "seeds": len(outcomes),
+        "failed": len(outcomes) - len(reports),
+        "simulated seconds": sum(report.simulated_us for report in reports) // 1_000_000,
+        "pushes acknowledged": sum(report.acked_pushes_count for report in reports),
+        "leases": sum(report.leases_count for report in reports),
+        **faults_of(outcomes),
+    }
+
+
 def summarise(outcomes: list[Outcome], took_s: float) -> int:
     """Print the sums; the number of things that are wrong."""
     reports = [outcome.report for outcome in outcomes if outcome.report is not None]
-    faults: Counter[str] = Counter()
-    for report in reports:
-        faults.update(report.faults)
+    faults = faults_of(outcomes)
     wrong = len(outcomes) - len(reports)
     simulated_h = sum(report.simulated_us for report in reports) / 3.6e9
     print(f"{len(outcomes)} seeds in {took_s:.0f} s, {simulated_h:.1f} h simulated")
@@ -98,6 +119,7 @@ def main() -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="with --seed: print what happened last")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to use")
     parser.add_argument("--limit-s", type=float, default=float("inf"), help="begin no more seeds after so many seconds")
+    parser.add_argument("--record", action="store_true", help="append the result to docs/evidence/simulation.jsonl")
     options = parser.parse_args()
     began = time.monotonic()
     if options.seed is not None:
@@ -112,7 +134,10 @@ def main() -> int:
                 break
             if outcome.failure is not None:
                 print(f"FAILED {outcome.failure} | python -m tests.simulation --seed {outcome.seed} -v", flush=True)
-    wrong = summarise(outcomes, time.monotonic() - began)
+    took_s = time.monotonic() - began
+    wrong = summarise(outcomes, took_s)
+    if options.record:
+        record("simulation", tally_of(outcomes), seeds.start, took_s)
     if options.seed is not None and outcomes[0].failure is not None:
         print(f"FAILED seed {options.seed}: {outcomes[0].failure}")
     failed = sum(outcome.failure is not None for outcome in outcomes)
