@@ -204,6 +204,23 @@ def test_a_lease_given_while_another_is_valid_is_seen() -> None:
     assert [problem.kind for problem in world.problems()] == ["duplicated"]
 
 
+def test_a_lease_that_began_after_a_whole_second_is_no_duplicate() -> None:
+    # Given a lease that was valid until a whole second, whose text has no fraction, and one that began within it
+    world = World()
+    world.push(1)
+    world.ask(cmd="pull", queue="q", count=2, lease_ms=1_000)
+    world.wait(5_000)
+    world.wait(5_000)
+    world.ask(cmd="pull", queue="q", count=2, lease_ms=1_000)
+    told = [msgspec.json.decode(msgspec.json.encode(world.calls[place].reply)) for place in (1, -1)]
+    told[0]["jobs"][0]["lease_expires_at"] = "2026-11-22T10:37:50Z"
+    told[1]["jobs"][0]["started_at"] = "2026-11-22T10:37:50.848Z"
+    for place, reply in zip((1, -1), told, strict=True):
+        world.calls[place] = msgspec.structs.replace(world.calls[place], reply=reply)
+    # Then there is nothing wrong
+    assert world.problems() == []
+
+
 def test_counters_that_disagree_are_seen() -> None:
     world = a_history()
     state = world.snapshot()

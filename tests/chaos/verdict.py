@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
+from rustqueue.model.times import from_text, to_text
 from tests.chaos.history import Call, Object
 
 T = TypeVar("T")
@@ -48,8 +49,8 @@ class Lease(NamedTuple):
     op: str
     fence: int
     token: str
-    started_at: str
-    expires_at: str
+    started_at_ms: int
+    expires_at_ms: int
 
 
 def judge(calls: Iterable[Call], snapshot: Snapshot) -> list[Problem]:
@@ -88,7 +89,7 @@ class Evidence:
         self.cancels: Grouped[Call] = Grouped()
         self.reads: list[Call] = []
         self.pulls_unknown = 0
-        self.extended: dict[tuple[str, str], str] = {}
+        self.extended: dict[tuple[str, str], int] = {}
         for call in calls:
             self._sort(call)
 
@@ -116,11 +117,18 @@ class Evidence:
         if call.reply is not None and call.reply["ok"]:
             # The jobs of one pull may have the same token.
             lease = (call.request["id"], call.request["attempt_token"])
-            self.extended[lease] = max(self.extended.get(lease, ""), call.reply["lease_expires_at"])
+            self.extended[lease] = max(self.extended.get(lease, 0), ms_of(call.reply["lease_expires_at"]))
 
     def may_be_gone(self, job_id: str, options: Object) -> bool:
         """Whether the job was to be removed on completion, and somebody completed it, or may have."""
         return bool(options.get("remove_on_complete")) and any(ended.ok is not False for ended in self.acks[job_id])
+
+
+def ms_of(text: str) -> int:
+    """A time of an answer. Texts do not compare: a whole second has no fraction."""
+    at_ms = from_text(text)
+    assert at_ms is not None, f"the node answers with times, not {text!r}"
+    return at_ms
 
 
 def _leases_in(call: Call) -> Iterator[Lease]:
@@ -134,8 +142,8 @@ def _leases_in(call: Call) -> Iterator[Lease]:
                 job["data"]["op"],
                 job["fence"],
                 job["attempt_token"],
-                job["started_at"],
-                job["lease_expires_at"],
+                ms_of(job["started_at"]),
+                ms_of(job["lease_expires_at"]),
             )
 
 
@@ -237,12 +245,12 @@ def _leases(evidence: Evidence, snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem("lost", f"{job_id}: leased with fence {ordered[-1].fence}, now it has {now['fence']}")
         ended_early = {ended.token for ended in evidence.fails[job_id] if ended.ok is not False}
         for earlier, later in pairwise(ordered):
-            expires_at = max(earlier.expires_at, evidence.extended.get((job_id, earlier.token), ""))
-            if later.started_at < expires_at and earlier.token not in ended_early:
+            expires_at_ms = max(earlier.expires_at_ms, evidence.extended.get((job_id, earlier.token), 0))
+            if later.started_at_ms < expires_at_ms and earlier.token not in ended_early:
                 yield Problem(
                     "duplicated",
-                    f"{job_id}: fence {later.fence} began at {later.started_at}, "
-                    f"fence {earlier.fence} was valid until {expires_at}",
+                    f"{job_id}: fence {later.fence} began at {to_text(later.started_at_ms)}, "
+                    f"fence {earlier.fence} was valid until {to_text(expires_at_ms)}",
                 )
 
 
