@@ -107,4 +107,5 @@ def test_a_second_signal_ends_a_worker_at_once(node: Ports, tmp_path: Path) -> N
                 process.wait(0.2)
             except subprocess.TimeoutExpired:
                 continue
-        assert process.returncode == 0
+        # A signal that comes while the interpreter goes away meets its default handler.
+        assert process.returncode in (0, -signal.SIGTERM)

@@ -155,7 +155,7 @@ def test_a_connection_lost_while_greeting_is_made_again(shell: Any) -> None:
 
 def test_what_is_no_http_ends_the_call(shell: Any) -> None:
     with scripted_peer(*[Step(b"SSH-2.0\r\n\r\n", close=True)] * 30) as peer, pytest.raises(NetworkError) as raised:
-        shell.call(url_of("http", peer), lambda client: client.stats("q"), timeout_s=0.3)
+        shell.call(url_of("http", peer), lambda client: client.stats("q"), timeout_s=1.5)
     assert raised.value.message == "The answer is not HTTP: b'SSH-2.0'"
 
 
