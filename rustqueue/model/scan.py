@@ -20,16 +20,21 @@ _TOKEN: Final = re.compile(rb'("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}\[\]]
 """A key with its colon, another string, or a bracket."""
 
 
-def json_depth(text: bytes) -> int:
-    """Deepest nesting of a valid JSON text."""
-    depth = deepest = 0
-    for byte in _STRING.sub(b"", text):
-        if byte in b"{[":
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{[}]")
+_OPENING: Final = frozenset(b"{[")
+
+
+def is_deeper(text: bytes, levels: int) -> bool:
+    """Whether a JSON text is nested deeper than so many levels."""
+    depth = 0
+    for byte in _STRING.sub(b"", text).translate(None, _NO_BRACKETS):
+        if byte in _OPENING:
             depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"}]":
+            if depth > levels:
+                return True
+        else:
             depth -= 1
-    return deepest
+    return False
 
 
 _OWN_OBJECTS: Final = frozenset(

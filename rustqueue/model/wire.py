@@ -34,7 +34,7 @@ from rustqueue.model.errors import ParseError, TooLarge, ValidationFailed
 from rustqueue.model.jobs import JobItem, JobOptions
 from rustqueue.model.queries import JobList, Query, ShellQuery
 from rustqueue.model.scan import api_error as api_error
-from rustqueue.model.scan import json_depth, own_colons, refuse_duplicate_keys
+from rustqueue.model.scan import is_deeper, own_colons, refuse_duplicate_keys
 
 Request = Command | Query | ShellQuery
 """Anything a client can ask, prepared."""
@@ -79,7 +79,7 @@ def decode_request(line: bytes, *, data_required: bool = False) -> Request:
 def _is_too_deep(line: bytes) -> bool:
     """True for a text deeper than a payload may be inside the deepest of our own objects."""
     own = 4  # Request, list of jobs, job, options.
-    return json_depth(line) > limits.JSON_DEPTH_MAX + own
+    return is_deeper(line, limits.JSON_DEPTH_MAX + own)
 
 
 def decode_logged(blob: bytes) -> Command:
@@ -158,7 +158,7 @@ def _prepare_batch(wire: PushBatch, line: bytes, data_required: bool) -> list[Ne
         job = _new_job(item)
         name, data = job.name, job.data
         missing = item.data is UNSET
-        if name not in _known_names or job.options is not None or len(data) > _scan_depth_from or missing:
+        if name not in _known_names or job.options is not None or missing or not _is_harmless(data):
             check_job(job, f"jobs[{position}].", data_required and missing)
             plain = plain and not missing and job.options is None
         payloads.append(data)
@@ -166,6 +166,14 @@ def _prepare_batch(wire: PushBatch, line: bytes, data_required: bool) -> list[Ne
     if not (plain and _has_each_key_once(wire, line, payloads)):
         refuse_duplicate_keys(line)
     return jobs
+
+
+def _is_harmless(payload: bytes) -> bool:
+    """True for a payload that cannot break a limit: of usual size, with too few brackets to be deep."""
+    size_bytes = len(payload)
+    return size_bytes <= _scan_depth_from or (
+        size_bytes <= limits.DATA_BYTES_MAX and payload.count(b"{") + payload.count(b"[") <= limits.JSON_DEPTH_MAX
+    )
 
 
 def _has_each_key_once(wire: PushBatch, line: bytes, payloads: list[bytes]) -> bool:
@@ -251,9 +259,7 @@ def _check_result(result: Raw | UnsetType, field: str) -> None:
 def _check_payload(payload: bytes, field: str, limit: int) -> None:
     if len(payload) > limit:
         raise ValidationFailed(f"'{field}' is {len(payload)} bytes, the limit is {limit}", field, limit=limit)
-    if len(payload) > _scan_depth_from and payload.count(b"{") + payload.count(
-        b"["
-    ) > limits.JSON_DEPTH_MAX < json_depth(payload):
+    if not _is_harmless(payload) and is_deeper(payload, limits.JSON_DEPTH_MAX):
         raise _too_deep(field)
 
 

@@ -11,6 +11,7 @@ from rustqueue.model.commands import Ack, NewJob, Pull, PushJobs, QueueSet, Tick
 from rustqueue.model.errors import ApiError
 from rustqueue.model.jobs import JobOptions
 from rustqueue.model.queries import Get, Health
+from rustqueue.model.scan import is_deeper
 
 
 def refusal(line: bytes, *, data_required: bool = False) -> tuple[int, str, Any]:
@@ -346,3 +347,19 @@ def test_size_of_a_line_is_checked_by_name() -> None:
         "TOO_LARGE",
         {"field": "line", "limit": 4},
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        (b"1", 0),
+        (b"[]", 1),
+        (b'{"a":[{}],"b":[[1]]}', 3),
+        (b'["[[[[", {"}": "\\"]]"}]', 2),
+        (b"[" * 5, 5),
+        (b"[[1]]]]", 2),
+        (b"[],[[]],[]", 2),
+    ],
+)
+def test_depth_is_that_of_brackets_outside_strings(text: bytes, depth: int) -> None:
+    assert [is_deeper(text, levels) for levels in range(8)] == [depth > levels for levels in range(8)]
