@@ -1,0 +1,155 @@
+"""What members of a cluster say to each other: the whole vocabulary of the peer link.
+
+It must not know how messages travel, nor what a record holds. Invariants: every message carries the term of its sender
+where terms matter, and every reply carries the sequence of what it answers, so that an answer of an earlier leadership
+or of an earlier round is never counted in a later one; nothing here can carry code.
+"""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+PROTOCOL_VERSION = 1
+"""Of these messages; members that speak different ones refuse each other in their hello."""
+
+
+class LogRecord(NamedTuple):
+    """One record of the log as it is replicated; its index follows from its place."""
+
+    kind: int
+    term: int
+    payload: bytes
+
+
+class Append(Struct, array_like=True, tag=1, frozen=True, gc=False):
+    """Leader to member: `records` follow the record `prev_index`, which has `prev_term`. Empty: a heartbeat."""
+
+    term: int
+    prev_index: int
+    prev_term: int
+    commit_index: int
+    sequence: int
+    records: list[LogRecord]
+
+
+class Appended(Struct, array_like=True, tag=2, frozen=True, gc=False):
+    """`ok`: the log is the leader's up to `index`, durably. Otherwise `index` is where the leader may try next."""
+
+    term: int
+    ok: bool
+    index: int
+    sequence: int
+
+
+class VoteAsked(Struct, array_like=True, tag=3, frozen=True, gc=False):
+    """`pre`: would you vote for me in `term`? Nothing is changed by it. `forced`: the leader itself asks me to lead."""
+
+    term: int
+    last_index: int
+    last_term: int
+    pre: bool
+    forced: bool
+
+
+class VoteGiven(Struct, array_like=True, tag=4, frozen=True, gc=False):
+    """`term` is the one that was asked for when granted, the voter's own otherwise; `wall_ms` the voter's wall clock."""
+
+    term: int
+    granted: bool
+    pre: bool
+    wall_ms: int
+
+
+class TakeOver(Struct, array_like=True, tag=5, frozen=True, gc=False):
+    """Leader to the member that has everything: campaign now, I step down."""
+
+    term: int
+
+
+class SnapshotPart(Struct, array_like=True, tag=6, frozen=True, gc=False):
+    """A piece of a file of the checkpoint at `index`. `crc` is of `data`; `is_last` ends the last file of all.
+
+    An empty `name` offers the snapshot: the answer says where to go on.
+    """
+
+    term: int
+    snapshot_id: bytes
+    index: int
+    index_term: int
+    name: str
+    offset: int
+    data: bytes
+    crc: int
+    is_last: bool
+
+
+class SnapshotTaken(Struct, array_like=True, tag=7, frozen=True, gc=False):
+    """`name` and `offset` say what is wanted next. `installed`: the state of `index` is in force. `name` empty: from
+    the beginning.
+    """
+
+    term: int
+    snapshot_id: bytes
+    index: int
+    name: str
+    offset: int
+    installed: bool
+
+
+class Forward(Struct, array_like=True, tag=8, frozen=True, gc=False):
+    """A command that a client gave to a member that does not lead, as it is logged. `number` is the sender's."""
+
+    number: int
+    raw: bytes
+
+
+class Placed(Struct, array_like=True, tag=9, frozen=True, gc=False):
+    """The command stands in the log, not yet committed: the sender answers when it has applied this entry itself."""
+
+    number: int
+    index: int
+    ordinal: int
+    term: int
+
+
+class Unplaced(Struct, array_like=True, tag=10, frozen=True, gc=False):
+    """The command did not and will not get into the log. `refusal` is the JSON of why; empty: a pull found nothing."""
+
+    number: int
+    refusal: bytes
+
+
+class Withdraw(Struct, array_like=True, tag=11, frozen=True, gc=False):
+    """The client of a waiting pull has gone."""
+
+    number: int
+
+
+class IndexAsked(Struct, array_like=True, tag=12, frozen=True, gc=False):
+    """Up to where must I have applied, so that what I read is not older than this question?"""
+
+    number: int
+
+
+class IndexGiven(Struct, array_like=True, tag=13, frozen=True, gc=False):
+    """`index` is -1 when the asked one does not lead."""
+
+    number: int
+    index: int
+
+
+Message = (
+    Append
+    | Appended
+    | VoteAsked
+    | VoteGiven
+    | TakeOver
+    | SnapshotPart
+    | SnapshotTaken
+    | Forward
+    | Placed
+    | Unplaced
+    | Withdraw
+    | IndexAsked
+    | IndexGiven
+)
