@@ -13,6 +13,7 @@ from typing import Final, cast, get_args
 
 from rustqueue.auth import ANYBODY, NOBODY, Principal, Unauthorized
 from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ticket
+from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
 from rustqueue.gateway.waiting import Waiter, WaitingRoom, nothing_for, queues_of
 from rustqueue.model.commands import Command, Pull, PushJobs
 from rustqueue.model.errors import ApiError, Unavailable
@@ -53,12 +54,19 @@ class Gateway:
     """The one door of a node. Everything is called, and calls back, on the loop."""
 
     def __init__(
-        self, replicator: Replicator, applied: Applied, clock: Clock, limits: GatewayLimits, observe: Observe
+        self,
+        replicator: Replicator,
+        applied: Applied,
+        clock: Clock,
+        limits: GatewayLimits,
+        observe: Observe,
+        preparing: Preparing = NOTHING_TO_PREPARE,
     ) -> None:
         self._replicator = replicator
         self._applied = applied
         self._clock = clock
         self._observe = observe
+        self._preparing = preparing
         self._deadline_us = limits.command_deadline_ms * 1_000
         self._flights: deque[_Flight] = deque()
         self._watching = False
@@ -106,7 +114,11 @@ class Gateway:
                 reply = self._applied.health()
             else:
                 assert not isinstance(request, Auth), "a shell knows its clients; the gateway knows principals"
-                self._propose(cast("Command", request), raw, done)
+                command = cast("Command", request)
+                step = self._preparing.get(type(request))
+                if step is not None:
+                    command, raw, done = prepare(step, request, done)
+                self._propose(command, raw, done)
                 return None
         except ApiError as error:
             reply = Refused.of(error)

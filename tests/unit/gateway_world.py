@@ -12,6 +12,7 @@ import msgspec
 
 from rustqueue.auth import ANYBODY, Principal
 from rustqueue.gateway import Gateway, GatewayLimits, Ticket
+from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing
 from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Command, Tick
@@ -80,6 +81,8 @@ class InstantLog:
         self.disk_full = False
         self.entries: list[list[str]] = []
         """The kinds of the commands of every entry."""
+        self.logged: list[bytes] = []
+        """The texts of all commands but ticks."""
 
     def propose(self, proposal: Proposal) -> None:
         self._pending.append(proposal)
@@ -92,6 +95,7 @@ class InstantLog:
         if self.on_assemble is not None:
             self.on_assemble(proposals)
         self.entries.append([type(proposal.command).__name__ for proposal in proposals])
+        self.logged += [proposal.raw for proposal in proposals]
         self._apply(proposals)
         return True
 
@@ -111,12 +115,12 @@ class InstantLog:
 class World:
     """Gateway, log, machine and clock; requests are given as dictionaries, replies come as JSON values."""
 
-    def __init__(self, limits: GatewayLimits | None = None) -> None:
+    def __init__(self, limits: GatewayLimits | None = None, preparing: Preparing = NOTHING_TO_PREPARE) -> None:
         self.clock = ManualClock()
         self.machine = Machine(MemoryKV())
         self.log = InstantLog(self.machine, self.clock)
         self.landed: list[tuple[str, int]] = []
-        self.gateway = Gateway(self.log, self, self.clock, limits or GatewayLimits(), self._observe)
+        self.gateway = Gateway(self.log, self, self.clock, limits or GatewayLimits(), self._observe, preparing)
         self.machine.publish = self.gateway.on_events
 
     def _observe(self, command: Command, reply: Reply, took_us: int) -> None:
