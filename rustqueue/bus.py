@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from rustqueue.model.events import Event
 
-Subscriber = Callable[[int, Sequence[Event]], None]
+Subscriber = Callable[[int, int, Sequence[Event]], None]
+"""Takes the index of an entry, its stamp in milliseconds since 1970, and what it changed."""
 
 
 class Bus:
@@ -17,22 +18,22 @@ class Bus:
     def __init__(self, call_soon: Callable[[Callable[[], None]], None]) -> None:
         self._call_soon = call_soon
         self._subscribers: list[Subscriber] = []
-        self._published: list[tuple[int, Sequence[Event]]] = []
+        self._published: list[tuple[int, int, Sequence[Event]]] = []
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """`subscriber` is called with the index of an entry and its events, and must be quick."""
+        """`subscriber` must be quick."""
         self._subscribers.append(subscriber)
 
-    def publish(self, index: int, events: Sequence[Event]) -> None:
+    def publish(self, index: int, now_ms: int, events: Sequence[Event]) -> None:
         """Called by the machine for every written batch."""
         if not events:
             return
         if not self._published:
             self._call_soon(self._hand_out)
-        self._published.append((index, events))
+        self._published.append((index, now_ms, events))
 
     def _hand_out(self) -> None:
         published, self._published = self._published, []
-        for index, events in published:
+        for index, now_ms, events in published:
             for subscriber in self._subscribers:
-                subscriber(index, events)
+                subscriber(index, now_ms, events)

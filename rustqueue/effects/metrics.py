@@ -83,7 +83,7 @@ class Metrics:
 
     # What is told.
 
-    def on_events(self, index: int, events: Sequence[Event]) -> None:
+    def on_events(self, index: int, now_ms: int, events: Sequence[Event]) -> None:
         """A subscriber of the bus."""
         jobs = self._jobs
         for event in events:

@@ -136,7 +136,7 @@ class Gateway:
                 ticket.cancel()
             raise
 
-    def on_events(self, index: int, events: Sequence[Event]) -> None:
+    def on_events(self, index: int, now_ms: int, events: Sequence[Event]) -> None:
         """What an entry changed. Pulls that wait for it are proposed."""
         if not self._room:
             return

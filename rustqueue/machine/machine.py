@@ -67,7 +67,8 @@ class Machine:
     def __init__(self, kv: KV, windows: WindowLimits | None = None) -> None:
         self._kv = kv
         self.state = State(kv, windows or WindowLimits())
-        self.publish: Callable[[int, list[Event]], None] | None = None
+        self.publish: Callable[[int, int, list[Event]], None] | None = None
+        """Told the index, the stamp and the events of every entry that changed something, after its batch."""
         self._unwritten: tuple[Tx, list[Reply]] | None = None
 
     @property
@@ -185,7 +186,7 @@ class Machine:
         meta.applied_index, meta.term, meta.now_ms = tx.index, tx.term, tx.now_ms
         self.state.trim_queues()
         if self.publish is not None and tx.events:
-            self.publish(tx.index, tx.events)
+            self.publish(tx.index, tx.now_ms, tx.events)
         return replies
 
 

@@ -15,12 +15,14 @@ class JobsChanged(Struct, frozen=True, gc=False):
 
     `pushed`: accepted, ready or not. `ready`: an older job became ready again (delay over, parents done, retry).
     `failed`: a try failed; `will_retry` says whether another follows. `dlq`, `expired`: the job is in the dead letters.
+    `progress` is in percent, with the event of that name.
     """
 
     event: JobEventName
     queue: str
     ids: list[bytes]
     will_retry: bool = False
+    progress: int | None = None
 
 
 class QueueChanged(Struct, frozen=True, gc=False):

@@ -100,7 +100,7 @@ class Rig:
 
     def _open(self) -> Machine:
         machine = Machine(self.kv, WindowLimits(self.windows.jobs_max, self.windows.bytes_max))
-        machine.publish = lambda _index, events: self.events.extend(events)
+        machine.publish = lambda _index, _now_ms, events: self.events.extend(events)
         return machine
 
     def reopen(self) -> None:

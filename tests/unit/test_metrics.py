@@ -34,6 +34,7 @@ def test_events_are_counted_by_job() -> None:
     metrics = metrics_with()
     metrics.on_events(
         1,
+        1_000,
         [
             JobsChanged("pushed", "mail", [b"1", b"2"]),
             JobsChanged("started", "mail", [b"1"]),

@@ -291,8 +291,9 @@ def progress(state: State, tx: Tx, command: Progress) -> Reply:
     logs = trace.logs
     if command.message is not None:
         logs = _kept_lines([*logs, (tx.now_ms, command.message)])
-    _set_live(tx, lease, lease.until, rows.changed(trace, progress=min(command.progress, 100), logs=logs))
-    tx.events.append(JobsChanged("progress", lease.queue, [lease.id]))
+    percent = min(command.progress, 100)
+    _set_live(tx, lease, lease.until, rows.changed(trace, progress=percent, logs=logs))
+    tx.events.append(JobsChanged("progress", lease.queue, [lease.id], progress=percent))
     return _leased(lease)
 
 
