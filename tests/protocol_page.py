@@ -9,7 +9,7 @@ import msgspec
 from msgspec import inspect as shapes
 
 from rustqueue.model import commands, queries
-from rustqueue.model.commands import Request, Write
+from rustqueue.model.requests import Request, Write
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 BEGIN, END = "<!-- verbs: made by tests/protocol_page.py -->\n", "<!-- end of verbs -->\n"

@@ -27,25 +27,13 @@ from rustqueue.model.jobs import (
     RetentionSettings,
     WorkerText,
 )
+from rustqueue.model.requests import IdempotencyKey as IdempotencyKey
+from rustqueue.model.requests import Request as Request
+from rustqueue.model.requests import RequestId as RequestId
+from rustqueue.model.requests import Write as Write
 
 AttemptToken = Annotated[str, Meta(max_length=limits.ATTEMPT_TOKEN_BYTES_MAX)]
 ErrorText = Annotated[str, Meta(max_length=limits.ERROR_BYTES_MAX)]
-IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=limits.IDEMPOTENCY_KEY_BYTES_MAX)]
-RequestId = Annotated[str, Meta(max_length=limits.REQUEST_ID_BYTES_MAX)] | int
-
-
-class Request(
-    Struct, frozen=True, kw_only=True, tag_field="cmd", forbid_unknown_fields=True, omit_defaults=True, gc=False
-):
-    """What every request may carry: `request_id` is echoed by TCP and only correlates."""
-
-    request_id: RequestId | None = None
-
-
-class Write(Request, frozen=True, kw_only=True):
-    """A request that changes state: `idempotency_key` makes a repeat within ten minutes answer as the first did."""
-
-    idempotency_key: IdempotencyKey | None = None
 
 
 class Push(

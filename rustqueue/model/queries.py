@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from rustqueue.model import limits
-from rustqueue.model.commands import Request
 from rustqueue.model.jobs import FlowText, IdText, JobState, NameText, QueueText, Tag
+from rustqueue.model.requests import Request
 
 
 class Get(Request, frozen=True, kw_only=True, tag="get"):
