@@ -20,7 +20,7 @@ from typing import Final
 from aiohttp import hdrs
 
 from rustqueue.api import answers
-from rustqueue.api.compose import compose, decode
+from rustqueue.api.compose import compose, decode, guards
 from rustqueue.api.connection import Connection, Exchange, Unpaused
 from rustqueue.api.ports import Door, HttpOptions, Services
 from rustqueue.api.refusals import Internal, MethodNotAllowed, NotReady, UnsupportedMediaType, too_many_connections
@@ -165,7 +165,8 @@ class HttpShell:
         body = exchange.body
         if body:
             _check_media(headers.get(hdrs.CONTENT_TYPE), headers.get(hdrs.CONTENT_ENCODING))
-        line = compose(route, parameters, query, headers.get("Idempotency-Key"), body)
+        guarded = guards(headers) if route.guarded else ()
+        line = compose(route, parameters, query, headers.get("Idempotency-Key"), body, guarded)
         request = decode(route, line, body)
         ticket = self._gateway.submit(request, line, partial(self._done, exchange), principal)
         if ticket is not None and exchange.is_open:

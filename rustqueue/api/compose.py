@@ -10,7 +10,7 @@ since text behind it could otherwise close it and go on.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -38,9 +38,25 @@ _members: Final = msgspec.json.Decoder(dict[str, Raw])
 Member = tuple[bytes, bytes]
 
 
-def compose(route: Route, path: Mapping[str, str], query: str, key: str | None, body: bytes) -> bytes:
-    """The line. `key` is the header Idempotency-Key. Raises `ApiError` for what only HTTP can get wrong."""
-    members: list[Member] = [(b"cmd", b'"%b"' % route.verb.encode())]
+def guards(headers: Mapping[str, str]) -> list[Member]:
+    """The headers If-Match and If-Owner as members (decisions C). A revision may stand in quotes, as an entity tag."""
+    members: list[Member] = []
+    revision, owner = headers.get("If-Match"), headers.get("If-Owner")
+    if revision is not None:
+        number = revision.strip().removeprefix('"').removesuffix('"')
+        members.append((b"if_match", _query_value(Kind.NUMBER, "If-Match", number)))
+    if owner is not None:
+        members.append((b"if_owner", _quoted(owner, "If-Owner")))
+    return members
+
+
+def compose(
+    route: Route, path: Mapping[str, str], query: str, key: str | None, body: bytes, guarded: Sequence[Member] = ()
+) -> bytes:
+    """The line. `key` is the header Idempotency-Key, `guarded` what `guards` made of others. Raises `ApiError` for what
+    only HTTP can get wrong.
+    """
+    members: list[Member] = [(b"cmd", b'"%b"' % route.verb.encode()), *guarded]
     for name, text in path.items():
         members.append(_path_member(route, name, text))
     if query:

@@ -45,7 +45,9 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`query` maps the keys that are known to their kinds; `metadata.` stands for all keys that begin so."""
+    """`query` maps the keys that are known to their kinds; `metadata.` stands for all keys that begin so. A `guarded`
+    verb takes the headers If-Match and If-Owner.
+    """
 
     method: str
     path: str
@@ -54,6 +56,7 @@ class Route:
     body: Body = Body.OPTIONAL
     required: tuple[str, ...] = ()
     source: Source = Source.GATEWAY
+    guarded: bool = False
 
     @property
     def is_public(self) -> bool:
@@ -110,8 +113,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{JOB}/parents", "job_parents", query=PAGE_QUERY, body=Body.NONE),
     Route("GET", f"{API}/queues", "list_queues", body=Body.NONE),
     Route("GET", QUEUE, "queue_get", body=Body.NONE),
-    Route("PUT", QUEUE, "queue_settings", body=Body.OBJECT),
-    Route("DELETE", QUEUE, "queue_delete", query={"force": Kind.FLAG}),
+    Route("PUT", QUEUE, "queue_settings", body=Body.OBJECT, guarded=True),
+    Route("DELETE", QUEUE, "queue_delete", query={"force": Kind.FLAG}, guarded=True),
     Route("GET", f"{QUEUE}/stats", "stats", body=Body.NONE),
     Route("POST", f"{QUEUE}/pause", "queue_pause"),
     Route("POST", f"{QUEUE}/resume", "queue_resume"),

@@ -7,7 +7,7 @@ import msgspec
 
 from rustqueue.cli.jobs import jobs_table
 from rustqueue.cli.output import Shown, as_json, count_of, table
-from rustqueue.cli.parsing import UsageError, bounded, json_text
+from rustqueue.cli.parsing import Parser, UsageError, bounded, json_text
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client
 from rustqueue.client.queue_calls import QueueOptions, Redrive
@@ -98,6 +98,7 @@ def _declare_queues(commands: Commands) -> None:
     parser.add_argument(
         "--set", type=json_text, metavar="JSON", help="all settings anew: JSON, @FILE, or - for standard input"
     )
+    _add_conditions(parser)
     parser = group.add(
         "clean",
         clean,
@@ -111,6 +112,14 @@ def _declare_queues(commands: Commands) -> None:
     parser = group.add("delete", delete, "delete a queue", "rustqueue queues delete mail --force")
     parser.add_argument("queue", metavar="QUEUE")
     parser.add_argument("--force", action="store_true", help="with the jobs that are in it")
+    _add_conditions(parser)
+
+
+def _add_conditions(parser: Parser) -> None:
+    parser.add_argument(
+        "--if-match", type=bounded(0, limits.COUNT_MAX), metavar="N", help="only if it has this revision (0: none yet)"
+    )
+    parser.add_argument("--if-owner", metavar="UID", help="only if it belongs to this owner")
 
 
 def list_queues(arguments: argparse.Namespace, client: Client) -> Shown:
@@ -152,7 +161,10 @@ def clean(arguments: argparse.Namespace, client: Client) -> Shown:
 
 
 def delete(arguments: argparse.Namespace, client: Client) -> Shown:
-    return _bulk(client.delete_queue(arguments.queue, force=arguments.force), "removed with the queue")
+    done = client.delete_queue(
+        arguments.queue, force=arguments.force, if_match=arguments.if_match, if_owner=arguments.if_owner
+    )
+    return _bulk(done, "removed with the queue")
 
 
 def settings(arguments: argparse.Namespace, client: Client) -> Shown:
@@ -162,9 +174,11 @@ def settings(arguments: argparse.Namespace, client: Client) -> Shown:
         wanted = msgspec.json.decode(arguments.set)
         if not isinstance(wanted, dict):
             raise UsageError("--set must be a JSON object")
+        for name in ("if_match", "if_owner"):
+            if getattr(arguments, name) is not None:
+                wanted[name] = getattr(arguments, name)
         found = client.put_queue(arguments.queue, **cast(QueueOptions, wanted))
-    value = {"ok": True, "name": found.name, "mode": found.mode, "settings": found.settings, "counts": found.counts}
-    return Shown(value, as_json(found.settings))
+    return Shown({"ok": True, **msgspec.structs.asdict(found)}, as_json(found.settings))
 
 
 def _bulk(done: Bulk, verb: str) -> Shown:

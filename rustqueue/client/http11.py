@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from rustqueue.client.call import Answer
 from rustqueue.client.errors import InvalidRequest, NetworkError
-from rustqueue.client.routes import target_of
+from rustqueue.client.routes import conditions_of, target_of
 from rustqueue.model import limits
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: .*)?")
@@ -38,6 +38,8 @@ class Http11:
         head = f"{method} {self._prefix}{path} HTTP/1.1{self._head}"
         if key is not None:
             head += f"Idempotency-Key: {_header_value(key, 'idempotency_key')}\r\n"
+        for name, value in conditions_of(request).items():
+            head += f"{name}: {_header_value(value, name)}\r\n"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         elif method != "GET":

@@ -1,8 +1,9 @@
 """The verbs about queues, dead letters, flows, sweeps and the node; methods of the same names on the clients."""
 
-from typing import TypedDict, Unpack
+from typing import Required, TypedDict, Unpack
 
 import msgspec
+from msgspec import UNSET
 
 from rustqueue.client.call import Call, nothing, reader, whole
 from rustqueue.client.errors import InvalidRequest, NotFound, RustQueueError
@@ -18,7 +19,7 @@ from rustqueue.client.results import (
     Sweep,
 )
 from rustqueue.model import commands, queries
-from rustqueue.model.jobs import JobOptions, Outcome, PauseMode, QueueLimits, QueueMode, RetentionSettings
+from rustqueue.model.jobs import JobOptions, Outcome, Owner, PauseMode, QueueLimits, QueueMode, RetentionSettings
 
 
 class Keep(TypedDict, total=False):
@@ -38,7 +39,26 @@ class Caps(TypedDict, total=False):
     max_waiting: int
 
 
-class QueueOptions(TypedDict, total=False):
+class OwnerRef(TypedDict, total=False):
+    """Who declares a record: `uid` is compared, `ref` is for people."""
+
+    uid: Required[str]
+    ref: str
+
+
+class Declaration(TypedDict, total=False):
+    """What every declaration takes. `if_match` is the revision that the record must have (0: none yet), `if_owner` the
+    uid of its owner; otherwise the call is refused with a `Conflict` and changes nothing. Labels and owner that are not
+    given stay as they are.
+    """
+
+    labels: dict[str, str]
+    owner: OwnerRef | None
+    if_match: int
+    if_owner: str
+
+
+class QueueOptions(Declaration, total=False):
     """Settings of a queue. What is not given falls back to the node's defaults."""
 
     defaults: PushOptions
@@ -105,10 +125,14 @@ def put_queue(queue: str, **settings: Unpack[QueueOptions]) -> Call[QueueInfo]:
             retention=msgspec.convert(settings.get("retention"), RetentionSettings | None),
             lease_ms=settings.get("lease_ms"),
             mode=settings.get("mode"),
+            labels=settings.get("labels", UNSET),
+            owner=msgspec.convert(settings["owner"], Owner | None) if "owner" in settings else UNSET,
+            if_match=settings.get("if_match"),
+            if_owner=settings.get("if_owner"),
         )
     except msgspec.ValidationError as error:
         raise InvalidRequest("VALIDATION_ERROR", str(error), 400) from error
-    return Call(request, _read_queue)
+    return Call(request, _read_queue, repeat="free" if request.if_match is None else "keyed")
 
 
 def pause(queue: str, mode: PauseMode = "reject") -> Call[None]:
@@ -132,9 +156,12 @@ def clean(queue: str, state: Outcome, *, older_than_ms: int = 0, limit: int | No
     return Call(request, _read_bulk, repeat="free" if limit is None else "keyed")
 
 
-def delete_queue(queue: str, *, force: bool = False) -> Call[Bulk]:
+def delete_queue(
+    queue: str, *, force: bool = False, if_match: int | None = None, if_owner: str | None = None
+) -> Call[Bulk]:
     """Delete a queue; with `force` also one that still holds jobs."""
-    return Call(commands.QueueDelete(queue=queue, force=force), _read_bulk, refused=_already_deleted)
+    request = commands.QueueDelete(queue=queue, force=force, if_match=if_match, if_owner=if_owner)
+    return Call(request, _read_bulk, refused=_already_deleted)
 
 
 def dlq(queue: str, *, limit: int = 50, cursor: str | None = None) -> Call[JobPage]:

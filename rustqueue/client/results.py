@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct, field
 
-from rustqueue.model.jobs import Counts, FlowSummary, LogLine, QueueSettings
+from rustqueue.model.jobs import Counts, FlowSummary, LogLine, Owner, QueueSettings
 
 _NULL = Raw(b"null")  # The decoder knows no `Raw | None`; null is decoded like any other value.
 
@@ -197,7 +197,17 @@ class ParentPage(Struct, frozen=True):
     next_cursor: str | None = None
 
 
-class QueueSummary(Struct, frozen=True):
+class Declared(Struct, frozen=True, kw_only=True):
+    """What every declared record shows. `revision` grows with each change; give it as `if_match` to change what you
+    have seen and nothing else.
+    """
+
+    labels: dict[str, str] = {}
+    owner: Owner | None = None
+    revision: int = 0
+
+
+class QueueSummary(Declared, frozen=True):
     name: str
     counts: Counts = Counts()
     mode: str = "normal"
@@ -208,7 +218,7 @@ class QueueStats(Struct, frozen=True):
     mode: str = "normal"
 
 
-class QueueInfo(Struct, frozen=True):
+class QueueInfo(Declared, frozen=True):
     name: str
     counts: Counts = Counts()
     settings: QueueSettings = QueueSettings()

@@ -4,6 +4,7 @@ A table over the vocabulary; a test holds it to the union of commands and querie
 """
 
 import re
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -61,8 +62,9 @@ ROUTES: Final[dict[type[Struct], Route]] = {
 PULL_SEVERAL: Final = Route("POST", "/pull", "body")
 
 _encode: Final = msgspec.json.Encoder().encode
-_ELSEWHERE: Final = frozenset({"request_id", "idempotency_key", "receipt"})
-"""An HTTP exchange needs no id, its key is a header, and receipts are asked for in the query."""
+_HEADERS: Final = {"if_match": "If-Match", "if_owner": "If-Owner"}
+_ELSEWHERE: Final = frozenset({"request_id", "idempotency_key", "receipt", *_HEADERS})
+"""An HTTP exchange needs no id, its key and its conditions are headers, and receipts are asked for in the query."""
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
@@ -77,15 +79,31 @@ def target_of(request: Struct) -> tuple[Method, str, bytes | None]:
         return route.method, path, None
     if route.rest == "jobs":
         return route.method, path, _encode(getattr(request, route.rest))
+    nullable = _nullable(type(request))
     rest = {
         name: value
         for name in request.__struct_fields__
-        if name not in in_path and name not in _ELSEWHERE and (value := getattr(request, name)) not in (None, UNSET)
+        if name not in in_path
+        and name not in _ELSEWHERE
+        and (value := getattr(request, name)) is not UNSET
+        and (value is not None or name in nullable)
     }
     if route.rest == "query":
         query = urlencode(_query_items(rest))
         return route.method, f"{path}?{query}" if query else path, None
     return route.method, path, _encode(rest)
+
+
+def conditions_of(request: Struct) -> dict[str, str]:
+    """The headers that say under which conditions the request holds."""
+    values = {header: getattr(request, name, None) for name, header in _HEADERS.items()}
+    return {header: str(value) for header, value in values.items() if value is not None}
+
+
+@cache
+def _nullable(kind: type[Struct]) -> frozenset[str]:
+    """Fields in which null means something else than nothing."""
+    return frozenset(field.name for field in msgspec.structs.fields(kind) if field.default is UNSET)
 
 
 def _query_items(fields: dict[str, Any]) -> list[tuple[str, str]]:

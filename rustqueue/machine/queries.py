@@ -10,7 +10,7 @@ from rustqueue.machine.kv import View
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.rows import JobRow
 from rustqueue.machine.state import State
-from rustqueue.machine.verbs import queues
+from rustqueue.machine.verbs import ownership, queues
 from rustqueue.model import limits, times
 from rustqueue.model.errors import NotFound, ValidationFailed
 from rustqueue.model.ids import first_id_at, id_text, parse_id
@@ -76,7 +76,9 @@ def _queue(state: State, view: View, query: QueueGet | Stats) -> Reply:
     if isinstance(query, QueueGet):
         queue = state.existing(view, query.queue)
         counted = queues.counts(queue.counters)
-        return QueueInfo(name=queue.name, counts=counted, settings=queue.settings, mode=queue.mode)
+        return QueueInfo(
+            name=queue.name, counts=counted, settings=queue.settings, mode=queue.mode, **queues.shown(queue)
+        )
     known = state.queue(view, query.queue)
     if known is None:
         return QueueStats(counts=_NO_COUNTS, mode="normal")
@@ -93,8 +95,10 @@ def _queues(view: View) -> Iterator[QueueSummary]:
             counted = queues.counts(counters)
             if stored is None and counted == _NO_COUNTS and counters.cancelled == 0:
                 continue
-            mode = "normal" if stored is None else queues.settings_of(rows.decode_queue(stored)).mode
-            yield QueueSummary(key[1:-1].decode("ascii"), counted, mode)
+            row = None if stored is None else rows.decode_queue(stored)
+            mode = "normal" if row is None else queues.settings_of(row).mode
+            declared = ownership.shown(None if row is None else row.ownership)
+            yield QueueSummary(key[1:-1].decode("ascii"), counted, mode, **declared)
         start = found[-1][0] + b"\0"
 
 

@@ -136,12 +136,23 @@ class CountersRow(Struct, array_like=True, gc=False):
     cancelled_due: int = 0
 
 
-class QueueRow(Struct, array_like=True, gc=False, frozen=True):
+class Ownership(Struct, array_like=True, frozen=True):
+    """What declarations share: who made this one, and how often it has changed. `owner` is uid and ref; labels are in
+    order of their keys.
+    """
+
+    revision: int = 0
+    owner: tuple[str, str] | None = None
+    labels: dict[str, str] = {}
+
+
+class QueueRow(Struct, array_like=True, frozen=True):
     """Settings of a queue as JSON text of `QueueSettings`. `deleting` names the sweep that removes the queue."""
 
     settings: bytes
     created_at: int
     deleting: bytes | None = None
+    ownership: Ownership = Ownership()
 
 
 class IdempotencyRow(Struct, array_like=True, gc=False, frozen=True):

@@ -16,9 +16,12 @@ from rustqueue.model.jobs import (
     IdText,
     JobItem,
     JobOptions,
+    Labels,
     LeaseMs,
     NodeDefaults,
     Outcome,
+    Owner,
+    OwnerUid,
     PauseMode,
     Priority,
     QueueLimits,
@@ -34,6 +37,22 @@ from rustqueue.model.requests import Write as Write
 
 AttemptToken = Annotated[str, Meta(max_length=limits.ATTEMPT_TOKEN_BYTES_MAX)]
 ErrorText = Annotated[str, Meta(max_length=limits.ERROR_BYTES_MAX)]
+
+
+class Guarded(Write, frozen=True, kw_only=True):
+    """A write that holds only while nobody else has changed the record (412 otherwise): `if_match` is the revision that
+    it must have, 0 for one that must not exist yet; `if_owner` is the uid of its owner, or of nobody for a new record.
+    """
+
+    if_match: Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | None = None
+    if_owner: OwnerUid | None = None
+
+
+class Declaring(Guarded, frozen=True, kw_only=True):
+    """A write that declares a whole record. What is missing of `labels` and `owner` stays; null and `{}` clear it."""
+
+    labels: Labels | UnsetType = UNSET
+    owner: Owner | UnsetType | None = UNSET
 
 
 class Push(
@@ -191,7 +210,7 @@ class QueueResume(Write, frozen=True, kw_only=True, tag="queue_resume"):
     queue: QueueText
 
 
-class QueueSet(Write, frozen=True, kw_only=True, tag="queue_settings"):
+class QueueSet(Declaring, frozen=True, kw_only=True, tag="queue_settings"):
     """Replace all settings of a queue; creates it. A missing `mode` keeps the present one."""
 
     queue: QueueText
@@ -202,7 +221,7 @@ class QueueSet(Write, frozen=True, kw_only=True, tag="queue_settings"):
     mode: QueueMode | None = None
 
 
-class QueueDelete(Write, frozen=True, kw_only=True, tag="queue_delete"):
+class QueueDelete(Guarded, frozen=True, kw_only=True, tag="queue_delete"):
     """Refused while jobs are there, unless `force`: then a sweep removes them and the queue, and pushes are refused
     meanwhile.
     """

@@ -6,6 +6,7 @@
     ├── TooLarge              413
     ├── NotFound              404  route, job, queue, sweep
     ├── Conflict              409  state, duplicate key, stale attempt, queue not empty
+    ├── PreconditionFailed    412  the record has another revision or owner than the request says
     ├── Unavailable           503  paused, full disk, no leader, unknown outcome, shutting down
     └── Limited               429  overload, limits
 
@@ -104,6 +105,22 @@ class Conflict(ApiError):
             f"Job '{reference}' is no longer leased under this attempt token",
             {"field": "attempt_token"},
         )
+
+
+class PreconditionFailed(ApiError):
+    """`details` name the field and what the record has instead."""
+
+    http_status = 412
+
+    @classmethod
+    def revision(cls, wanted: int, present: int) -> "PreconditionFailed":
+        text = f"The record has revision {present}, not {wanted}" if present else "There is no such record yet"
+        return cls("PRECONDITION_FAILED", text, {"field": "if_match", "revision": present})
+
+    @classmethod
+    def owner(cls, present: str | None) -> "PreconditionFailed":
+        text = "The record belongs to another owner" if present is not None else "The record belongs to nobody"
+        return cls("PRECONDITION_FAILED", text, {"field": "if_owner", "owner": present})
 
 
 class IdempotencyMismatch(ApiError):

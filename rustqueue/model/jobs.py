@@ -178,6 +178,23 @@ class QueueLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     max_waiting: Count | None = None
 
 
+LabelKey = Annotated[
+    str,
+    Meta(max_length=limits.LABEL_KEY_BYTES_MAX, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?\Z"),
+]
+Labels = Annotated[
+    dict[LabelKey, Annotated[str, Meta(max_length=limits.LABEL_VALUE_BYTES_MAX)]], Meta(max_length=limits.LABELS_MAX)
+]
+OwnerUid = Annotated[str, Meta(min_length=1, max_length=limits.OWNER_UID_BYTES_MAX)]
+
+
+class Owner(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who declared a queue, schedule or webhook: `uid` is compared, `ref` is for people."""
+
+    uid: OwnerUid
+    ref: Annotated[str, Meta(max_length=limits.OWNER_REF_BYTES_MAX)] = ""
+
+
 class QueueSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Settings of one queue (decisions D). None and missing keys fall back to the node's defaults."""
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rustqueue.model.errors import ApiError
-from rustqueue.model.jobs import Counts, FlowSummary, Job, QueueSettings
+from rustqueue.model.jobs import Counts, FlowSummary, Job, Owner, QueueSettings
 
 
 class Reply(Struct, frozen=True, kw_only=True, gc=False):
@@ -179,6 +179,9 @@ class QueueSummary(Struct, frozen=True):
     name: str
     counts: Counts
     mode: str
+    labels: dict[str, str]
+    owner: Owner | None
+    revision: int
 
 
 class QueueNames(Reply, frozen=True, kw_only=True):
@@ -190,7 +193,15 @@ class QueueStats(Reply, frozen=True, kw_only=True):
     mode: str
 
 
-class QueueInfo(Reply, frozen=True, kw_only=True):
+class Declared(Reply, frozen=True, kw_only=True):
+    """What every record that can be declared shows: `revision` grows with each change, 0 for one never declared."""
+
+    labels: dict[str, str] = {}
+    owner: Owner | None = None
+    revision: int = 0
+
+
+class QueueInfo(Declared, frozen=True, kw_only=True):
     name: str
     counts: Counts
     settings: QueueSettings

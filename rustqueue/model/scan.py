@@ -38,7 +38,7 @@ def is_deeper(text: bytes, levels: int) -> bool:
 
 
 _OWN_OBJECTS: Final = frozenset(
-    {"options", "defaults", "filter", "limits", "retention", "completed", "dlq", "cancelled"}
+    {"options", "defaults", "filter", "limits", "retention", "completed", "dlq", "cancelled", "labels", "owner"}
 )
 _OWN_LISTS: Final = frozenset({"jobs", "items", "queues"})
 _BRACE: Final = ord("{")
@@ -103,7 +103,8 @@ def api_error(error: msgspec.MsgspecError) -> ApiError:
     if not isinstance(error, msgspec.ValidationError):
         return ParseError(f"The request is not valid JSON: {text}")
     reason, _, path = text.partition(" - at `")
-    field = path.removesuffix("`").removeprefix("$").removeprefix(".")
+    # Of a bad key the decoder says "key` in `$.labels`": the object is what has a name.
+    field = path.removesuffix("`").removeprefix("key` in `").removeprefix("$").removeprefix(".")
     if found := _UNKNOWN_FIELD.match(reason):
         name = f"{field}.{found[1]}" if field else found[1]
         return ValidationFailed(f"unknown field '{name}'", name)
@@ -114,6 +115,8 @@ def api_error(error: msgspec.MsgspecError) -> ApiError:
         return UnknownCommand(reason.removeprefix("Invalid value ").strip("'"))
     if found := _BOUND.search(reason):
         return ValidationFailed(f"'{field}': {reason}", field, limit=int(found[1]))
+    if "matching regex" in reason:
+        return ValidationFailed(f"'{field}' may not hold such a text or key", field)
     if reason.startswith("Invalid enum value") or "out of range" in reason.lower():
         return ValidationFailed(f"'{field}': {reason}", field)
     return ValidationFailed(f"'{field or 'request'}': {reason}", field or "request", shape=True)

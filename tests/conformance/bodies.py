@@ -66,6 +66,11 @@ def counts(**counted: int) -> Json:
     return {**dict.fromkeys(states, 0), **counted}
 
 
+def declared(revision: int = 0, owner: Json | None = None, **labels: str) -> Json:
+    """What every record that can be declared shows."""
+    return {"labels": labels, "owner": owner, "revision": revision}
+
+
 def job(job_id: str, **fields: Any) -> Json:
     """The whole job object of contract A9 with the keys that decisions D add; a plain waiting job unless told."""
     return {

@@ -132,6 +132,7 @@ HTTP_FORMS: Final = {
     "sweep_cancel": "DELETE /sweeps/{id} ?",
     "health": "GET /health ?",
 }
+_HEADERS: Final = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match", "if_owner": "If-Owner"}
 _SEVERAL_QUEUES: Final = "POST /pull ="
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 
@@ -156,8 +157,8 @@ def http_form(verb: str, fields: Mapping[str, Any]) -> tuple[str, str, bytes | N
     form = _SEVERAL_QUEUES if verb == "pull" and "queues" in fields else HTTP_FORMS[verb]
     method, path, rest = form.split(" ")
     left = dict(fields)
-    key = left.pop("idempotency_key", None)
-    headers = () if key is None else (("Idempotency-Key", key),)
+    by_header = {name: left.pop(name) for name in _HEADERS if name in left}
+    headers = tuple((_HEADERS[name], str(value)) for name, value in by_header.items())
     for name in _PLACE.findall(path):
         path = path.replace(f"{{{name}}}", quote(str(left.pop(name)), safe=":"))
     receipt = {"receipt": "1"} if left.pop("receipt", False) else {}
@@ -167,7 +168,7 @@ def http_form(verb: str, fields: Mapping[str, Any]) -> tuple[str, str, bytes | N
     target = f"{path}?{urlencode(receipt)}" if receipt else path
     if rest.startswith("=") and len(rest) > 1:
         return method, target, msgspec.json.encode(left[rest[1:]]), headers
-    return method, target, msgspec.json.encode(left) if left else None, headers
+    return method, target, msgspec.json.encode(left) if left or method == "PUT" else None, headers
 
 
 def _flat(fields: Json) -> Json:

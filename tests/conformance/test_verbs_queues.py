@@ -5,13 +5,37 @@ as `~1`, times as `T` (`protocols.Names`).
 """
 
 import asyncio
+from typing import Any
 
 import pytest
 
 import rustqueue
-from tests.conformance.bodies import Step, ask, bulk, counts, job, leased, no_job, no_queue, ok, pull, push, refused
-from tests.conformance.protocols import NOBODY, RAW_WAYS, WAYS, Names, asking, play
+from tests.conformance.bodies import (
+    Step,
+    ask,
+    bulk,
+    counts,
+    declared,
+    job,
+    leased,
+    no_job,
+    no_queue,
+    ok,
+    pull,
+    push,
+    refused,
+)
+from tests.conformance.protocols import NOBODY, RAW_WAYS, WAYS, Json, Names, asking, play
 from tests.unit.tcp_client import a_node, connected, until
+
+OWNER = {"uid": "u1", "ref": "Queue/mail/q"}
+OWNED = declared(1, OWNER, team="mail")
+
+
+def queue(**members: Any) -> Json:
+    """The answer about queue `q` without jobs and settings."""
+    return ok(name="q", counts=counts(), settings={}, mode="normal", **members)
+
 
 CASES: dict[str, list[Step]] = {
     "queues": [
@@ -23,14 +47,18 @@ CASES: dict[str, list[Step]] = {
             200,
             ok(
                 queues=[
-                    {"name": "a", "counts": counts(delayed=1), "mode": "normal"},
-                    {"name": "b", "counts": counts(waiting=1), "mode": "normal"},
+                    {"name": "a", "counts": counts(delayed=1), "mode": "normal", **declared()},
+                    {"name": "b", "counts": counts(waiting=1), "mode": "normal", **declared()},
                 ]
             ),
         ),
         (ask("stats", queue="a"), 200, ok(counts=counts(delayed=1), mode="normal")),
         (ask("stats", queue="none"), 200, ok(counts=counts(), mode="normal")),
-        (ask("queue_get", queue="a"), 200, ok(name="a", counts=counts(delayed=1), settings={}, mode="normal")),
+        (
+            ask("queue_get", queue="a"),
+            200,
+            ok(name="a", counts=counts(delayed=1), settings={}, mode="normal", **declared()),
+        ),
         (ask("queue_get", queue="none"), 404, no_queue("none")),
     ],
     "settings of a queue": [
@@ -57,18 +85,66 @@ CASES: dict[str, list[Step]] = {
                 },
                 mode="hold",
                 created=True,
+                **declared(1),
             ),
         ),
         (
             ask("queue_settings", queue="q", lease_ms=60000),
             200,
-            ok(name="q", counts=counts(), settings={"lease_ms": 60000, "mode": "hold"}, mode="hold", created=False),
+            ok(
+                name="q",
+                counts=counts(),
+                settings={"lease_ms": 60000, "mode": "hold"},
+                mode="hold",
+                created=False,
+                **declared(2),
+            ),
         ),
         (
             ask("queue_get", queue="q"),
             200,
-            ok(name="q", counts=counts(), settings={"lease_ms": 60000, "mode": "hold"}, mode="hold"),
+            ok(name="q", counts=counts(), settings={"lease_ms": 60000, "mode": "hold"}, mode="hold", **declared(2)),
         ),
+    ],
+    "who declared a queue": [
+        (
+            ask("queue_settings", queue="q", labels={"team": "mail"}, owner=OWNER, if_match=0, if_owner="u1"),
+            201,
+            queue(created=True, **declared(1, OWNER, team="mail")),
+        ),
+        (ask("queue_settings", queue="q", labels={"team": "mail"}, if_match=1), 200, queue(created=False, **OWNED)),
+        (ask("list_queues"), 200, ok(queues=[{"name": "q", "counts": counts(), "mode": "normal", **OWNED}])),
+        (
+            ask("queue_settings", queue="q", if_match=0),
+            412,
+            refused("PRECONDITION_FAILED", "The record has revision 1, not 0", field="if_match", revision=1),
+        ),
+        (
+            ask("queue_settings", queue="q", if_owner="u2"),
+            412,
+            refused("PRECONDITION_FAILED", "The record belongs to another owner", field="if_owner", owner="u1"),
+        ),
+        (
+            ask("queue_settings", queue="new", if_match=7),
+            412,
+            refused("PRECONDITION_FAILED", "There is no such record yet", field="if_match", revision=0),
+        ),
+        (
+            ask("queue_delete", queue="q", if_owner="u2"),
+            412,
+            refused("PRECONDITION_FAILED", "The record belongs to another owner", field="if_owner", owner="u1"),
+        ),
+        (
+            ask("queue_settings", queue="q", labels={}, owner=None, if_owner="u1"),
+            200,
+            queue(created=False, **declared(2)),
+        ),
+        (
+            ask("queue_delete", queue="q", if_owner="u1"),
+            412,
+            refused("PRECONDITION_FAILED", "The record belongs to nobody", field="if_owner", owner=None),
+        ),
+        (ask("queue_delete", queue="q", if_match=2), 200, bulk(0, 0)),
     ],
     "defaults of a queue": [
         (
@@ -80,6 +156,7 @@ CASES: dict[str, list[Step]] = {
                 settings={"defaults": {"max_attempts": 9, "tags": ["x"]}},
                 mode="normal",
                 created=True,
+                **declared(1),
             ),
         ),
         (push(), 201, ok(id="#1")),
@@ -89,7 +166,14 @@ CASES: dict[str, list[Step]] = {
         (
             ask("queue_settings", queue="q", limits={"max_waiting": 1}),
             201,
-            ok(name="q", counts=counts(), settings={"limits": {"max_waiting": 1}}, mode="normal", created=True),
+            ok(
+                name="q",
+                counts=counts(),
+                settings={"limits": {"max_waiting": 1}},
+                mode="normal",
+                created=True,
+                **declared(1),
+            ),
         ),
         (push(), 201, ok(id="#1")),
         (
@@ -110,7 +194,11 @@ CASES: dict[str, list[Step]] = {
         (ask("queue_pause", queue="q", mode="both"), 200, ok()),
         (push(), 503, refused("QUEUE_PAUSED", "Queue 'q' is paused")),
         (pull(), 200, ok(job=None)),
-        (ask("list_queues"), 200, ok(queues=[{"name": "q", "counts": counts(waiting=2), "mode": "both"}])),
+        (
+            ask("list_queues"),
+            200,
+            ok(queues=[{"name": "q", "counts": counts(waiting=2), "mode": "both", **declared(4)}]),
+        ),
         (ask("queue_resume", queue="q"), 200, ok()),
         (pull(count=2), 200, ok(jobs=[leased("#1", "~1"), leased("#2", "~1")])),
     ],

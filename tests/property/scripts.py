@@ -48,6 +48,9 @@ _SETTINGS: tuple[Json, ...] = (
     {"retention": {"completed": {"count": 1}, "dlq": {"count": 0}, "cancelled": {"age_ms": 1_000}}},
     {"retention": {"completed": {"age_ms": 500}, "dlq": {"age_ms": 500, "count": 1}}},
     {"defaults": {"delay_ms": 50, "priority": 1}},
+    {"labels": {"b": "1", "a": "2"}, "owner": {"uid": "u1", "ref": "r"}},
+    {"owner": None, "if_owner": "u1"},
+    {"labels": {}, "if_match": 1},
     {"defaults": {"lifo": True, "tags": ["d"], "max_attempts": 1}},
 )
 VERBS = (

@@ -15,6 +15,7 @@ from tests.fuzz.shell import Answer, Wire
 from tests.unit.tcp_client import a_node, connected
 
 UNKNOWN = "0193e7a0-1111-7000-8000-000000000000"
+UNDECLARED: dict[str, object] = {"labels": {}, "owner": None, "revision": 0}
 COUNTS = {"waiting": 0, "active": 0, "delayed": 0, "completed": 0, "failed": 0, "dlq": 0, "blocked": 0}
 
 
@@ -168,8 +169,8 @@ async def test_queues_are_listed_with_their_counts(http: Caller) -> None:
         {
             "ok": True,
             "queues": [
-                {"name": "a", "counts": {**COUNTS, "waiting": 1, "delayed": 1}, "mode": "normal"},
-                {"name": "b", "counts": {**COUNTS, "waiting": 1}, "mode": "normal"},
+                {"name": "a", "counts": {**COUNTS, "waiting": 1, "delayed": 1}, "mode": "normal", **UNDECLARED},
+                {"name": "b", "counts": {**COUNTS, "waiting": 1}, "mode": "normal", **UNDECLARED},
             ],
         },
     )

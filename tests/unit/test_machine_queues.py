@@ -87,6 +87,7 @@ def test_settings_are_replaced_whole_but_for_the_mode() -> None:
     reply = rig.do("queue_settings", queue="q", mode="hold", **SETTINGS)
     zero = dict.fromkeys(("waiting", "active", "delayed", "completed", "failed", "dlq", "blocked"), 0)
     shown = {"ok": True, "name": "q", "counts": zero, "settings": {**SETTINGS, "mode": "hold"}, "mode": "hold"}
+    shown |= {"labels": {}, "owner": None, "revision": 1}
     assert reply == {**shown, "created": True}
     assert rig.ask("queue_get", queue="q") == shown
     rig.reopen()

@@ -3,10 +3,10 @@
 import msgspec
 
 from rustqueue.machine import keys, retention, rows
-from rustqueue.machine.rows import CountersRow, QueueRow, SweepRow
+from rustqueue.machine.rows import CountersRow, Ownership, QueueRow, SweepRow
 from rustqueue.machine.state import QueueState, State
 from rustqueue.machine.tx import Tx
-from rustqueue.machine.verbs import sweeps
+from rustqueue.machine.verbs import ownership, sweeps
 from rustqueue.model.commands import QueueDelete, QueuePause, QueueResume, QueueSet
 from rustqueue.model.errors import Conflict
 from rustqueue.model.events import QueueChanged
@@ -50,11 +50,12 @@ def resume(state: State, tx: Tx, command: QueueResume) -> Reply:
 
 def configure(state: State, tx: Tx, command: QueueSet) -> Reply:
     """Replace all settings; a missing mode keeps the present one."""
-    known = state.queue(tx, command.queue)
-    created = known is None or known.row is None
     queue = state.queue_or_new(tx, command.queue)
     if queue.deleting:
         raise Conflict("INVALID_STATE", f"Queue '{queue.name}' is being deleted", {"field": "queue"})
+    created = queue.row is None
+    present = None if queue.row is None else queue.row.ownership
+    ownership.require(present, command)
     before = queue.mode
     settings = QueueSettings(
         defaults=command.defaults,
@@ -63,22 +64,34 @@ def configure(state: State, tx: Tx, command: QueueSet) -> Reply:
         lease_ms=command.lease_ms,
         mode=command.mode or queue.settings.mode,
     )
-    _store(tx, queue, settings)
+    _store(tx, queue, settings, ownership.declared(present, command))
     state.touch(queue)
     retention.replan(state, tx, queue)
     if before != queue.mode:
         tx.events.append(QueueChanged("resumed" if queue.mode == "normal" else "paused", queue.name))
     return QueueReplaced(
-        name=queue.name, counts=counts(queue.counters), settings=queue.settings, mode=queue.mode, created=created
+        name=queue.name,
+        counts=counts(queue.counters),
+        settings=queue.settings,
+        mode=queue.mode,
+        created=created,
+        **shown(queue),
     )
 
 
-def _store(tx: Tx, queue: QueueState, settings: QueueSettings) -> None:
-    created_at = queue.row.created_at if queue.row is not None else tx.now_ms
-    deleting = queue.row.deleting if queue.row is not None else None
-    row = QueueRow(msgspec.json.encode(settings), created_at, deleting)
-    tx.rows[keys.settings(queue.part)] = rows.encode(row)
-    queue.set_row(row)
+def shown(queue: QueueState) -> ownership.Shown:
+    """Owner, labels and revision of a queue; one that was never declared has revision 0."""
+    return ownership.shown(None if queue.row is None else queue.row.ownership)
+
+
+def _store(tx: Tx, queue: QueueState, settings: QueueSettings, owned: Ownership | None = None) -> None:
+    """Write the settings row, at the next revision unless it is there already as it shall be."""
+    before = queue.row or QueueRow(b"", tx.now_ms)
+    row = rows.changed(before, settings=msgspec.json.encode(settings), ownership=owned or before.ownership)
+    if row != before:
+        row = rows.changed(row, ownership=ownership.risen(row.ownership))
+        tx.rows[keys.settings(queue.part)] = rows.encode(row)
+        queue.set_row(row)
 
 
 def delete(state: State, tx: Tx, command: QueueDelete) -> Reply:
@@ -86,14 +99,14 @@ def delete(state: State, tx: Tx, command: QueueDelete) -> Reply:
     queue = state.existing(tx, command.queue)
     if queue.deleting:
         raise Conflict("INVALID_STATE", f"Queue '{queue.name}' is being deleted", {"field": "queue"})
+    ownership.require(Ownership() if queue.row is None else queue.row.ownership, command)
     held = queue.jobs
     if held and not command.force:
         details = msgspec.to_builtins(counts(queue.counters))
         raise Conflict("QUEUE_NOT_EMPTY", f"Queue '{queue.name}' still holds {held} jobs", {"counts": details})
     sweep_id = tx.ids(1)[0]
-    settings = queue.row.settings if queue.row is not None else msgspec.json.encode(QueueSettings())
-    created_at = queue.row.created_at if queue.row is not None else tx.now_ms
-    row = QueueRow(settings, created_at, sweep_id)
+    before = queue.row or QueueRow(msgspec.json.encode(QueueSettings()), tx.now_ms)
+    row = rows.changed(before, deleting=sweep_id)
     tx.rows[keys.settings(queue.part)] = rows.encode(row)
     queue.set_row(row)
     sweep = SweepRow("delete", queue.name, "running", 0, 0, b"", cutoff_ms=tx.now_ms)
