@@ -16,12 +16,9 @@ from rustqueue.model.jobs import (
     IdText,
     JobItem,
     JobOptions,
-    Labels,
     LeaseMs,
     NodeDefaults,
     Outcome,
-    Owner,
-    OwnerUid,
     PauseMode,
     Priority,
     QueueLimits,
@@ -30,6 +27,7 @@ from rustqueue.model.jobs import (
     RetentionSettings,
     WorkerText,
 )
+from rustqueue.model.requests import Declaring, Guarded
 from rustqueue.model.requests import IdempotencyKey as IdempotencyKey
 from rustqueue.model.requests import Request as Request
 from rustqueue.model.requests import RequestId as RequestId
@@ -37,22 +35,6 @@ from rustqueue.model.requests import Write as Write
 
 AttemptToken = Annotated[str, Meta(max_length=limits.ATTEMPT_TOKEN_BYTES_MAX)]
 ErrorText = Annotated[str, Meta(max_length=limits.ERROR_BYTES_MAX)]
-
-
-class Guarded(Write, frozen=True, kw_only=True):
-    """A write that holds only while nobody else has changed the record (412 otherwise): `if_match` is the revision that
-    it must have, 0 for one that must not exist yet; `if_owner` is the uid of its owner, or of nobody for a new record.
-    """
-
-    if_match: Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | None = None
-    if_owner: OwnerUid | None = None
-
-
-class Declaring(Guarded, frozen=True, kw_only=True):
-    """A write that declares a whole record. What is missing of `labels` and `owner` stays; null and `{}` clear it."""
-
-    labels: Labels | UnsetType = UNSET
-    owner: Owner | UnsetType | None = UNSET
 
 
 class Push(

@@ -9,9 +9,9 @@ from typing import TypedDict
 from msgspec import UNSET
 
 from rustqueue.machine.rows import Ownership, changed
-from rustqueue.model.commands import Declaring, Guarded
 from rustqueue.model.errors import PreconditionFailed
 from rustqueue.model.jobs import Owner
+from rustqueue.model.requests import Declaring, Guarded
 
 
 class Shown(TypedDict):
