@@ -10,8 +10,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from e2e.harness.base_image import BaseFault, base_layer
 from e2e.harness.binaries import cache_root
+from e2e.harness.debian_python import DebianFault, base_layer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What the Dockerfile copies; .dockerignore lets nothing else through.
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--tag", default="dev")
     try:
         print(build(parser.parse_args().tag))
-    except (ImageFault, BaseFault) as fault:
+    except (ImageFault, DebianFault) as fault:
         raise SystemExit(str(fault)) from None
 
 

@@ -9,18 +9,50 @@ import tempfile
 from pathlib import Path
 
 # What CPython's standard library and common wheels link to; a shell for the lines of a Dockerfile.
-PACKAGES = """
-base-files netbase media-types tzdata ca-certificates busybox-static libc6 libgcc-s1 libstdc++6 zlib1g libssl3 libffi8
-libexpat1 libbz2-1.0 liblzma5 libuuid1 libsqlite3-0 libncursesw6 libtinfo6 libreadline8 libcrypt1 libtirpc3 libnsl2
-libcom-err2 libkrb5-3 libk5crypto3 libkrb5support0 libgssapi-krb5-2 libkeyutils1 libdb5.3
-python3.11-minimal libpython3.11-minimal libpython3.11-stdlib python3.11-venv python3-pip-whl python3-setuptools-whl
-""".split()
+PACKAGES = [
+    "base-files",
+    "netbase",
+    "media-types",
+    "tzdata",
+    "ca-certificates",
+    "busybox-static",
+    "libc6",
+    "libgcc-s1",
+    "libstdc++6",
+    "zlib1g",
+    "libssl3",
+    "libffi8",
+    "libexpat1",
+    "libbz2-1.0",
+    "liblzma5",
+    "libuuid1",
+    "libsqlite3-0",
+    "libncursesw6",
+    "libtinfo6",
+    "libreadline8",
+    "libcrypt1",
+    "libtirpc3",
+    "libnsl2",
+    "libcom-err2",
+    "libkrb5-3",
+    "libk5crypto3",
+    "libkrb5support0",
+    "libgssapi-krb5-2",
+    "libkeyutils1",
+    "libdb5.3",
+    "python3.11-minimal",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "python3.11-venv",
+    "python3-pip-whl",
+    "python3-setuptools-whl",
+]
 REMOVED = ("usr/share/doc", "usr/share/man", "usr/share/lintian", "usr/share/bug")
 TAR = ["tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "-cf"]
 DOWNLOAD_DEADLINE_S = 300
 
 
-class BaseFault(Exception):
+class DebianFault(Exception):
     """The base cannot be made on this machine; the sentence says why."""
 
 
@@ -49,9 +81,9 @@ def _download(folder: Path) -> None:
             words, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_DEADLINE_S, check=False
         )
     except FileNotFoundError:
-        raise BaseFault("apt-get is not here: the base image is made on Debian 12") from None
+        raise DebianFault("apt-get is not here: the base image is made on Debian 12") from None
     if done.returncode != 0:
-        raise BaseFault(f"apt-get download failed ('apt-get update' first; needs Debian 12): {done.stderr.strip()}")
+        raise DebianFault(f"apt-get download failed ('apt-get update' first; needs Debian 12): {done.stderr.strip()}")
 
 
 def _unpack(packages: Path, root: Path) -> None:
@@ -77,7 +109,7 @@ def _finish(root: Path) -> None:
     certificates.parent.mkdir(parents=True, exist_ok=True)
     authorities = sorted(root.glob("usr/share/ca-certificates/mozilla/*.crt"))
     certificates.write_bytes(b"".join(authority.read_bytes() for authority in authorities))
-    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nnonroot:x:65532:65532::/data:/bin/sh\n")
+    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nnonroot:x:65532:65532::/data:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nnonroot:x:65532:\n")
     (root / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
     subprocess.run(["ldconfig", "-r", root], check=True)
