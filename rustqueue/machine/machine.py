@@ -31,6 +31,7 @@ from rustqueue.model.commands import (
     JobPromote,
     JobRemove,
     JobRetry,
+    Members,
     Progress,
     Pull,
     PushJobs,
@@ -49,7 +50,7 @@ from rustqueue.model.errors import ApiError
 from rustqueue.model.events import Event
 from rustqueue.model.jobs import Counts, NodeDefaults
 from rustqueue.model.replies import Done, Refused, Reply
-from rustqueue.model.wire import decode_logged
+from rustqueue.model.wire import decode_logged, encode_command
 
 
 class ApplyFault(Exception):
@@ -92,6 +93,12 @@ class Machine:
     @property
     def defaults(self) -> NodeDefaults:
         return self.state.defaults
+
+    @property
+    def members(self) -> Members | None:
+        """The members of the cluster as of the applied index; None on a node that never was in one."""
+        stored = self.state.meta.members
+        return msgspec.json.decode(stored, type=Members) if stored else None
 
     def view(self) -> View:
         """The stored rows, for reads."""
@@ -259,5 +266,8 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             return _configure(state, tx, command)
         case Trim():
             return trim.trim(state, tx, command)
+        case Members():
+            state.meta.members = encode_command(command)
+            return Done()
         case _:
             assert_never(command)

@@ -189,7 +189,9 @@ class SweepRow(Struct, array_like=True, gc=False, frozen=True):
 
 
 class MetaRow(Struct, array_like=True, gc=False):
-    """State of the machine beside jobs. `parents`, `keys` and `queues` count the `p`, `i` and `n` rows."""
+    """State of the machine beside jobs. `parents`, `keys` and `queues` count `p`, `i` and `n` rows; `members` is the
+    last `Members` command as JSON.
+    """
 
     version: int = ROWS_VERSION
     applied_index: int = 0
@@ -201,6 +203,7 @@ class MetaRow(Struct, array_like=True, gc=False):
     keys_due: int = 0
     defaults: bytes = b""
     queues: int = 0
+    members: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -271,6 +271,20 @@ class Trim(Request, frozen=True, kw_only=True, tag="!trim"):
     after: str = ""
 
 
+class MemberRecord(Struct, frozen=True, array_like=True, gc=False):
+    """A member of the cluster; `address` is where its peer port answers. A learner does not vote yet."""
+
+    id: str
+    address: str
+    voter: bool
+
+
+class Members(Request, frozen=True, kw_only=True, tag="!members"):
+    """Internal: who belongs to the cluster from this entry on. Alone in its entry."""
+
+    members: list[MemberRecord]
+
+
 PlainCommand = (
     Pull
     | Ack
@@ -299,7 +313,7 @@ PlainCommand = (
 WireCommand = Push | PushBatch | PlainCommand
 """What a client may send."""
 
-InternalCommand = Tick | Configure | Trim
+InternalCommand = Tick | Configure | Trim | Members
 """What only a node may propose; undecodable from outside."""
 
 Command = PushJobs | PlainCommand | InternalCommand

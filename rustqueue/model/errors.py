@@ -148,6 +148,10 @@ class Unavailable(ApiError):
         return cls("SHUTTING_DOWN", "The node is shutting down")
 
     @classmethod
+    def no_leader(cls) -> "Unavailable":
+        return cls("NO_LEADER", "The cluster has no leader at the moment; nothing was changed")
+
+    @classmethod
     def unknown_outcome(cls) -> "Unavailable":
         text = "The outcome is unknown; retry with the same idempotency key"
         return cls("OUTCOME_UNKNOWN", text)

@@ -180,3 +180,11 @@ WEBHOOK_WINDOW_MAX: Final = 1_000  # Waiting deliveries of one webhook that the 
 WEBHOOK_SENDS_MAX: Final = 256  # Deliveries on their way at one time, of all webhooks,
 WEBHOOK_SENDS_EACH_MAX: Final = 16  # and of one.
 WEBHOOK_ANSWER_BYTES_MAX: Final = 65_536  # Of an answer's body are read, to keep the connection; more cuts it.
+
+LOG_RECENT_BYTES: Final = 33_554_432  # Of the log in memory: what followers and apply are fed from without a read.
+LOG_KEPT_BYTES: Final = 268_435_456  # Of flushed log that a leader keeps for members that are behind.
+APPEND_BYTES_MAX: Final = 1_048_576  # Records of one append to a member, about; one record may be larger.
+PEER_UNACKED_BYTES_MAX: Final = 8_388_608  # Sent to a member and not acknowledged, before the leader waits.
+APPLY_SLICE_MS: Final = 10  # Of a loop turn for applying what others committed; heartbeats come every 50 ms.
+DIGEST_ENTRIES: Final = 1_024  # Replicas compare their state after so many entries (design 4.5).
+DIGESTS_KEPT_MAX: Final = 64  # Of the leader, for a follower that is behind.

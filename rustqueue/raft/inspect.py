@@ -101,7 +101,7 @@ def _inspect_segment(disk: Disk, report: JournalReport, segment: Segment, follow
         _judge(report, window, path, header, segment.first_index - 1, following is None)
         return
     report.segments.append(found)
-    identity, first_index = header
+    identity, first_index, _ = header
     if first_index != segment.first_index:
         report.damages.append(Damage(path, 0, f"it begins with index {first_index}, its name says otherwise"))
     if report.identity is not None and identity != report.identity:

@@ -13,19 +13,22 @@ Invariants:
 """
 
 import errno
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 from rustqueue.model import limits
 from rustqueue.raft.ports import Disk, Executor, File
 from rustqueue.raft.records import (
+    KIND_ENTRY,
     SEGMENT_HEADER_BYTES,
     Flaw,
     Identity,
     Record,
+    SegmentHeader,
     Window,
     encode_record,
     encode_segment_header,
@@ -35,6 +38,7 @@ from rustqueue.raft.records import (
 )
 
 SEGMENT_SUFFIX = ".log"
+_MARK_BYTES = 1 << 16
 NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -67,13 +71,33 @@ class Cut(NamedTuple):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record begins."""
+
+    index: int
+    offset: int
+
+
 @dataclass(slots=True)
 class Segment:
-    """One file of the log. `end_offset` is where its last durable record ends."""
+    """One file of the log. `end_offset` is where its last durable record ends; `marks` are places of some records."""
 
     path: str
     first_index: int
     end_offset: int
+    previous_term: int = 0
+    marks: list[Place] = field(default_factory=list)
+
+    def place_before(self, index: int) -> Place:
+        """The nearest known place of a record at or before `index`."""
+        at = bisect_right(self.marks, index, key=lambda place: place.index) - 1
+        return self.marks[at] if at >= 0 else Place(self.first_index, SEGMENT_HEADER_BYTES)
+
+    def mark(self, index: int, offset: int) -> None:
+        """A record begins there. Kept if no other one is near."""
+        if not self.marks or offset - self.marks[-1].offset >= _MARK_BYTES:
+            self.marks.append(Place(index, offset))
 
 
 SyncDone = Callable[[BaseException | None], None]
@@ -101,6 +125,7 @@ class Journal:
         self._syncing = False
         self._roll_wanted = False
         self._doubtful_from = 0
+        self._term_runs: list[tuple[int, int]] = []
         self._unlock: Callable[[], None] | None = None
         self.identity = identity
         self.first_index = 1
@@ -126,12 +151,13 @@ class Journal:
                 break
             self._segments.pop()
         if not self._segments:
-            self._begin_segment(1)
+            self._begin_segment(1, 0)
         else:
             self._check_order()
             self._settle_end(self._segments[-1])
         self.first_index = self._segments[0].first_index
         self.durable_index = self.last_index
+        self._find_terms()
 
     def close(self) -> None:
         if self._file is not None:
@@ -151,16 +177,17 @@ class Journal:
     def size_bytes(self) -> int:
         return sum(segment.end_offset for segment in self._segments)
 
-    def append(self, payload: bytes, term: int) -> int:
+    def append(self, payload: bytes, term: int, kind: int = KIND_ENTRY) -> int:
         """Take an entry into the next group and give its index. Nothing is written before `sync`."""
         assert self.failed is None, "a failed journal takes nothing"
         # A longer record could be written and acknowledged, but not be read at the next start.
         assert len(payload) <= limits.JOURNAL_RECORD_BYTES_MAX, "an entry fits in a record"
         index = self.last_index + 1
-        blob = encode_record(index, term, self.durable_index, payload)
+        blob = encode_record(index, term, self.durable_index, payload, kind)
         self._group.append(blob)
         self._group_bytes += len(blob)
         self.last_index = index
+        self._note_term(index, term)
         return index
 
     def begin_segment(self) -> None:
@@ -176,14 +203,18 @@ class Journal:
         last_bytes = self._segments[-1].end_offset
         roll = last_bytes >= self._segment_bytes or (self._roll_wanted and last_bytes > SEGMENT_HEADER_BYTES)
         self._roll_wanted = False
-        new_segment_at = self.durable_index + 1 if roll else None
+        first_index = self.durable_index + 1
+        previous_term = self.term_at(self.durable_index) or 0
 
         def write() -> None:
-            self._write_group(group, new_segment_at)
+            if roll:
+                self._roll(first_index, previous_term)
+            self._write_group(group)
 
         def finish(_: object, error: BaseException | None) -> None:
             self._syncing = False
             if error is None:
+                self._segments[-1].mark(first_index, self._segments[-1].end_offset)
                 self._segments[-1].end_offset += size_bytes
                 self.written_bytes += size_bytes
                 self.durable_index = upto
@@ -191,6 +222,7 @@ class Journal:
                 # The entries appended since are numbered behind those taken back, so they go as well.
                 self._group, self._group_bytes = [], 0
                 self.last_index = self.durable_index
+                self._forget_terms_behind(self.last_index)
             else:
                 self.failed = error
             done(error)
@@ -203,6 +235,8 @@ class Journal:
         while len(self._segments) > 1 and self._segments[1].first_index <= index:
             dropped.append(self._segments.pop(0).path)
         self.first_index = self._segments[0].first_index
+        while len(self._term_runs) > 1 and self._term_runs[1][0] < self.first_index:
+            del self._term_runs[0]
         return dropped
 
     def remove_files(self, paths: list[str]) -> None:
@@ -212,6 +246,47 @@ class Journal:
         if paths:
             self._disk.sync_dir(self.folder)
 
+    # Terms.
+
+    def term_at(self, index: int) -> int | None:
+        """The term of a record, also of the one before the first that is still there; None for others."""
+        if not self.first_index - 1 <= index <= self.last_index:
+            return None
+        runs = self._term_runs
+        at = len(runs) - 1
+        while at >= 0 and runs[at][0] > index:
+            at -= 1
+        return runs[at][1] if at >= 0 else None
+
+    def _note_term(self, index: int, term: int) -> None:
+        if not self._term_runs or self._term_runs[-1][1] != term:
+            self._term_runs.append((index, term))
+
+    def _forget_terms_behind(self, index: int) -> None:
+        while self._term_runs and self._term_runs[-1][0] > index:
+            del self._term_runs[-1]
+
+    def _find_terms(self) -> None:
+        """Terms never go down, so a segment that begins and ends in the same one need not be read."""
+        last_runs, self._term_runs = self._term_runs, []
+        for segment, following in zip(self._segments, self._segments[1:], strict=False):
+            self._note_term(segment.first_index - 1, segment.previous_term)
+            if segment.previous_term != following.previous_term:
+                self._read_terms(segment.first_index, following.first_index)
+        self._note_term(self._segments[-1].first_index - 1, self._segments[-1].previous_term)
+        for index, term in last_runs:
+            self._note_term(index, term)
+
+    def _read_terms(self, start: int, end: int) -> None:
+        try:
+            for record in self.read_from(start):
+                if record.index >= end:
+                    return
+                self._note_term(record.index, record.term)
+        except JournalDamaged:
+            # It may lie below all that anybody needs; whoever needs it finds the damage again.
+            self._term_runs.clear()
+
     # Reading.
 
     def read_from(self, index: int) -> Iterator[Record]:
@@ -220,10 +295,10 @@ class Journal:
             following = self._segments[position + 1] if position + 1 < len(self._segments) else None
             if following is not None and following.first_index <= index:
                 continue
-            expected = segment.first_index
             upto = following.first_index - 1 if following is not None else self.durable_index
             window = self._window(segment.path)
-            offset = SEGMENT_HEADER_BYTES
+            place = segment.place_before(index)
+            expected, offset = place.index, place.offset
             while expected <= upto:
                 record = read_record(window, offset)
                 if isinstance(record, Flaw):
@@ -237,9 +312,7 @@ class Journal:
 
     # In the executor.
 
-    def _write_group(self, group: list[bytes], new_segment_at: int | None) -> None:
-        if new_segment_at is not None:
-            self._roll(new_segment_at)
+    def _write_group(self, group: list[bytes]) -> None:
         segment, file = self._segments[-1], self._file
         assert file is not None, "the journal is open"
         try:
@@ -253,17 +326,17 @@ class Journal:
             raise NoSpace(f"{segment.path}: {error.strerror}") from error
         file.sync()
 
-    def _roll(self, first_index: int) -> None:
+    def _roll(self, first_index: int, previous_term: int) -> None:
         old = self._file
         try:
-            self._begin_segment(first_index)
+            self._begin_segment(first_index, previous_term)
         except NoSpace:
             # The old segment has room written ahead, and what it takes may be what frees the disk.
             return
         if old is not None:
             old.close()
 
-    def _begin_segment(self, first_index: int) -> None:
+    def _begin_segment(self, first_index: int, previous_term: int) -> None:
         """A new last segment, durable with its name before anything is written to it."""
         path = f"{self.folder}/{first_index:020d}{SEGMENT_SUFFIX}"
         try:
@@ -273,7 +346,7 @@ class Journal:
                 raise
             raise NoSpace(f"{self.folder}: {error.strerror}") from error
         try:
-            file.write_at(0, encode_segment_header(self.identity, first_index))
+            file.write_at(0, encode_segment_header(self.identity, first_index, previous_term))
             file.sync()
             self._disk.sync_dir(self.folder)
         except OSError as error:
@@ -286,7 +359,7 @@ class Journal:
             self._disk.sync_dir(self.folder)
             raise NoSpace(f"{self.folder}: {error.strerror}") from error
         self._file = file
-        self._segments.append(Segment(path, first_index, SEGMENT_HEADER_BYTES))
+        self._segments.append(Segment(path, first_index, SEGMENT_HEADER_BYTES, previous_term))
 
     # At start.
 
@@ -314,6 +387,8 @@ class Journal:
             index += 1
             if record.index != index:
                 raise JournalDamaged(segment.path, offset, f"index {record.index} stands where {index} must be")
+            segment.mark(index, offset)
+            self._note_term(index, record.term)
             offset = record.end_offset
             doubtful.append(record)
             while doubtful[0].index <= record.synced_index:
@@ -327,8 +402,8 @@ class Journal:
             self.cut = Cut(segment.path, offset, window.size_bytes - offset, record.reason)
         return True
 
-    def _check_header(self, segment: Segment, header: tuple[Identity, int]) -> None:
-        identity, first_index = header
+    def _check_header(self, segment: Segment, header: SegmentHeader) -> None:
+        identity, first_index, segment.previous_term = header
         if first_index != segment.first_index:
             raise JournalDamaged(segment.path, 0, f"it begins with index {first_index}, its name says otherwise")
         if identity != self.identity:
@@ -381,5 +456,5 @@ def stored_identity(disk: Disk, folder: str) -> Identity | None:
         path = segment.path
         header = read_segment_header(Window(partial(disk.read, path), disk.size_bytes(path)))
         if not isinstance(header, Flaw):
-            return header[0]
+            return header.identity
     return None

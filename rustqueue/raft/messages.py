@@ -52,7 +52,7 @@ class VoteAsked(Struct, array_like=True, tag=3, frozen=True, gc=False):
 
 
 class VoteGiven(Struct, array_like=True, tag=4, frozen=True, gc=False):
-    """`term` is the one that was asked for when granted, the voter's own otherwise; `wall_ms` the voter's wall clock."""
+    """`term` is the asked one when granted, the voter's own otherwise; `wall_ms` is the voter's wall clock."""
 
     term: int
     granted: bool
@@ -138,6 +138,13 @@ class IndexGiven(Struct, array_like=True, tag=13, frozen=True, gc=False):
     index: int
 
 
+class StateDigest(Struct, array_like=True, tag=14, frozen=True, gc=False):
+    """The state hash of the sender when it had applied `index`: whoever has another one must stop."""
+
+    index: int
+    digest: bytes
+
+
 Message = (
     Append
     | Appended
@@ -152,4 +159,5 @@ Message = (
     | Withdraw
     | IndexAsked
     | IndexGiven
+    | StateDigest
 )

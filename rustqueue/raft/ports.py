@@ -150,8 +150,12 @@ class Store(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Proposal:
-    """A command that wants into the log: decoded, as the JSON that is logged, and where its reply goes."""
+    """A command that wants into the log: decoded, as the JSON that is logged, and where its reply goes.
+
+    `placed` is told index, ordinal and term as soon as it stands in the log, committed or not.
+    """
 
     command: Command
     raw: bytes
     done: Callable[[Reply], None]
+    placed: Callable[[int, int, int], None] | None = None

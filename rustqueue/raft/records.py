@@ -15,11 +15,16 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rustqueue.model import limits
 
 FORMAT_VERSION = 1
 KIND_ENTRY = 1
+KIND_CONFIG = 2
+"""An entry that holds one `Members` command: the members of the cluster from here on."""
+
+_KINDS = frozenset({KIND_ENTRY, KIND_CONFIG})
 
 SECTOR_BYTES = 512
 """The smallest unit that a disk writes wholly or not at all."""
@@ -34,7 +39,8 @@ _RECORD_CHECKED_BYTES = _RECORD.size - 5
 RECORD_OVERHEAD_BYTES = _RECORD.size + 1
 _END_MARK = bytes([_RECORD_END])
 
-_SEGMENT = struct.Struct("<B5sHQ16s32s27xIB")  # start, magic, version, first index, cluster id, node id, crc, end
+# start, magic, version, first index, cluster id, node id, term of the record before the first, crc, end
+_SEGMENT = struct.Struct("<B5sHQ16s48sQ3xIB")
 _SEGMENT_CHECKED_BYTES = _SEGMENT.size - 5
 SEGMENT_HEADER_BYTES = _SEGMENT.size
 _MAGIC = b"RQLOG"
@@ -42,10 +48,18 @@ _MAGIC = b"RQLOG"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose log it is. `cluster_id` is 16 random bytes, made once; `node_id` at most 32 bytes of UTF-8."""
+    """Whose log it is. `cluster_id` is 16 random bytes, made once; `node_id` at most 48 bytes of UTF-8."""
 
     cluster_id: bytes
     node_id: str
+
+
+class SegmentHeader(NamedTuple):
+    """Whose segment it is, the index of its first record, and the term of the record before (0: there is none)."""
+
+    identity: Identity
+    first_index: int
+    previous_term: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +115,27 @@ class Window:
         return True
 
 
-def encode_segment_header(identity: Identity, first_index: int) -> bytes:
+def encode_segment_header(identity: Identity, first_index: int, previous_term: int = 0) -> bytes:
     node = identity.node_id.encode()
     assert len(identity.cluster_id) == 16, "a cluster id is 16 bytes"
-    assert len(node) <= 32, "a node id is at most 32 bytes"
+    assert len(node) <= 48, "a node id is at most 48 bytes"
     blank = _SEGMENT.pack(
-        _SEGMENT_START, _MAGIC, FORMAT_VERSION, first_index, identity.cluster_id, node, 0, _SEGMENT_END
+        _SEGMENT_START, _MAGIC, FORMAT_VERSION, first_index, identity.cluster_id, node, previous_term, 0, _SEGMENT_END
     )
     checked = blank[:_SEGMENT_CHECKED_BYTES]
     return checked + zlib.crc32(checked).to_bytes(4, "little") + bytes([_SEGMENT_END])
 
 
-def read_segment_header(window: Window) -> tuple[Identity, int] | Flaw:
-    """Whose segment it is and the index of its first record."""
+def read_segment_header(window: Window) -> SegmentHeader | Flaw:
     header = window.fetch(0, _SEGMENT.size)
     if len(header) < _SEGMENT.size or header[0] == 0 or header[-1] == 0:
         return Flaw(0, "the header of the segment is incomplete", unwritten=True)
-    start, magic, version, first_index, cluster_id, node, crc, end = _SEGMENT.unpack(header)
+    start, magic, version, first_index, cluster_id, node, previous_term, crc, end = _SEGMENT.unpack(header)
     if crc != zlib.crc32(header[:_SEGMENT_CHECKED_BYTES]) or start != _SEGMENT_START or end != _SEGMENT_END:
         return Flaw(0, "the header of the segment fails its checksum", unwritten=False)
     if magic != _MAGIC or version != FORMAT_VERSION:
         return Flaw(0, f"the segment has format {magic!r} {version}, not {_MAGIC!r} {FORMAT_VERSION}", unwritten=False)
-    return Identity(cluster_id, node.rstrip(b"\0").decode()), first_index
+    return SegmentHeader(Identity(cluster_id, node.rstrip(b"\0").decode()), first_index, previous_term)
 
 
 def encode_record(index: int, term: int, synced_index: int, payload: bytes, kind: int = KIND_ENTRY) -> bytes:
@@ -143,7 +156,7 @@ def read_record(window: Window, offset: int) -> Record | Flaw:
     start, kind, length, index, term, behind, payload_crc, header_crc, middle = _RECORD.unpack(header)
     if start != _RECORD_START or middle != _RECORD_MIDDLE or zlib.crc32(header[:_RECORD_CHECKED_BYTES]) != header_crc:
         return Flaw(offset, "the header of the record fails its checksum", unwritten=False)
-    if kind != KIND_ENTRY or length > limits.JOURNAL_RECORD_BYTES_MAX:
+    if kind not in _KINDS or length > limits.JOURNAL_RECORD_BYTES_MAX:
         return Flaw(offset, f"a record of kind {kind} and {length} bytes is not of this version", unwritten=False)
     payload_offset = offset + _RECORD.size
     body = window.fetch(payload_offset, length + 1)

@@ -1,0 +1,487 @@
+"""The replicator of a cluster member: what the gateway proposes to, and what feeds the machine.
+
+It must not know who asked, nor how members agree (`member` does). Invariants:
+- an entry is applied when it is committed and durable here, in order, once;
+- a proposal is answered with the reply of its own entry, or refused when it is certain that the entry was replaced by
+  another leader's; while neither is known it stays unanswered, and the gateway's deadline calls the outcome unknown;
+- only a leader stamps time, asks for ticks and closes entries; two entries at most are on their way.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rustqueue.model import limits
+from rustqueue.model.commands import Command, PushJobs, Tick
+from rustqueue.model.entry import ENTRY_VERSION, Entry, decode_entry, encode_entry
+from rustqueue.model.errors import ApiError, Limited, Unavailable
+from rustqueue.model.replies import Refused, Reply
+from rustqueue.raft.cluster.config import Config
+from rustqueue.raft.cluster.digests import Digests, StateDiffers
+from rustqueue.raft.cluster.member import Hooks, Member
+from rustqueue.raft.cluster.parts import Parts
+from rustqueue.raft.cluster.rules import election_stamp_ms
+from rustqueue.raft.flush import FlushParts, FlushRules, StoreFlush
+from rustqueue.raft.local import ApplyFailed
+from rustqueue.raft.messages import LogRecord, Message, StateDigest
+from rustqueue.raft.ports import Disk, Executor, Proposal, StateMachine, Store
+from rustqueue.raft.records import KIND_ENTRY
+from rustqueue.raft.space import SpaceRules, SpaceWatch
+from rustqueue.raft.stamp import EntryClock
+from rustqueue.raft.tick import TickPace
+
+_TICK = Tick()
+_TICK_RAW = b'{"cmd":"!tick"}'
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicatorPorts:
+    """`seed` gives sixteen random bytes; `background` is a thread for flushes and files."""
+
+    disk: Disk
+    background: Executor
+    seed: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicatorOptions:
+    """What a node may set. `survivable` tells which failures of the store are only a want of room."""
+
+    pending_bytes: int = limits.PENDING_BYTES_MAX
+    entry_bytes: int = limits.ENTRY_BYTES_MAX
+    entry_commands: int = limits.ENTRY_COMMANDS_MAX
+    rounds: int = 2
+    digest_every: int = limits.DIGEST_ENTRIES
+    flush: FlushRules = field(default_factory=FlushRules)
+    space: SpaceRules = field(default_factory=SpaceRules)
+    survivable: Callable[[BaseException], bool] = lambda _: False
+
+
+@dataclass(slots=True)
+class _Round:
+    """An entry of this node's own that is not applied yet."""
+
+    term: int
+    entry: Entry
+    proposals: list[Proposal]
+    bytes_count: int
+    is_tick: bool
+
+
+@dataclass(slots=True)
+class _Expected:
+    """A command that this node forwarded and that the leader has placed."""
+
+    term: int
+    ordinal: int
+    done: Callable[[Reply | None], None]
+
+
+class ClusterReplicator:
+    """Everything is called, and calls back, on the loop."""
+
+    def __init__(
+        self, parts: Parts, machine: StateMachine, store: Store, ports: ReplicatorPorts, options: ReplicatorOptions
+    ) -> None:
+        self._parts = parts
+        self._clock = parts.clock
+        self._log = parts.log
+        self._machine = machine
+        self._store = store
+        self._ports = ports
+        self._options = options
+        self._space = SpaceWatch(ports.disk, parts.clock, ports.background, parts.log.folder, options.space)
+        self.member = Member(
+            parts,
+            Hooks(
+                self._elected, self._deposed, self._progressed, self._configured, self._leader_changed,
+                self._no_space, self._fail,
+            ),
+        )  # fmt: skip
+        self._pending: deque[Proposal] = deque()
+        self._queued_bytes = 0
+        self._rounds: dict[int, _Round] = {}
+        self._expected: dict[int, list[_Expected]] = {}
+        self._turn_asked = self._apply_asked = self._applying = False
+        self._held = False
+        self._tick_wanted = False
+        self._refusal: ApiError | None = Unavailable.stopping()
+        self._when_stopped: Callable[[], None] | None = None
+        self._stamp: EntryClock | None = None
+        self._pace: TickPace | None = None
+        self.digests = Digests(parts, options.digest_every)
+        self.pending_bytes = 0
+        self.replayed_count = 0
+        self.stopped: BaseException | None = None
+        self.on_assemble: Callable[[list[Proposal]], None] | None = None
+        self.on_fatal: Callable[[BaseException], None] | None = None
+        self.on_role: Callable[[bool], None] = lambda leads: None
+        self.on_leader: Callable[[str | None], None] = lambda leader: None
+        self.on_configured: Callable[[Config], None] = lambda config: None
+        self.on_applied: Callable[[int], None] = lambda index: None
+
+    # Status.
+
+    @property
+    def leads(self) -> bool:
+        return self.member.leads
+
+    @property
+    def applied_index(self) -> int:
+        return self._machine.applied_index
+
+    @property
+    def durable_index(self) -> int:
+        return self._log.durable_index
+
+    @property
+    def last_index(self) -> int:
+        return self._log.last_index
+
+    @property
+    def flushed_index(self) -> int:
+        return self._flush.flushed_index
+
+    @property
+    def term(self) -> int:
+        return self.member.term
+
+    @property
+    def space(self) -> SpaceWatch:
+        return self._space
+
+    @property
+    def disk_full(self) -> bool:
+        return self._space.full
+
+    @property
+    def due_lag_ms(self) -> int:
+        """How long the oldest due work has been waiting for its tick."""
+        due_ms = self._machine.next_due_ms() if self._stamp is not None else None
+        return 0 if due_ms is None else max(0, self._now_ms() - due_ms)
+
+    def _now_ms(self) -> int:
+        """The time by which the machine lives; on a follower as of the last applied entry."""
+        if self._stamp is None:
+            return self._machine.now_ms
+        return self._stamp.peek(self._clock.monotonic_us(), self._clock.wall_ms())
+
+    # Start and stop.
+
+    def start(self) -> None:
+        """Log, seat and links are open. Whatever the store has applied was committed."""
+        self._parts.seat.commit_index = max(self._parts.seat.commit_index, self._machine.applied_index)
+        self._flush = StoreFlush(
+            FlushParts(
+                self._log, self._machine, self._store, self._ports.background, self._clock,
+                self._options.survivable, self._fail,
+            ),
+            self._options.flush,
+        )  # fmt: skip
+        self._space.start()
+        self._refusal = None
+        self.member.start()
+
+    def stop(self, done: Callable[[], None], hurry: bool = False) -> None:
+        """Refuse new proposals, answer those that are in while the cluster lets it, flush, close, call `done`.
+
+        A second call with `hurry` leaves what is still on its way to the others, who may never come.
+        """
+        if hurry:
+            self._rounds.clear()
+            self._pending.clear()
+        if self.stopped is not None:
+            self._close(done)
+            return
+        self._refusal = Unavailable.stopping()
+        self._when_stopped = done
+        self._space.stop()
+        if self._pace is not None:
+            self._pace.stop()
+        self._tick_wanted = False
+        self._maybe_stopped()
+
+    def _maybe_stopped(self) -> None:
+        if self._when_stopped is not None and not self._pending and not self._rounds:
+            when_stopped, self._when_stopped = self._when_stopped, None
+            self.member.stop()
+            self._flush.finish(lambda: self._close(when_stopped))
+
+    def _close(self, done: Callable[[], None]) -> None:
+        self._log.close()
+        self._store.close()
+        done()
+
+    def _fail(self, error: BaseException) -> None:
+        """Stop dead: whatever was not answered stays unanswered, since nobody knows what became of it."""
+        if self.stopped is not None:
+            return
+        self.stopped = error
+        self._refusal = Unavailable.unknown_outcome()
+        self.member.stop()
+        self._space.stop()
+        self._flush.stop()
+        if self._pace is not None:
+            self._pace.stop()
+        if self.on_fatal is not None:
+            self.on_fatal(error)
+
+    def flush(self) -> None:
+        """Flush the store now rather than when its time comes."""
+        if self.stopped is None:
+            self._flush.begin()
+
+    # Proposals.
+
+    def propose(self, proposal: Proposal) -> None:
+        """Take a command. Its `done` is called with the reply when it is committed and applied here, or refused."""
+        size_bytes = len(proposal.raw)
+        refusal = self._refusal
+        if refusal is None and not self.leads:
+            refusal = Unavailable.no_leader()
+        if refusal is None and self._space.full and isinstance(proposal.command, PushJobs):
+            refusal = Unavailable.disk_full()
+        if refusal is None and self.pending_bytes + size_bytes > self._options.pending_bytes:
+            refusal = Limited.overloaded()
+        if refusal is not None:
+            proposal.done(Refused.of(refusal))
+            return
+        self.pending_bytes += size_bytes
+        self._queued_bytes += size_bytes
+        self._pending.append(proposal)
+        self._ask_turn()
+
+    def _ask_turn(self) -> None:
+        if not self._turn_asked and (self._pending or self._tick_wanted):
+            self._turn_asked = True
+            self._clock.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_asked = False
+        if self.stopped is not None or not self.leads:
+            return
+        try:
+            while self._may_begin() and (self._pending or self._tick_wanted):
+                self._begin_round()
+        except Exception as error:
+            self._fail(error)
+
+    def _may_begin(self) -> bool:
+        return len(self._rounds) < self._options.rounds and not self.member.hands_over and not self._held
+
+    def _begin_round(self) -> None:
+        """Close an entry over what waits."""
+        is_tick = self._tick_wanted
+        if is_tick:
+            # A tick has an entry of its own, so that the time it takes can be measured.
+            self._tick_wanted = False
+            proposals, own_count = [Proposal(_TICK, _TICK_RAW, _ignore)], 0
+        else:
+            proposals = self._take_pending()
+            own_count = len(proposals)
+        if self.on_assemble is not None:
+            self.on_assemble(proposals)
+        self.pending_bytes += sum([len(proposal.raw) for proposal in proposals[own_count:]])
+        self._append(proposals, is_tick)
+
+    def _append(self, proposals: list[Proposal], is_tick: bool) -> None:
+        commands = [proposal.raw for proposal in proposals]
+        entry = Entry(ENTRY_VERSION, self.term, self._next_ms(), self._ports.seed(), commands)
+        index = self.member.append(KIND_ENTRY, encode_entry(entry))
+        self._rounds[index] = _Round(entry.term, entry, proposals, sum(map(len, commands)), is_tick)
+        for ordinal, proposal in enumerate(proposals):
+            if proposal.placed is not None:
+                proposal.placed(index, ordinal, entry.term)
+
+    def _take_pending(self) -> list[Proposal]:
+        """As many as belong in one entry."""
+        options, pending = self._options, self._pending
+        taken: list[Proposal] = []
+        bytes_count = 0
+        while pending and len(taken) < options.entry_commands:
+            size_bytes = len(pending[0].raw)
+            if taken and bytes_count + size_bytes > options.entry_bytes:
+                break
+            bytes_count += size_bytes
+            taken.append(pending.popleft())
+        self._queued_bytes -= bytes_count
+        return taken
+
+    def _next_ms(self) -> int:
+        assert self._stamp is not None, "a leader has a clock"
+        return self._stamp.next(self._clock.monotonic_us(), self._clock.wall_ms())
+
+    # Roles.
+
+    def _elected(self, walls_ms: list[int]) -> None:
+        """Begin the term with an empty entry: with it, everything before is committed."""
+        log = self._log
+        last_ms = self._machine.now_ms
+        if log.last_index > self._machine.applied_index:
+            last_ms = max(last_ms, decode_entry(log.records_from(log.last_index, 1, log.last_index)[0].payload).now_ms)
+        clock = self._clock
+        self._stamp = EntryClock(last_ms, clock.monotonic_us(), election_stamp_ms(clock.wall_ms(), walls_ms))
+        self._pace = TickPace(clock, self._stamp, self._machine, self._want_tick)
+        self._append([], is_tick=False)
+        self.on_role(True)
+
+    def _deposed(self) -> None:
+        """What was appended may still be committed by the next leader; what was not is refused for good."""
+        if self._pace is not None:
+            self._pace.stop()
+        self._pace = self._stamp = None
+        self._tick_wanted = False
+        waiting, self._pending, self._queued_bytes = self._pending, deque(), 0
+        refused = Refused.of(self._refusal or Unavailable.no_leader())
+        for proposal in waiting:
+            self.pending_bytes -= len(proposal.raw)
+            proposal.done(refused)
+        self.on_role(False)
+        self._maybe_stopped()
+
+    def _leader_changed(self, leader: str | None) -> None:
+        self.on_leader(leader)
+
+    def _configured(self, config: Config) -> None:
+        self.on_configured(config)
+
+    def _want_tick(self) -> None:
+        self._tick_wanted = True
+        self._ask_turn()
+
+    # Apply.
+
+    def _progressed(self) -> None:
+        if self._applying:
+            return
+        self._apply_committed()
+        self._ask_turn()
+
+    @property
+    def _applicable_index(self) -> int:
+        # The store may be flushed at any moment, and must never know more than the log.
+        return min(self.member.commit_index, self._log.durable_index)
+
+    def _apply_committed(self) -> None:
+        """Apply what can be, for a slice of time; heartbeats must not wait for a long log."""
+        self._applying = True
+        ends_us = self._clock.monotonic_us() + limits.APPLY_SLICE_MS * 1_000
+        try:
+            while self.stopped is None and not self._held:
+                index = self._machine.applied_index + 1
+                upto = self._applicable_index
+                if index > upto:
+                    break
+                if self._clock.monotonic_us() >= ends_us:
+                    self._apply_later()
+                    break
+                self._apply_some(index, upto)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._applying = False
+
+    def _apply_later(self) -> None:
+        if not self._apply_asked:
+            self._apply_asked = True
+            self._clock.call_soon(self._apply_on)
+
+    def _apply_on(self) -> None:
+        self._apply_asked = False
+        if self.stopped is None:
+            self._progressed()
+
+    def _apply_some(self, index: int, upto: int) -> None:
+        own = self._rounds.get(index)
+        if own is not None and self._log.term_at(index) == own.term:
+            self._apply(index, own.entry, [proposal.command for proposal in own.proposals], own.bytes_count)
+            return
+        for record in self._log.records_from(index, limits.ENTRY_BYTES_MAX, upto):
+            self._apply(index, *_entry_of(record))
+            if self.stopped is not None or self._held:
+                return
+            index += 1
+
+    def _apply(self, index: int, entry: Entry, commands: Sequence[Command] | None, bytes_count: int) -> None:
+        started_us = self._clock.monotonic_us()
+        try:
+            replies = self._machine.apply(index, entry, commands)
+        except Exception as error:
+            if self._options.survivable(error):
+                self._hold()
+                return
+            ordinal = getattr(error, "ordinal", None)
+            raise ApplyFailed(index, ordinal if isinstance(ordinal, int) else None, error) from error
+        self._answer(index, entry, replies, self._clock.monotonic_us() - started_us)
+        self._flush.applied(bytes_count)
+        self._space.written(bytes_count)
+        self.digests.applied(index, self.leads)
+        self.on_applied(index)
+        self._maybe_stopped()
+
+    def _answer(self, index: int, entry: Entry, replies: list[Reply], took_us: int) -> None:
+        own = self._rounds.pop(index, None)
+        if own is not None:
+            self.pending_bytes -= own.bytes_count
+            if own.term == entry.term:
+                for proposal, reply in zip(own.proposals, replies, strict=True):
+                    proposal.done(reply)
+            else:
+                refused = Refused.of(Unavailable.no_leader())
+                for proposal in own.proposals:
+                    proposal.done(refused)
+            if self._pace is not None:
+                if own.is_tick and own.term == self.term:
+                    self._pace.tick_applied(entry.now_ms, took_us)
+                else:
+                    self._pace.client_entry_applied()
+        elif self._pace is not None:
+            self._pace.consider()
+        for expected in self._expected.pop(index, ()):
+            expected.done(replies[expected.ordinal] if expected.term == entry.term else None)
+
+    def expect(self, index: int, ordinal: int, term: int, done: Callable[[Reply | None], None]) -> bool:
+        """Tell the reply of a command that another node placed there, or None if another entry came to stand there.
+
+        False: the entry has been applied already, so that nobody can tell any more.
+        """
+        if index <= self._machine.applied_index:
+            return False
+        self._expected.setdefault(index, []).append(_Expected(term, ordinal, done))
+        return True
+
+    def _hold(self) -> None:
+        """The store has no room for a batch. Nothing of it was written, so the same entry is applied again later."""
+        self._held = True
+        self._space.found_full(_nothing)
+        self._clock.call_later(limits.FLUSH_RETRY_MS, self._resume)
+
+    def _resume(self) -> None:
+        self._held = False
+        if self.stopped is None:
+            self._progressed()
+
+    def _no_space(self) -> None:
+        self._space.found_full(self.member.try_again)
+
+    def received(self, peer: str, message: Message) -> None:
+        """A message of consensus, or a digest of the leader."""
+        if not isinstance(message, StateDigest):
+            self.member.received(peer, message)
+        elif peer == self.member.leader and self.stopped is None:
+            try:
+                self.digests.told(message, self.applied_index)
+            except StateDiffers as error:
+                self._fail(error)
+
+
+def _entry_of(record: LogRecord) -> tuple[Entry, None, int]:
+    return decode_entry(record.payload), None, len(record.payload)
+
+
+def _ignore(reply: Reply) -> None:
+    assert not isinstance(reply, Refused) or reply.error.code == "NO_LEADER", f"a tick is never refused: {reply}"
+
+
+def _nothing() -> None:
+    pass
