@@ -66,7 +66,11 @@ def field_text(field: shapes.Field) -> str:
 
 def verbs() -> str:
     """One section a verb, in the order of the vocabulary."""
-    kinds = (*get_args(commands.WireCommand), *get_args(queries.Query), *get_args(queries.ShellQuery))
+    kinds = (
+        *get_args(commands.WireCommand | commands.SecretCommand),
+        *get_args(queries.Query),
+        *get_args(queries.ShellQuery),
+    )
     sections = []
     for kind in kinds:
         told = shapes.type_info(kind)

@@ -23,7 +23,11 @@ from tests.conformance.protocols import HTTP_FORMS, tag_of
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
-WIRE = (*get_args(commands.WireCommand), *get_args(queries.Query), *get_args(queries.ShellQuery))
+WIRE = (
+    *get_args(commands.WireCommand | commands.SecretCommand),
+    *get_args(queries.Query),
+    *get_args(queries.ShellQuery),
+)
 VERBS = {tag_of(kind) for kind in WIRE}
 
 NOT_OVER_HTTP = {
@@ -54,6 +58,9 @@ METHODS = {
     "dlq_purge": "purge_dlq",
     "sweep_get": "sweep",
     "sweep_cancel": "cancel_sweep",
+    "token_create": "create_token",
+    "token_list": "tokens",
+    "token_delete": "delete_token",
 }
 """Verbs whose method has a name that reads better in Python; all others are called as on TCP."""
 

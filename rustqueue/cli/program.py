@@ -9,7 +9,7 @@ import os
 import sys
 
 from rustqueue import __version__
-from rustqueue.cli import jobs, node, queues
+from rustqueue.cli import jobs, node, queues, tokens
 from rustqueue.cli.output import Shown, as_json
 from rustqueue.cli.parsing import (
     EXIT_FAILED,
@@ -50,6 +50,7 @@ def build_parser() -> Parser:
     node.add(commands)
     jobs.add(commands)
     queues.add(commands)
+    tokens.add(commands)
     return parser
 
 

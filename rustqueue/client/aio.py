@@ -12,7 +12,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 
-from rustqueue.client import job_calls, queue_calls
+from rustqueue.client import job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, signed_as
 from rustqueue.client.errors import NetworkError, RustQueueError
@@ -95,6 +95,9 @@ class AsyncClient:
     flow = _awaited(queue_calls.flow)
     sweep = _awaited(queue_calls.sweep)
     cancel_sweep = _awaited(queue_calls.cancel_sweep)
+    create_token = _awaited(token_calls.create_token)
+    tokens = _awaited(token_calls.tokens)
+    delete_token = _awaited(token_calls.delete_token)
     health = _awaited(queue_calls.health)
 
     async def iter_jobs(self, **filters: Unpack[job_calls.JobFilters]) -> AsyncIterator[Job]:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from rustqueue.model.jobs import Counts, FlowSummary, LogLine, Owner, QueueSettings
+from rustqueue.model.tokens import Scope
 
 _NULL = Raw(b"null")  # The decoder knows no `Raw | None`; null is decoded like any other value.
 
@@ -241,3 +242,23 @@ class Health(Struct, frozen=True):
     term: int = 0
     applied: int = 0
     lag: int = 0
+
+
+class NewToken(Struct, frozen=True):
+    """A bearer token just made. `token` is shown here only."""
+
+    id: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"NewToken(id={self.id!r})"
+
+
+class Token(Struct, frozen=True):
+    """A bearer token as it is listed."""
+
+    id: str
+    name: str
+    scopes: list[Scope] = []
+    created_at: str = ""
+    expires_at: str | None = None

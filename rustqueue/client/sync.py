@@ -11,7 +11,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 
-from rustqueue.client import job_calls, queue_calls
+from rustqueue.client import job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
 from rustqueue.client.errors import NetworkError, RustQueueError
@@ -91,6 +91,9 @@ class Client:
     flow = _blocking(queue_calls.flow)
     sweep = _blocking(queue_calls.sweep)
     cancel_sweep = _blocking(queue_calls.cancel_sweep)
+    create_token = _blocking(token_calls.create_token)
+    tokens = _blocking(token_calls.tokens)
+    delete_token = _blocking(token_calls.delete_token)
     health = _blocking(queue_calls.health)
 
     def iter_jobs(self, **filters: Unpack[job_calls.JobFilters]) -> Iterator[Job]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, cast, get_args
 
-from rustqueue.auth import ANYBODY, NOBODY, Principal, Unauthorized
+from rustqueue.auth import ANYBODY, Principal
+from rustqueue.gateway import permits
 from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ticket
 from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
 from rustqueue.gateway.waiting import Waiter, WaitingRoom, nothing_for, queues_of
@@ -42,12 +43,6 @@ class _Flight:
         self.command = command
         self.done: Done | None = done
         self.started_us = started_us
-
-
-def authorise(principal: Principal, request: Request) -> None:
-    """Whether `principal` may ask this. Raises `Unauthorized`. Scopes narrow it later; this is their place."""
-    if principal is NOBODY and not isinstance(request, Health):
-        raise Unauthorized("Authentication required: send an 'auth' command or a bearer token first")
 
 
 class Gateway:
@@ -99,7 +94,7 @@ class Gateway:
         """
         try:
             if principal is not ANYBODY:
-                authorise(principal, request)
+                request, raw, done = self._admitted(principal, request, raw, done)
             if isinstance(request, PushJobs):
                 if self._replicator.disk_full:
                     done(_disk_full)
@@ -107,7 +102,7 @@ class Gateway:
                     self._propose(request, raw, done)
                 return None
             if isinstance(request, Pull):
-                return self._pull(request, raw, done, behind_own)
+                return self._pull(request, raw, done, behind_own, principal)
             if type(request) in _QUERIES:
                 reply = self._applied.answer(cast("Query", request))
             elif isinstance(request, Health):
@@ -156,9 +151,18 @@ class Gateway:
         for flight in flights:
             self._land(flight, _unknown_outcome)
 
+    def _admitted(self, principal: Principal, request: Request, raw: bytes, done: Done) -> tuple[Request, bytes, Done]:
+        """Raises `ApiError` if `principal` may not ask this. The rest is done as if only he were there."""
+        grants = permits.check(principal, request, self._applied)
+        if grants is not None:
+            done = permits.cut_down(request, grants, done)
+        if principal.tenant and getattr(request, "idempotency_key", None) is not None:
+            request, raw = permits.with_own_key(principal.tenant, request, raw)
+        return request, raw, done
+
     # Pulls.
 
-    def _pull(self, pull: Pull, raw: bytes, done: Done, behind_own: bool) -> Ticket | None:
+    def _pull(self, pull: Pull, raw: bytes, done: Done, behind_own: bool, principal: Principal) -> Ticket | None:
         must_ask = behind_own or pull.idempotency_key is not None
         has_job = must_ask or self._room.has_free_job(queues_of(pull))
         if pull.wait_ms == 0 or pull.count == 0 or self._closed:
@@ -168,6 +172,8 @@ class Gateway:
                 done(nothing_for(pull))
             return None
         waiter = self._room.enter(pull, raw, done)
+        if principal.tenant:
+            waiter.refusal = partial(permits.refusal, principal, pull, self._applied)
         if has_job:
             self._ask_again(waiter)
         else:
@@ -175,6 +181,8 @@ class Gateway:
         return waiter
 
     def _ask_again(self, waiter: Waiter) -> None:
+        if self._turned_away(waiter):
+            return
         self._propose(waiter.pull, waiter.raw, partial(self._room.answered, waiter))
 
     def _assemble(self, proposals: list[Proposal]) -> None:
@@ -182,7 +190,16 @@ class Gateway:
         if not self._room:
             return
         for waiter in self._room.turns([proposal.command for proposal in proposals]):
-            proposals.append(self._flight(waiter.pull, waiter.raw, partial(self._room.answered, waiter)))
+            if not self._turned_away(waiter):
+                proposals.append(self._flight(waiter.pull, waiter.raw, partial(self._room.answered, waiter)))
+
+    def _turned_away(self, waiter: Waiter) -> bool:
+        """Refuse a pull whose token was taken away while it waited."""
+        error = waiter.refusal() if waiter.refusal is not None else None
+        if error is None:
+            return False
+        self._room.answered(waiter, Refused.of(error))
+        return True
 
     # Through the log.
 

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from rustqueue.gateway.deadlines import Deadlines
 from rustqueue.gateway.ports import Done
 from rustqueue.model.commands import Command, NewJob, Pull, PushJobs
-from rustqueue.model.errors import Limited
+from rustqueue.model.errors import ApiError, Limited
 from rustqueue.model.replies import Pulled, PulledOne, Reply
 from rustqueue.raft.ports import Clock
 
@@ -32,7 +32,7 @@ class Stand(Enum):
 class Waiter:
     """One waiting pull, and the ticket that its client holds."""
 
-    __slots__ = ("_room", "done", "pull", "queues", "raw", "stand", "taken_for")
+    __slots__ = ("_room", "done", "pull", "queues", "raw", "refusal", "stand", "taken_for")
 
     def __init__(self, room: "WaitingRoom", pull: Pull, raw: bytes, done: Done) -> None:
         self._room = room
@@ -41,6 +41,8 @@ class Waiter:
         self.done = done
         self.queues = queues_of(pull)
         self.stand = Stand.ASKING
+        self.refusal: Callable[[], ApiError | None] | None = None
+        """Asked before its pull goes out again: why the one who waits may not have a job any more."""
         self.taken_for: str | None = None
         """The queue whose job its pull on the way is meant for."""
 

@@ -20,6 +20,7 @@ All rows of a queue but the job records are contiguous ranges; job records are r
     d due kind reference                       what happens at a time
     i hash / k expiry hash                     idempotency keys and the order in which they lapse
     z id                                       sweeps
+    t id                                       bearer tokens: name, scopes, digest
 """
 
 from struct import Struct
@@ -179,11 +180,15 @@ def idempotency_expiry(at_ms: int, digest: bytes) -> bytes:
     return b"k" + _u64.pack(at_ms) + digest
 
 
+def token(token_id: str) -> bytes:
+    return b"t" + token_id.encode("utf-8")
+
+
 def sweep(sweep_id: bytes) -> bytes:
     return b"z" + sweep_id
 
 
-HASHED: Final = frozenset(b"jsgnqfwyoaucepxlz")
+HASHED: Final = frozenset(b"jsgnqfwyoaucepxlzt")
 """First bytes of the rows that count for the state hash: not idempotency rows, not the meta row (design 4.5)."""
 
 DUE: Final = ord("d")

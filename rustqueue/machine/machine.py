@@ -15,7 +15,7 @@ from rustqueue.machine.kv import KV, View
 from rustqueue.machine.ready import WindowLimits
 from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
-from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, trim
+from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, tokens, trim
 from rustqueue.model.commands import (
     Ack,
     AckBatch,
@@ -43,6 +43,8 @@ from rustqueue.model.commands import (
     QueueSet,
     SweepCancel,
     Tick,
+    TokenDelete,
+    TokenPut,
     Trim,
 )
 from rustqueue.model.entry import ENTRY_VERSION, Entry
@@ -262,6 +264,10 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             return sweeps.purge(state, tx, command)
         case SweepCancel():
             return sweeps.cancel(state, tx, command)
+        case TokenPut():
+            return tokens.put(state, tx, command)
+        case TokenDelete():
+            return tokens.delete(state, tx, command)
         case Configure():
             return _configure(state, tx, command)
         case Trim():

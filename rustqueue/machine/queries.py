@@ -10,9 +10,9 @@ from rustqueue.machine.kv import View
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.rows import JobRow
 from rustqueue.machine.state import State
-from rustqueue.machine.verbs import ownership, queues
+from rustqueue.machine.verbs import ownership, queues, tokens
 from rustqueue.model import limits, times
-from rustqueue.model.errors import NotFound, ValidationFailed
+from rustqueue.model.errors import ApiError, NotFound, ValidationFailed
 from rustqueue.model.ids import first_id_at, id_text, parse_id
 from rustqueue.model.jobs import Counts, FlowSummary, Job, JobState
 from rustqueue.model.queries import (
@@ -26,6 +26,7 @@ from rustqueue.model.queries import (
     QueueGet,
     Stats,
     SweepGet,
+    TokenList,
 )
 from rustqueue.model.replies import (
     FlowPage,
@@ -61,6 +62,8 @@ def answer(machine: Machine, query: Query) -> Reply:
             return _flow(state, view, query)
         case SweepGet():
             return _sweep(view, query)
+        case TokenList():
+            return tokens.listed(state)
         case Dlq():
             return _dead(state, view, query)
         case ListQueues():
@@ -69,6 +72,27 @@ def answer(machine: Machine, query: Query) -> Reply:
             return _queue(state, view, query)
         case _:
             assert_never(query)
+
+
+def queue_of_job(machine: Machine, reference: str) -> str | None:
+    """The queue of a job; None if there is no such job, or nothing can be called so."""
+    state, view = machine.state, machine.view()
+    try:
+        job_id = state.resolve(view, reference)
+    except ApiError:
+        return None
+    lease = state.leases.get(job_id)
+    if lease is not None:
+        return lease.queue
+    row = state.job_row(view, job_id)
+    return None if row is None else row.queue
+
+
+def queue_of_sweep(machine: Machine, reference: str) -> str | None:
+    """The queue that a sweep works on, None if there is no such sweep."""
+    sweep_id = parse_id(reference)
+    stored = machine.view().get(keys.sweep(sweep_id)) if sweep_id is not None else None
+    return None if stored is None else rows.decode_sweep(stored).queue
 
 
 def _queue(state: State, view: View, query: QueueGet | Stats) -> Reply:

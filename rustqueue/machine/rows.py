@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from rustqueue.model.tokens import Scope
+
 ROWS_VERSION: Final = 1
 
 WAITING: Final = 1
@@ -188,6 +190,17 @@ class SweepRow(Struct, array_like=True, gc=False, frozen=True):
     ended_at: int = 0
 
 
+class TokenRow(Struct, array_like=True, gc=False, frozen=True):
+    """A bearer token. `digest` is the SHA-256 of its text; the text itself is nowhere."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    digest: bytes
+    created_at: int
+    expires_at: int | None = None
+
+
 class MetaRow(Struct, array_like=True, gc=False):
     """State of the machine beside jobs. `parents`, `keys` and `queues` count `p`, `i` and `n` rows; `members` is the
     last `Members` command as JSON.
@@ -216,6 +229,7 @@ decode_counters = msgspec.msgpack.Decoder(CountersRow).decode
 decode_queue = msgspec.msgpack.Decoder(QueueRow).decode
 decode_idempotency = msgspec.msgpack.Decoder(IdempotencyRow).decode
 decode_sweep = msgspec.msgpack.Decoder(SweepRow).decode
+decode_token = msgspec.msgpack.Decoder(TokenRow).decode
 decode_meta = msgspec.msgpack.Decoder(MetaRow).decode
 
 

@@ -10,7 +10,7 @@ import msgspec
 from rustqueue.machine import keys, rows
 from rustqueue.machine.kv import KV, View
 from rustqueue.machine.ready import ReadyQueue, WindowLimits
-from rustqueue.machine.rows import CountersRow, Extras, JobRow, LiveRow, MetaRow, QueueRow, StateRow
+from rustqueue.machine.rows import CountersRow, Extras, JobRow, LiveRow, MetaRow, QueueRow, StateRow, TokenRow
 from rustqueue.machine.tx import Tx
 from rustqueue.model import limits
 from rustqueue.model.errors import NotFound, ValidationFailed
@@ -152,6 +152,11 @@ class State:
         ahead = kv.scan(keys.due_from(0), keys.DUE_END, 1)
         self.due_known: int | None = keys.due_parts(ahead[0][0])[0] if ahead else None
         """A lower bound of the earliest due row, None if there is none."""
+        self.tokens: dict[str, TokenRow] = {}
+        """Bearer tokens by id."""
+        for _, stored_token in kv.scan(b"t", b"u", limits.TOKENS_MAX):
+            token = rows.decode_token(stored_token)
+            self.tokens[token.id] = token
         self._load_leases()
 
     def _load_leases(self) -> None:

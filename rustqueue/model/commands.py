@@ -32,6 +32,9 @@ from rustqueue.model.requests import IdempotencyKey as IdempotencyKey
 from rustqueue.model.requests import Request as Request
 from rustqueue.model.requests import RequestId as RequestId
 from rustqueue.model.requests import Write as Write
+from rustqueue.model.tokens import TokenCreate as TokenCreate
+from rustqueue.model.tokens import TokenDelete as TokenDelete
+from rustqueue.model.tokens import TokenPut as TokenPut
 
 AttemptToken = Annotated[str, Meta(max_length=limits.ATTEMPT_TOKEN_BYTES_MAX)]
 ErrorText = Annotated[str, Meta(max_length=limits.ERROR_BYTES_MAX)]
@@ -307,13 +310,17 @@ PlainCommand = (
     | DlqRetry
     | DlqPurge
     | SweepCancel
+    | TokenDelete
 )
 """What the machine takes as a client sends it."""
 
-WireCommand = Push | PushBatch | PlainCommand
-"""What a client may send."""
+SecretCommand = TokenCreate
+"""What holds or makes a secret: the gateway turns it into an internal command before it is proposed."""
 
-InternalCommand = Tick | Configure | Trim | Members
+WireCommand = Push | PushBatch | PlainCommand
+"""What a client may send that is logged as it stands."""
+
+InternalCommand = Tick | Configure | Trim | Members | TokenPut
 """What only a node may propose; undecodable from outside."""
 
 Command = PushJobs | PlainCommand | InternalCommand

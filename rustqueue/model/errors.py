@@ -4,6 +4,8 @@
     ├── ParseError            400  not JSON, not UTF-8
     ├── ValidationFailed      400  unknown key, value out of range (422 for a missing field or a wrong type)
     ├── TooLarge              413
+    ├── Unauthorized          401  no token, or not a good one
+    ├── Forbidden             403  the token may not do that there
     ├── NotFound              404  route, job, queue, sweep
     ├── Conflict              409  state, duplicate key, stale attempt, queue not empty
     ├── PreconditionFailed    412  the record has another revision or owner than the request says
@@ -69,6 +71,25 @@ class TooLarge(ApiError):
         super().__init__("TOO_LARGE", f"{what} is larger than {limit} bytes", {"field": what, "limit": limit})
 
 
+class Unauthorized(ApiError):
+    """No token or not a good one."""
+
+    http_status = 401
+
+    def __init__(self, message: str) -> None:
+        super().__init__("UNAUTHORIZED", message)
+
+
+class Forbidden(ApiError):
+    """The one who asks is known, but may not do this, or not there."""
+
+    http_status = 403
+
+    def __init__(self, verb: str, queue: str | None) -> None:
+        where = "all queues" if queue is None else f"queue '{queue}'"
+        super().__init__("FORBIDDEN", f"This token has no '{verb}' scope on {where}", {"verb": verb, "queue": queue})
+
+
 class NotFound(ApiError):
     http_status = 404
 
@@ -79,6 +100,10 @@ class NotFound(ApiError):
     @classmethod
     def queue(cls, name: str) -> "NotFound":
         return cls("QUEUE_NOT_FOUND", f"Queue '{name}' not found")
+
+    @classmethod
+    def token(cls, reference: str) -> "NotFound":
+        return cls("TOKEN_NOT_FOUND", f"Token '{reference}' not found")
 
     @classmethod
     def sweep(cls, reference: str) -> "NotFound":
@@ -97,6 +122,10 @@ class Conflict(ApiError):
     def duplicate(cls, key: str, field: str = "unique_key") -> "Conflict":
         noun = "unique key" if field == "unique_key" else "custom id"
         return cls("DUPLICATE_KEY", f"Duplicate {noun} '{key}'", {"field": field})
+
+    @classmethod
+    def token_name(cls, name: str) -> "Conflict":
+        return cls("DUPLICATE_KEY", f"There is a token named '{name}' already", {"field": "name"})
 
     @classmethod
     def stale(cls, reference: str) -> "Conflict":

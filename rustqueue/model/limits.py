@@ -141,6 +141,12 @@ UNREAD_MS_MAX: Final = 30_000  # How long a client may leave a full socket unrea
 AUTH_FAILURES_MAX: Final = 5  # Contract A18: bad tokens of one address before it is locked out.
 AUTH_LOCKOUT_MS: Final = 300_000  # Contract A18: failures count this long, and a lockout lasts this long.
 AUTH_ADDRESSES_MAX: Final = 10_000  # Addresses with failures that are remembered; about two megabytes.
+TOKENS_MAX: Final = 1_000  # All of them are kept in memory, since each request looks at one.
+TOKEN_NAME_BYTES_MAX: Final = 256  # Names stand in the log of what administrators did.
+TOKEN_ID_BYTES_MAX: Final = 64  # Ours have 16.
+SCOPES_MAX: Final = 32  # With the next two: what a token may do fits a row of 300 KB at most.
+SCOPE_QUEUES_MAX: Final = 64
+SCOPE_VERBS_MAX: Final = 4  # There are no more.
 AUTH_TRIES_MAX: Final = 3  # Decisions A9: a TCP connection that gave so many bad tokens is closed.
 METRIC_QUEUES_MAX: Final = 1_000  # Queues with series of their own; Prometheus pays for each label value.
 

@@ -72,6 +72,10 @@ class SweepGet(Request, frozen=True, kw_only=True, tag="sweep_get"):
     id: IdText
 
 
+class TokenList(Request, frozen=True, kw_only=True, tag="token_list"):
+    """All bearer tokens by name, without their secrets. Those of the configuration are not among them."""
+
+
 class Health(Request, frozen=True, kw_only=True, tag="health"):
     """Answered by the node, not by the machine."""
 
@@ -82,7 +86,7 @@ class Auth(Request, frozen=True, kw_only=True, tag="auth"):
     token: Annotated[str, Meta(max_length=4_096)]
 
 
-Query = Get | JobList | JobParents | ListQueues | QueueGet | Stats | Dlq | Flow | SweepGet
+Query = Get | JobList | JobParents | ListQueues | QueueGet | Stats | Dlq | Flow | SweepGet | TokenList
 """Answered from the applied state by `machine.queries`."""
 
 ShellQuery = Health | Auth

@@ -8,6 +8,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rustqueue.model.errors import ApiError
 from rustqueue.model.jobs import Counts, FlowSummary, Job, Owner, QueueSettings
+from rustqueue.model.tokens import TokenInfo
 
 
 class Reply(Struct, frozen=True, kw_only=True, gc=False):
@@ -219,6 +220,19 @@ class FlowPage(Reply, frozen=True, kw_only=True):
     jobs: list[Job]
     summary: FlowSummary
     next_cursor: str | None
+
+
+class TokenCreated(Reply, frozen=True, kw_only=True):
+    """`token` is there only in the answer to the one who made it, and nowhere else ever."""
+
+    http_status: ClassVar[int] = 201
+
+    id: str
+    token: str | UnsetType = UNSET
+
+
+class TokenPage(Reply, frozen=True, kw_only=True):
+    tokens: list[TokenInfo]
 
 
 class HealthInfo(Reply, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ from rustqueue.model.commands import (
     PushBatch,
     PushJobs,
     QueueSet,
+    SecretCommand,
+    TokenCreate,
     WireCommand,
 )
 from rustqueue.model.errors import ParseError, TooLarge, ValidationFailed
@@ -36,17 +38,18 @@ from rustqueue.model.queries import JobList, Query, ShellQuery
 from rustqueue.model.scan import api_error as api_error
 from rustqueue.model.scan import is_deeper, own_colons, refuse_duplicate_keys
 
-Request = Command | Query | ShellQuery
+Request = Command | SecretCommand | Query | ShellQuery
 """Anything a client can ask, prepared."""
 
-_client: Final[msgspec.json.Decoder[WireCommand | Query | ShellQuery]] = msgspec.json.Decoder(
-    WireCommand | Query | ShellQuery
+_client: Final[msgspec.json.Decoder[WireCommand | SecretCommand | Query | ShellQuery]] = msgspec.json.Decoder(
+    WireCommand | SecretCommand | Query | ShellQuery
 )
 _logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand]] = msgspec.json.Decoder(
     WireCommand | InternalCommand
 )
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_PATTERN: Final = re.compile(r"[A-Za-z0-9._*-]+", re.ASCII)
 _known_names: dict[str, None] = {}
 _KNOWN_NAMES_MAX: Final = 10_000
 _options_default: Final = msgspec.structs.astuple(JobOptions())
@@ -99,7 +102,7 @@ def encode_command(command: msgspec.Struct) -> bytes:
     return msgspec.json.encode(command)
 
 
-def _prepare(wire: WireCommand | Query | ShellQuery, data_required: bool) -> Request:
+def _prepare(wire: WireCommand | SecretCommand | Query | ShellQuery, data_required: bool) -> Request:
     queue = getattr(wire, "queue", None)
     if queue is not None:
         check_name(queue, "queue", limits.QUEUE_NAME_BYTES_MAX)
@@ -109,7 +112,10 @@ def _prepare(wire: WireCommand | Query | ShellQuery, data_required: bool) -> Req
         return PushJobs(wire.queue, [job], True, wire.receipt, wire.idempotency_key, wire.request_id)
     if isinstance(wire, PushBatch):
         raise AssertionError("batches are prepared beside their line")
-    _check_others(wire)
+    if isinstance(wire, TokenCreate):
+        _check_token(wire)
+    else:
+        _check_others(wire)
     return wire
 
 
@@ -136,6 +142,15 @@ def _check_others(wire: Command | Query | ShellQuery) -> None:
             _check_texts(wire)
         case _:
             return
+
+
+def _check_token(wire: TokenCreate) -> None:
+    check_name(wire.name, "name", limits.TOKEN_NAME_BYTES_MAX)
+    for place, scope in enumerate(wire.scopes):
+        for position, pattern in enumerate(scope.queues):
+            if _PATTERN.fullmatch(pattern) is None:
+                field = f"scopes[{place}].queues[{position}]"
+                raise ValidationFailed(f"'{field}' may only hold what queue names hold, and '*'", field)
 
 
 def _check_texts(wire: Fail | FailBatch | Progress) -> None:

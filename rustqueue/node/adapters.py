@@ -32,6 +32,12 @@ class MachineReads:
         self.ready_count = machine.ready_count
         self.health = health
 
+    def queue_of_job(self, reference: str) -> str | None:
+        return queries.queue_of_job(self._machine, reference)
+
+    def queue_of_sweep(self, reference: str) -> str | None:
+        return queries.queue_of_sweep(self._machine, reference)
+
     def answer(self, query: Query) -> Reply:
         return queries.answer(self._machine, query)
 

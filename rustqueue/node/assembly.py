@@ -30,6 +30,7 @@ from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.wire import encode_command
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
+from rustqueue.node.secrets import preparing
 from rustqueue.raft.flush import FlushRules
 from rustqueue.raft.group import GroupRules
 from rustqueue.raft.journal import Journal, JournalError, stored_identity
@@ -138,7 +139,8 @@ class Node:
         self._say_what_was_found(store)
         limits = GatewayLimits(settings.limits.command_deadline_ms, settings.limits.waiting_pulls_max)
         observe = self.metrics.command_answered
-        self.gateway = Gateway(self.replicator, MachineReads(self.machine, self.health), clock, limits, observe)
+        reads = MachineReads(self.machine, self.health)
+        self.gateway = Gateway(self.replicator, reads, clock, limits, observe, preparing(os.urandom))
         bus = Bus(clock.call_soon)
         bus.subscribe(self.metrics.on_events)
         bus.subscribe(self.gateway.on_events)
@@ -195,7 +197,12 @@ class Node:
 
     async def _serve(self) -> None:
         settings = self.settings
-        auth = Authenticator(settings.auth.enabled, settings.auth.tokens, lambda: self.clock.monotonic_us() // 1_000)
+        auth = Authenticator(
+            settings.auth.enabled,
+            settings.auth.tokens,
+            self.clock,
+            lambda token_id: self.machine.state.tokens.get(token_id),
+        )
         self.http = HttpShell(
             self.gateway, HttpServices(auth, self.metrics, self.health, self.ready), HttpOptions.of(settings)
         )

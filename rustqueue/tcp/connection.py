@@ -16,11 +16,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from rustqueue.auth import Unauthorized
 from rustqueue.gateway import Ticket
 from rustqueue.model import limits
 from rustqueue.model.commands import Pull
-from rustqueue.model.errors import ApiError
+from rustqueue.model.errors import ApiError, Unauthorized
 from rustqueue.model.queries import Auth, Get, Health, Query
 from rustqueue.model.replies import Done, Pulled, PulledOne, Refused, Reply
 from rustqueue.model.wire import decode_request

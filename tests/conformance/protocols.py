@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from rustqueue.client import AsyncClient, Client, RustQueueError, job_calls, queue_calls
+from rustqueue.client import AsyncClient, Client, RustQueueError, job_calls, queue_calls, token_calls
 from rustqueue.client.call import Call
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
@@ -130,6 +130,9 @@ HTTP_FORMS: Final = {
     "flow": "GET /flows/{flow_id} ?",
     "sweep_get": "GET /sweeps/{id} ?",
     "sweep_cancel": "DELETE /sweeps/{id} ?",
+    "token_create": "POST /tokens =",
+    "token_list": "GET /tokens ?",
+    "token_delete": "DELETE /tokens/{id} ?",
     "health": "GET /health ?",
 }
 _HEADERS: Final = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match", "if_owner": "If-Owner"}
@@ -217,6 +220,9 @@ _CALLS: Final[dict[str, Callable[..., Call[Any]]]] = {
     "flow": queue_calls.flow,
     "sweep_get": lambda id: queue_calls.sweep(id),
     "sweep_cancel": lambda id: queue_calls.cancel_sweep(id),
+    "token_create": token_calls.create_token,
+    "token_list": token_calls.tokens,
+    "token_delete": lambda id, **rest: token_calls.delete_token(id),
     "health": queue_calls.health,
 }
 
@@ -250,7 +256,7 @@ def _raised(error: RustQueueError, resent: bool) -> Any:
 # What time and chance make, by order of appearance.
 
 _UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
-_OPAQUE: Final = r"[0-9a-f]{12,}\.[0-9]+"
+_OPAQUE: Final = r"[0-9a-f]{12,}\.[0-9]+|rq_[0-9a-f]{16}_[A-Za-z0-9_-]{43}|\b[0-9a-f]{16}\b"
 _TIME: Final = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"
 _MADE: Final = re.compile(f"({_UUID})|({_OPAQUE})|({_TIME})")
 _NAMED: Final = re.compile(r"#\d+|~\d+")

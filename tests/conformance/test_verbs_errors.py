@@ -16,6 +16,7 @@ from rustqueue.tcp import TcpOptions, TcpShell
 from tests.conformance.bodies import invalid, refused
 from tests.conformance.protocols import NOBODY, RAW_WAYS, Json, Told, asking
 from tests.fuzz.shell import Wire
+from tests.unit.gateway_world import ManualClock
 from tests.unit.tcp_client import RawClient, a_node, connected
 
 TEN_YEARS_MS = limits.DURATION_MS_MAX
@@ -221,7 +222,7 @@ class Defective(Gateway):
 
 async def test_a_defect_of_ours_is_redacted_on_tcp_too(caplog: pytest.LogCaptureFixture) -> None:
     """Over HTTP: `test_a_defect_of_ours_is_logged_and_not_shown`."""
-    open_to_all = Authenticator(False, (), lambda: 0)
+    open_to_all = Authenticator(False, (), ManualClock())
     clock = LoopClock(asyncio.get_running_loop())
     shell = TcpShell(Defective(), open_to_all, clock, TcpOptions(host="127.0.0.1", port=0))
     await shell.start()

@@ -18,6 +18,7 @@ from rustqueue.auth import Authenticator, Principal
 from rustqueue.model.commands import Ack, Pull, PushJobs
 from rustqueue.model.replies import Done, HealthInfo, PulledOne, Pushed, PushedBatch, Reply
 from rustqueue.model.wire import Request
+from tests.unit.gateway_world import ManualClock
 
 
 class Waiting:
@@ -235,7 +236,7 @@ async def running_shell(
 ) -> AsyncIterator[Setting]:
     """A shell on a free port; with `tokens` it wants one."""
     gateway = SmallGateway()
-    node = SmallNode(Authenticator(tokens is not None, tokens or (), lambda: 0))
+    node = SmallNode(Authenticator(tokens is not None, tokens or (), ManualClock()))
     shell = HttpShell(gateway, node, options or HttpOptions(host="127.0.0.1", port=0))
     await shell.start()
     setting = Setting(shell, gateway, node)

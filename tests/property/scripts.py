@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from rustqueue.model.commands import Command, Configure, Tick, Trim
+from rustqueue.model.commands import Command, Configure, Tick, TokenPut, Trim
 from rustqueue.model.jobs import NodeDefaults
+from rustqueue.model.tokens import Scope
 from tests.unit.factories import Json, at
 
 QUEUES = ("a", "b", "c")
@@ -58,6 +59,7 @@ VERBS = (
     *("ack", "ack_batch", "fail", "fail_batch", "heartbeat", "progress", "cancel", "job_retry", "job_promote"),
     *("job_priority", "job_remove", "queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"),
     *("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel", "configure", "trim", "repeat"),
+    *("token_put", "token_delete"),
 )
 
 NODE = NodeDefaults(max_attempts=2, backoff_delay_ms=100, lease_ms=1_000, completed_age_ms=60_000, dlq_count=20)
@@ -82,6 +84,12 @@ class Script:
             return Tick()
         if step[0] == "configure":
             return Configure(defaults=msgspec.structs.replace(NODE, completed_count=step[1] % 3))
+        if step[0] == "token_put":
+            scopes = [Scope(["push"], ["a*"])]
+            lasts_ms = 500 if step[2] % 3 == 0 else None
+            return TokenPut(
+                id=f"t{step[1] % 4}", name=f"n{step[2] % 4}", scopes=scopes, digest="00" * 32, expires_in_ms=lasts_ms
+            )
         return Trim() if step[0] == "trim" else self.asked(step)
 
     def asked(self, step: Step) -> Json:
@@ -105,7 +113,8 @@ class Script:
         """Take ids, tokens and sweeps from an answer."""
         if not reply["ok"] and "results" not in reply:
             return
-        self.ids += [reply["id"]] if "id" in reply else reply.get("ids", [])
+        made = [reply["id"]] if "id" in reply else reply.get("ids", [])
+        self.ids += [text for text in made if len(text) > 2]  # Ids of bearer tokens are shorter than those of jobs.
         jobs = reply.get("jobs") or ([reply["job"]] if reply.get("job") else [])
         self.tokens.update((job["id"], job["attempt_token"]) for job in jobs)
         if reply.get("sweep"):
@@ -191,6 +200,8 @@ class Script:
         if verb == "dlq_retry":
             rate: Json = {"rate_per_s": 1 + two % 2} if two % 3 else {}
             return {"cmd": verb, "queue": queue, "dry_run": two % 5 == 0, **rate, **limit}
+        if verb == "token_delete":
+            return {"cmd": verb, "id": f"t{two % 4}"}
         if verb == "sweep_cancel":
             return {"cmd": verb, "id": self.sweeps[-1] if self.sweeps else "none"}
         return {"cmd": verb, "queue": queue} if verb in ("queue_resume", "queue_drain", "dlq_purge") else None

@@ -90,7 +90,7 @@ def line_tag(request: Any) -> Any:
 
 @given(step=steps)
 def test_a_command_survives_its_way_through_the_log(step: tuple[str, int, int]) -> None:
-    command = Script().asked(step if step[0] not in ("wait", "configure", "trim") else ("push", *step[1:]))
+    command = Script().asked(step if step[0] not in ("wait", "configure", "trim", "token_put") else ("push", *step[1:]))
     line = msgspec.json.encode(command)
     request: Any = wire.decode_request(line)
 

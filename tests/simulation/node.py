@@ -96,6 +96,12 @@ class SimApplied:
     def answer(self, query: Query) -> Reply:
         return queries.answer(self._machine, query)
 
+    def queue_of_job(self, reference: str) -> str | None:
+        return queries.queue_of_job(self._machine, reference)
+
+    def queue_of_sweep(self, reference: str) -> str | None:
+        return queries.queue_of_sweep(self._machine, reference)
+
     def health(self) -> HealthInfo:
         raise AssertionError("no client of the simulation asks for health")
 

@@ -134,6 +134,12 @@ class World:
     def answer(self, query: Query) -> Reply:
         return queries.answer(self.machine, query)
 
+    def queue_of_job(self, reference: str) -> str | None:
+        return queries.queue_of_job(self.machine, reference)
+
+    def queue_of_sweep(self, reference: str) -> str | None:
+        return queries.queue_of_sweep(self.machine, reference)
+
     def health(self) -> HealthInfo:
         return HealthInfo(
             status="healthy", version="0", uptime_seconds=0, role="leader", leader="n0", term=1, applied=0, lag=0

@@ -12,7 +12,7 @@ from rustqueue.api.compose import compose, decode
 from rustqueue.api.refusals import MethodNotAllowed, RouteNotFound
 from rustqueue.api.routes import ROUTES, Body, Router, Source, routes_with_metrics
 from rustqueue.model import wire
-from rustqueue.model.commands import PushJobs, WireCommand
+from rustqueue.model.commands import PushJobs, SecretCommand, WireCommand
 from rustqueue.model.errors import ApiError, ParseError, ValidationFailed
 from rustqueue.model.jobs import Job
 from rustqueue.model.queries import Query
@@ -150,7 +150,7 @@ def test_every_row_has_an_example_above() -> None:
 
 def test_every_verb_of_a_client_has_a_route() -> None:
     """`push_batch` shares the row of `push`; `health` and `auth` are the node's and TCP's own."""
-    verbs = {tag_of(struct) for union in (WireCommand, Query) for struct in typing.get_args(union)}
+    verbs = {tag_of(struct) for union in (WireCommand | SecretCommand, Query) for struct in typing.get_args(union)}
     served = {route.verb for route in ROUTES if route.source is Source.GATEWAY} | {"push_batch"}
     assert served == verbs
 

@@ -2,15 +2,19 @@
 
 import pytest
 
-from rustqueue.auth import ANYBODY, NOBODY, Authenticator, LockedOut, Principal, Unauthorized
+from rustqueue.auth import ANYBODY, NOBODY, Authenticator, LockedOut, Principal
 from rustqueue.model import limits
+from rustqueue.model.errors import Unauthorized
 
 
 class Watch:
     def __init__(self) -> None:
         self.now_ms = 0
 
-    def __call__(self) -> int:
+    def monotonic_us(self) -> int:
+        return self.now_ms * 1_000
+
+    def wall_ms(self) -> int:
         return self.now_ms
 
 

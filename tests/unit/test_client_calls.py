@@ -10,7 +10,7 @@ import pytest
 from msgspec import Raw, Struct
 
 from rustqueue.api.routes import ROUTES as SERVED
-from rustqueue.client import AsyncClient, Client, InvalidRequest, Job, job_calls, queue_calls
+from rustqueue.client import AsyncClient, Client, InvalidRequest, Job, job_calls, queue_calls, token_calls
 from rustqueue.client.call import Call
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines
@@ -18,6 +18,7 @@ from rustqueue.client.routes import PULL_SEVERAL, ROUTES, Route, target_of
 from rustqueue.model import commands, jobs, queries, wire
 from rustqueue.model.commands import AckItem, DlqFilter, FailItem, NewJob, PushJobs, WeightedQueue
 from rustqueue.model.jobs import JobItem, JobOptions, QueueLimits, Retention, RetentionSettings
+from rustqueue.model.tokens import Scope
 
 PULLED = Job(id="j1", name="n", queue="q", state="active", attempt_token="t1")
 AT = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
@@ -271,6 +272,15 @@ CALLS: list[tuple[str, Call[Any], object, str, Any]] = [
     ("flow", queue_calls.flow("f 1"), queries.Flow(flow_id="f 1"), "GET /flows/f%201", None),
     ("sweep", queue_calls.sweep("s1"), queries.SweepGet(id="s1"), "GET /sweeps/s1", None),
     ("cancel_sweep", queue_calls.cancel_sweep("s1"), commands.SweepCancel(id="s1"), "DELETE /sweeps/s1", None),
+    (
+        "create_token",
+        token_calls.create_token("w", [{"verbs": ["push"], "queues": ["a.*"]}], expires_in_ms=5),
+        commands.TokenCreate(name="w", scopes=[Scope(["push"], ["a.*"])], expires_in_ms=5),
+        "POST /tokens",
+        {"name": "w", "scopes": [{"verbs": ["push"], "queues": ["a.*"]}], "expires_in_ms": 5},
+    ),
+    ("tokens", token_calls.tokens(), queries.TokenList(), "GET /tokens", None),
+    ("delete_token", token_calls.delete_token("t1"), commands.TokenDelete(id="t1"), "DELETE /tokens/t1", None),
     ("health", queue_calls.health(), queries.Health(), "GET /health", None),
 ]
 NAMES = [row[0] for row in CALLS]
@@ -289,7 +299,7 @@ def test_an_http_request_has_its_route(call: Call[Any], target: str, body: objec
 
 def test_the_routes_cover_the_vocabulary_and_are_served() -> None:
     # `auth` exists on TCP only: over HTTP the token is a header.
-    verbs = {*get_args(commands.WireCommand), *get_args(queries.Query), queries.Health}
+    verbs = {*get_args(commands.WireCommand | commands.SecretCommand), *get_args(queries.Query), queries.Health}
     assert set(ROUTES) == verbs
     assert {type(call.request) for _, call, _, _, _ in CALLS} == verbs
     served = {(row.method, re.sub(r"\{\w+\}", "*", row.path), row.verb) for row in SERVED}
@@ -307,7 +317,7 @@ def tag_of(kind: type[Struct]) -> str:
 def test_both_clients_offer_every_verb_with_the_same_arguments() -> None:
     builders = {
         name: value
-        for module in (job_calls, queue_calls)
+        for module in (job_calls, queue_calls, token_calls)
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -13,7 +13,7 @@ from rustqueue.machine.kv import View
 
 __all__ = ["PROBLEMS_MAX", "audit"]
 
-_KNOWN = b"acdefgijklmnopqsuwxyz"
+_KNOWN = b"acdefgijklmnopqstuwxyz"
 
 
 def audit(view: View) -> list[str]:

@@ -1,0 +1,108 @@
+"""Tokens to principals, for all protocols of a node.
+
+It must not know any protocol, nor what a request does. Invariants: tokens are compared in constant time and never
+appear in an error; whoever is locked out is refused before his token is looked at.
+"""
+
+import hmac
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from rustqueue.auth.bearer import id_in, is_digest_of
+from rustqueue.auth.grants import Grants
+from rustqueue.auth.lockout import Lockout
+from rustqueue.auth.principals import ANYBODY, NOBODY, Principal
+from rustqueue.machine.rows import TokenRow
+from rustqueue.model import limits
+from rustqueue.model.errors import Unauthorized
+
+
+class Clock(Protocol):
+    def monotonic_us(self) -> int: ...
+
+    def wall_ms(self) -> int: ...
+
+
+Tokens = Callable[[str], TokenRow | None]
+"""The stored token with an id, as this node has applied it."""
+
+
+def no_tokens(token_id: str) -> None:
+    """A node that stores none."""
+
+
+class Authenticator:
+    """`check` for a token by itself, `check_header` for the value of an `Authorization` header."""
+
+    def __init__(self, enabled: bool, tokens: Sequence[str], clock: Clock, stored: Tokens = no_tokens) -> None:
+        self.enabled = enabled
+        self._tokens = [token.encode() for token in tokens]
+        self._clock = clock
+        self._stored = stored
+        self._grants: dict[str, tuple[TokenRow, Grants]] = {}
+        self._lockout = Lockout(lambda: clock.monotonic_us() // 1_000)
+
+    @property
+    def newcomer(self) -> Principal:
+        """Who somebody is before showing a token."""
+        return NOBODY if self.enabled else ANYBODY
+
+    def check(self, token: str, peer: str) -> Principal:
+        """The principal of a token shown by the address `peer`. Raises `Unauthorized` or `LockedOut`."""
+        if not self.enabled:
+            return ANYBODY
+        self._lockout.refuse(peer)
+        principal = self._configured(token) or self._made(token)
+        if principal is None:
+            self._lockout.failed(peer)
+            raise Unauthorized("Invalid bearer token")
+        self._lockout.succeeded(peer)
+        return principal
+
+    def check_header(self, header: str | None, peer: str) -> Principal:
+        """The same for the value of an `Authorization` header, None when there is none."""
+        if not self.enabled:
+            return ANYBODY
+        self._lockout.refuse(peer)
+        if header is None:
+            raise Unauthorized("Missing Authorization header")
+        scheme, _, token = header.partition(" ")
+        if scheme != "Bearer":
+            raise Unauthorized("Authorization header must use Bearer scheme")
+        if not token.strip():
+            raise Unauthorized("Missing bearer token")
+        return self.check(token.strip(), peer)
+
+    def _configured(self, token: str) -> Principal | None:
+        shown = token.encode("utf-8", "surrogatepass")
+        found = -1
+        for position, known in enumerate(self._tokens):
+            # No early end: the time must not tell which token was nearly right.
+            if hmac.compare_digest(known, shown):
+                found = position
+        return None if found < 0 else Principal(f"token-{found + 1}")
+
+    def _made(self, token: str) -> Principal | None:
+        token_id = id_in(token)
+        row = None if token_id is None else self._live(token_id)
+        if row is None or not is_digest_of(row.digest, token):
+            return None
+        return Principal(row.name, row.id, lambda: self._grants_of(row.id))
+
+    def _live(self, token_id: str) -> TokenRow | None:
+        row = self._stored(token_id)
+        if row is None or (row.expires_at is not None and row.expires_at <= self._clock.wall_ms()):
+            return None
+        return row
+
+    def _grants_of(self, token_id: str) -> Grants:
+        row = self._live(token_id)
+        if row is None:
+            self._grants.pop(token_id, None)
+            raise Unauthorized("This token has expired or was deleted")
+        known = self._grants.get(token_id)
+        if known is None or known[0] is not row:
+            if len(self._grants) >= limits.TOKENS_MAX:
+                self._grants.clear()  # Of tokens deleted long ago.
+            known = self._grants[token_id] = (row, Grants(row.scopes))
+        return known[1]

@@ -1,0 +1,247 @@
+"""What every request needs: a verb of the scopes, and the queues on which it is needed.
+
+It must not know how somebody came by his grants, nor what a request does. Invariants: a request whose need is not
+written down here is refused to everybody with less than all rights; whoever names a job by its id needs the verb on
+that job's queue; one part that is not allowed refuses the whole request.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, Protocol, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rustqueue.auth import NOBODY, Grants, Principal
+from rustqueue.gateway.ports import Done
+from rustqueue.model import commands, queries
+from rustqueue.model.commands import PushJobs, QueueSet
+from rustqueue.model.errors import ApiError, Forbidden, Unauthorized
+from rustqueue.model.jobs import FlowSummary, JobOptions
+from rustqueue.model.replies import FlowPage, QueueNames, Reply
+from rustqueue.model.tokens import ScopeVerb
+from rustqueue.model.wire import Request
+
+
+class Places(Protocol):
+    """Where jobs and sweeps are, as the applied state knows it."""
+
+    def queue_of_job(self, reference: str) -> str | None: ...
+
+    def queue_of_sweep(self, reference: str) -> str | None: ...
+
+
+Where = Callable[[Any, Places], Iterable[str | None]]
+"""The queues that a request touches. None stands for all queues."""
+
+
+class Need(NamedTuple):
+    verb: ScopeVerb
+    where: Where
+
+
+def _one_queue(request: Any, places: Places) -> Iterator[str | None]:
+    yield request.queue
+
+
+def _everywhere(request: Any, places: Places) -> Iterator[str | None]:
+    yield None
+
+
+def _nowhere(request: Any, places: Places) -> Iterator[str | None]:
+    """The answer is cut down to what may be seen instead."""
+    yield from ()
+
+
+def _pulled_queues(request: commands.Pull, places: Places) -> Iterator[str | None]:
+    if request.queue is not None:
+        yield request.queue
+    for weighted in request.queues or ():
+        yield weighted.queue
+
+
+def _the_job(request: Any, places: Places) -> Iterator[str | None]:
+    yield from _queue_of(request.id, places)
+
+
+def _the_jobs(request: commands.AckBatch | commands.FailBatch, places: Places) -> Iterator[str | None]:
+    for item in request.items or ():
+        yield from _queue_of(item.id, places)
+    for reference in getattr(request, "ids", None) or ():
+        yield from _queue_of(reference, places)
+
+
+def _queue_of(reference: str, places: Places) -> Iterator[str]:
+    """A job that is not there has no queue to protect: asking for it finds out only that."""
+    if reference.startswith("custom:"):
+        # The queue stands in the reference, and whether it has such a job is not for everybody to know.
+        yield reference.split(":", 2)[1]
+        return
+    queue = places.queue_of_job(reference)
+    if queue is not None:
+        yield queue
+
+
+def _the_sweep(request: Any, places: Places) -> Iterator[str | None]:
+    queue = places.queue_of_sweep(request.id)
+    if queue is not None:
+        yield queue
+
+
+NEEDS: Final[dict[type[Struct], Need]] = {
+    commands.PushJobs: Need("push", _one_queue),
+    commands.Pull: Need("pull", _pulled_queues),
+    commands.Ack: Need("pull", _the_job),
+    commands.AckBatch: Need("pull", _the_jobs),
+    commands.Fail: Need("pull", _the_job),
+    commands.FailBatch: Need("pull", _the_jobs),
+    commands.Progress: Need("pull", _the_job),
+    commands.Heartbeat: Need("pull", _the_job),
+    commands.Cancel: Need("admin", _the_job),
+    commands.JobRetry: Need("admin", _the_job),
+    commands.JobPromote: Need("admin", _the_job),
+    commands.JobPriority: Need("admin", _the_job),
+    commands.JobRemove: Need("admin", _the_job),
+    commands.QueuePause: Need("admin", _one_queue),
+    commands.QueueResume: Need("admin", _one_queue),
+    commands.QueueSet: Need("admin", _one_queue),
+    commands.QueueDelete: Need("admin", _one_queue),
+    commands.QueueDrain: Need("admin", _one_queue),
+    commands.QueueClean: Need("admin", _one_queue),
+    commands.DlqRetry: Need("admin", _one_queue),
+    commands.DlqPurge: Need("admin", _one_queue),
+    commands.SweepCancel: Need("admin", _the_sweep),
+    commands.TokenCreate: Need("admin", _everywhere),
+    commands.TokenDelete: Need("admin", _everywhere),
+    queries.Get: Need("read", _the_job),
+    queries.JobList: Need("read", _one_queue),
+    queries.JobParents: Need("read", _the_job),
+    queries.ListQueues: Need("read", _nowhere),
+    queries.QueueGet: Need("read", _one_queue),
+    queries.Stats: Need("read", _one_queue),
+    queries.Dlq: Need("read", _one_queue),
+    queries.Flow: Need("read", _nowhere),
+    queries.SweepGet: Need("read", _the_sweep),
+    queries.TokenList: Need("admin", _everywhere),
+}
+"""Whoever adds a verb adds its need here; a test compares the two. A job list without a queue is one of all queues."""
+
+
+def check(principal: Principal, request: Request, places: Places) -> Grants | None:
+    """Raise unless `principal` may ask this. Gives the grants of one whose answers must be cut down, else None."""
+    if isinstance(request, queries.Health):
+        return None
+    if principal is NOBODY:
+        raise Unauthorized("Authentication required: send an 'auth' command or a bearer token first")
+    grants = principal.grants()
+    if grants.is_full:
+        return None
+    need = NEEDS.get(type(request))
+    if need is None:
+        raise Forbidden("admin", None)
+    require = grants.require
+    for queue in need.where(request, places):
+        require(need.verb, queue)
+    if need.where is _nowhere and not grants.allows_somewhere(need.verb):
+        raise Forbidden(need.verb, None)
+    if isinstance(request, PushJobs | QueueSet):
+        for options in _options_in(request):
+            _check_reach(grants, request.queue, options, places)
+    return grants
+
+
+def _options_in(request: PushJobs | QueueSet) -> Iterator[JobOptions]:
+    if isinstance(request, QueueSet):
+        yield from () if request.defaults is None else (request.defaults,)
+    else:
+        yield from (job.options for job in request.jobs if job.options is not None)
+
+
+class _FollowUp(Struct):
+    queue: str = ""
+    options: JobOptions | None = None
+
+
+class _Metadata(Struct):
+    follow_ups: list[_FollowUp] = []
+
+
+_metadata: Final = msgspec.json.Decoder(_Metadata)
+
+
+def _check_reach(grants: Grants, queue: str, options: JobOptions, places: Places) -> None:
+    """A job reaches beyond its queue: it is given its parents' results, and what follows it is pushed elsewhere."""
+    for parent in options.depends_on or ():
+        if isinstance(parent, str):
+            for its_queue in _queue_of(parent, places):
+                if its_queue != queue:
+                    grants.require("read", its_queue)
+    if not isinstance(options.metadata, Raw) or b"follow_ups" not in bytes(options.metadata):
+        return
+    try:
+        follow_ups = _metadata.decode(options.metadata).follow_ups
+    except msgspec.MsgspecError:
+        # Some of them may be good all the same, and would be pushed: who may push everywhere may push these.
+        grants.require("push", None)
+        return
+    for follow_up in follow_ups:
+        grants.require("push", follow_up.queue)
+        if follow_up.options is not None:
+            _check_reach(grants, follow_up.queue, follow_up.options, places)
+
+
+# Answers that tell of several queues.
+
+
+def cut_down(request: Request, grants: Grants, done: Done) -> Done:
+    """Where the reply goes, by way of what leaves out the queues that may not be read."""
+    if isinstance(request, queries.ListQueues | queries.Flow):
+        return partial(_land, done, grants)
+    return done
+
+
+def _land(done: Done, grants: Grants, reply: Reply) -> None:
+    if isinstance(reply, QueueNames):
+        shown = [summary for summary in reply.queues if grants.allows("read", summary.name)]
+        reply = msgspec.structs.replace(reply, queues=shown)
+    elif isinstance(reply, FlowPage):
+        reply = _flow_of(reply, grants)
+    done(reply)
+
+
+def _flow_of(page: FlowPage, grants: Grants) -> FlowPage:
+    jobs = [job for job in page.jobs if grants.allows("read", job.queue)]
+    if len(jobs) == len(page.jobs):
+        return page
+    counted = {
+        name: sum(job.state == name for job in jobs) for name in FlowSummary.__struct_fields__ if name != "total"
+    }
+    return msgspec.structs.replace(page, jobs=jobs, summary=FlowSummary(total=len(jobs), **counted))
+
+
+# Idempotency keys.
+
+
+def with_own_key(tenant: str, request: Request, raw: bytes) -> tuple[Request, bytes]:
+    """The request under a key that no other principal can use: two of them may choose the same one by chance.
+
+    The key in the text is overruled by a second one behind it: the log takes the last of two, and the door, where two
+    would be refused, has let the text through already.
+    """
+    key = cast("str", getattr(request, "idempotency_key", None))
+    digest = blake2b(f"{tenant}\0{key}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    own = msgspec.structs.replace(request, idempotency_key=digest)
+    return own, raw.rstrip()[:-1] + b',"idempotency_key":"%b"}' % digest.encode("ascii")
+
+
+# Requests that wait.
+
+
+def refusal(principal: Principal, request: Request, places: Places) -> ApiError | None:
+    """Why `principal` may not ask this any more: his token may be gone since."""
+    try:
+        check(principal, request, places)
+    except ApiError as error:
+        return error
+    return None
