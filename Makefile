@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo e2e-api image test lint format unit test-packaging test-slow bench bench-peers crash sim lock clean
+.PHONY: help install demo e2e-api image test lint format unit test-packaging test-slow bench bench-peers crash sim authz-matrix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ e2e-api: $(STAMP) ## operator and chart against a real control plane; built from
 
 image: $(STAMP) ## build the Dockerfile without a Docker engine (root, buildah); with one: docker build -t rustqueue:dev .
 	@$(BIN)/python -m e2e.harness.images
+
+authz-matrix: $(STAMP) ## every route and verb as every role, on own and foreign queues: what is not allowed is refused
+	$(BIN)/pytest -rs -q tests/authz $(PYTEST_ARGS)
 
 lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml; ARGS=--upgrade moves the versions too
 	@sh .ci/lock $(BIN) $(ARGS)

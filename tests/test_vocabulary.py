@@ -18,7 +18,7 @@ from rustqueue.client.routes import ROUTES as CLIENT_ROUTES
 from rustqueue.model import commands, queries
 from rustqueue.model.errors import ApiError, UnknownCommand
 from rustqueue.model.wire import decode_request
-from tests.conformance import test_verbs_errors, test_verbs_jobs, test_verbs_queues
+from tests.conformance import test_verbs_errors, test_verbs_jobs, test_verbs_queues, test_verbs_tokens
 from tests.conformance.protocols import HTTP_FORMS, tag_of
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -129,7 +129,7 @@ def test_the_page_on_tcp_has_a_heading_for_every_verb() -> None:
 
 
 def test_every_verb_is_compared_over_all_protocols() -> None:
-    cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES}
+    cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES, **test_verbs_tokens.CASES}
     compared = {ask.verb for steps in cases.values() for ask, _, _ in steps}
     assert compared == VERBS - TOLD_ELSEWHERE
     assert set(HTTP_FORMS) == VERBS - {"auth"}
@@ -137,7 +137,7 @@ def test_every_verb_is_compared_over_all_protocols() -> None:
 
 def test_a_verb_is_named_after_what_it_works_on() -> None:
     """Decisions F: snake_case of resource and verb; the names of contract A7 stay as they are."""
-    resources = ("job_", "queue_", "dlq_", "sweep_")
+    resources = ("job_", "queue_", "dlq_", "sweep_", "token_")
     assert [verb for verb in VERBS - OF_THE_ORIGINAL if not re.fullmatch(r"[a-z]+(_[a-z]+)+", verb)] == []
     assert [verb for verb in VERBS - OF_THE_ORIGINAL if not verb.startswith(resources)] == []
 
@@ -149,7 +149,7 @@ def test_the_page_on_compatibility_names_tests_that_exist() -> None:
     assert named != set()
     sources = {file: (tests / file).read_text(encoding="utf-8") for file, _ in named}
     assert [f"{file}::{name}" for file, name in named if f"def {name}(" not in sources[file]] == []
-    cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES}
+    cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES, **test_verbs_tokens.CASES}
     mistakes = {**test_verbs_errors.MISTAKES, **test_verbs_errors.BROKEN, **test_verbs_errors.HTTP_ONLY}
     table = "\n".join(line for line in text.splitlines() if line.startswith("| "))
     for kind, known in (("verbs", cases.keys()), ("errors", mistakes.keys())):

@@ -135,6 +135,14 @@ LINES = [
     ("GET", "/api/v1/flows/f%20g?cursor=c", b"", b'{"cmd":"flow","flow_id":"f g","cursor":"c"}'),
     ("GET", "/api/v1/sweeps/s1", b"", b'{"cmd":"sweep_get","id":"s1"}'),
     ("DELETE", "/api/v1/sweeps/s1", b"", b'{"cmd":"sweep_cancel","id":"s1"}'),
+    ("GET", "/api/v1/tokens", b"", b'{"cmd":"token_list"}'),
+    (
+        "POST",
+        "/api/v1/tokens",
+        b'{"name":"t","scopes":[{"verbs":["read"],"queues":["*"]}]}',
+        b'{"cmd":"token_create","name":"t","scopes":[{"verbs":["read"],"queues":["*"]}]}',
+    ),
+    ("DELETE", "/api/v1/tokens/t1", b"", b'{"cmd":"token_delete","id":"t1"}'),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Who may ask what: the matrix of every route and verb, every role, own and foreign queues."""

@@ -1,0 +1,67 @@
+"""What decisions F promise: the scope that each verb needs, written down apart from the code that enforces it.
+
+Whoever adds a verb adds it here by judgement, not by copying from `rustqueue.gateway.permits`: the two are compared.
+"""
+
+from typing import Any, Final
+
+QUEUE, JOB, SWEEP = "{queue}", "{job}", "{sweep}"
+
+SCOPE_OF: Final = {
+    **dict.fromkeys(("push", "push_batch"), "push"),
+    **dict.fromkeys(("pull", "ack", "ack_batch", "fail", "fail_batch", "progress", "heartbeat"), "pull"),
+    **dict.fromkeys(("get", "job_list", "job_parents", "list_queues", "queue_get", "stats", "dlq", "flow"), "read"),
+    "sweep_get": "read",
+    **dict.fromkeys(("cancel", "job_retry", "job_promote", "job_priority", "job_remove"), "admin"),
+    **dict.fromkeys(("queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"), "admin"),
+    **dict.fromkeys(("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel"), "admin"),
+    **dict.fromkeys(("token_create", "token_list", "token_delete"), "admin"),
+}
+
+OPEN: Final = {"auth", "health"}
+"""Verbs that need no token."""
+
+EVERYWHERE: Final = {"token_create", "token_list", "token_delete"}
+"""Verbs that are about no queue: they need their scope on all of them."""
+
+FILTERED: Final = {"list_queues", "flow"}
+"""Verbs that whoever may read anything may ask, and whose answers leave out what he may not read."""
+
+ASKED: Final[dict[str, dict[str, Any]]] = {
+    "push": {"queue": QUEUE, "name": "n", "data": 1},
+    "push_batch": {"queue": QUEUE, "jobs": [{"name": "n", "data": 1}]},
+    "pull": {"queue": QUEUE},
+    "ack": {"id": JOB},
+    "ack_batch": {"items": [{"id": JOB}]},
+    "fail": {"id": JOB, "error": "e"},
+    "fail_batch": {"items": [{"id": JOB, "error": "e"}]},
+    "progress": {"id": JOB, "progress": 1},
+    "heartbeat": {"id": JOB},
+    "cancel": {"id": JOB},
+    "job_retry": {"id": JOB},
+    "job_promote": {"id": JOB},
+    "job_priority": {"id": JOB, "priority": 1},
+    "job_remove": {"id": JOB},
+    "queue_pause": {"queue": QUEUE, "mode": "hold"},
+    "queue_resume": {"queue": QUEUE},
+    "queue_settings": {"queue": QUEUE, "lease_ms": 60_000},
+    "queue_delete": {"queue": QUEUE},
+    "queue_drain": {"queue": QUEUE},
+    "queue_clean": {"queue": QUEUE, "state": "completed"},
+    "dlq_retry": {"queue": QUEUE},
+    "dlq_purge": {"queue": QUEUE},
+    "sweep_cancel": {"id": SWEEP},
+    "get": {"id": JOB},
+    "job_list": {"queue": QUEUE},
+    "job_parents": {"id": JOB},
+    "list_queues": {},
+    "queue_get": {"queue": QUEUE},
+    "stats": {"queue": QUEUE},
+    "dlq": {"queue": QUEUE},
+    "flow": {"flow_id": "f"},
+    "sweep_get": {"id": SWEEP},
+    "token_create": {"name": "made.by.the.matrix", "scopes": [{"verbs": ["read"], "queues": ["*"]}]},
+    "token_list": {},
+    "token_delete": {"id": "0000000000000000"},
+}
+"""A good request of each verb. Words in braces become a queue, a job of it, a sweep of it."""
