@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions out of the types in `kinds`: `python -m rustqueue_operator crds FOLDER` writes them."""

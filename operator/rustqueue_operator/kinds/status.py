@@ -1,0 +1,42 @@
+"""The status of every kind. It changes slowly: how deep a queue is belongs to the metrics, not here."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from rustqueue_operator.kinds.fields import ITEMS_MAX, Time
+
+Text = Annotated[str, Meta(max_length=512)]
+Fields = Annotated[list[Text], Meta(max_length=ITEMS_MAX)]
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+class Condition(Struct, frozen=True, kw_only=True, rename="camel"):
+    """As metav1.Condition."""
+
+    type: Annotated[str, Meta(max_length=316)]
+    status: ConditionStatus
+    reason: Annotated[str, Meta(min_length=1, max_length=1_024)]
+    message: Annotated[str, Meta(max_length=32_768)]
+    last_transition_time: Time
+    observed_generation: Annotated[int, Meta(ge=0)] | None = None
+
+
+class Status(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the operator saw and did last."""
+
+    observed_generation: Annotated[int, Meta(ge=0)] | None = None
+    conditions: Annotated[
+        list[Condition],
+        Meta(
+            max_length=16,
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = []
+    cluster: Annotated[Text | None, Meta(description="Namespace and name of the cluster's ConfigMap.")] = None
+    cluster_id: Annotated[Text | None, Meta(description="Identity of the cluster itself.")] = None
+    backend_name: Annotated[Text | None, Meta(description="Name in the cluster.")] = None
+    owner_uid: Annotated[Text | None, Meta(description="Owner that the cluster has recorded.")] = None
+    applied_hash: Annotated[Text | None, Meta(description="Digest of what was applied last.")] = None
+    last_sync_time: Annotated[Time | None, Meta(description="When the cluster was changed last.")] = None
+    drift: Annotated[Fields | None, Meta(description="Fields that differ and are not corrected.")] = None

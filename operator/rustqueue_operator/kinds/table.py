@@ -1,0 +1,107 @@
+"""The three kinds beside each other: what differs between them stands here, and everything else treats them alike."""
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple
+
+from rustqueue_operator.kinds import queue, schedule, webhook
+from rustqueue_operator.kinds.fields import Declared, fixed, rule
+
+GROUP: Final = "rustqueue.io"
+VERSION: Final = "v1alpha1"
+CATEGORY: Final = "rustqueue"
+
+KindName = Literal["Queue", "Schedule", "Webhook"]
+
+
+class Column(NamedTuple):
+    """A column of `kubectl get`; priority 1 stands only in the wide form."""
+
+    name: str
+    path: str
+    type: Literal["string", "date", "integer"] = "string"
+    priority: int = 0
+
+
+class Kind(NamedTuple):
+    """`request_body` takes the spec and the object's namespace; `settings_of` takes the API's answer."""
+
+    name: KindName
+    plural: str
+    short_name: str
+    spec: type[Declared]
+    rules: list[dict[str, Any]]
+    columns: list[Column]
+    request_body: Callable[[Any, str], dict[str, Any]]
+    settings_of: Callable[[dict[str, Any]], dict[str, Any]]
+    record_key: str | None
+    """The key of the API's answer that holds labels, owner and revision; None: the answer itself does."""
+
+
+def condition(type_: str, field: str) -> str:
+    return f".status.conditions[?(@.type=='{type_}')].{field}"
+
+
+_FIRST: Final = [Column("Cluster", ".status.cluster")]
+_LAST: Final = [
+    Column("Ready", condition("Ready", "status")),
+    Column("Reason", condition("Ready", "reason")),
+    Column("Paused", condition("Paused", "status")),
+    Column("Age", ".metadata.creationTimestamp", "date"),
+    Column("Name", ".status.backendName", priority=1),
+    Column("Last sync", ".status.lastSyncTime", "date", priority=1),
+    Column("Message", condition("Ready", "message"), priority=1),
+]
+_IDENTITY: Final = fixed("clusterRef", "name")
+
+QUEUE: Final = Kind(
+    "Queue",
+    "queues",
+    "rq",
+    queue.QueueSpec,
+    _IDENTITY,
+    [*_FIRST, *_LAST],
+    lambda spec, _: queue.request_body(spec),
+    queue.settings_of,
+    None,
+)
+SCHEDULE: Final = Kind(
+    "Schedule",
+    "schedules",
+    "rqs",
+    schedule.ScheduleSpec,
+    [
+        *_IDENTITY,
+        rule("has(self.cron) != has(self.everySeconds)", "exactly one of cron and everySeconds is needed"),
+        rule("!has(self.timeZone) || has(self.cron)", "timeZone needs cron"),
+        rule(
+            "!has(self.startTime) || !has(self.endTime) || timestamp(self.startTime) < timestamp(self.endTime)",
+            "startTime must be before endTime",
+        ),
+    ],
+    [
+        *_FIRST,
+        Column("Queue", ".spec.queue"),
+        Column("Cron", ".spec.cron"),
+        Column("Every", ".spec.everySeconds", "integer"),
+        *_LAST,
+    ],
+    lambda spec, _: schedule.request_body(spec),
+    schedule.settings_of,
+    "schedule",
+)
+WEBHOOK: Final = Kind(
+    "Webhook",
+    "webhooks",
+    "rqw",
+    webhook.WebhookSpec,
+    [
+        *_IDENTITY,
+        rule("has(self.url) != has(self.serviceRef)", "exactly one of url and serviceRef is needed"),
+        rule("!has(self.previousSecretKeyRef) || has(self.secretKeyRef)", "previousSecretKeyRef needs secretKeyRef"),
+    ],
+    [*_FIRST, Column("URL", ".spec.url"), *_LAST],
+    webhook.request_body,
+    webhook.settings_of,
+    "webhook",
+)
+KINDS: Final[dict[KindName, Kind]] = {kind.name: kind for kind in (QUEUE, SCHEDULE, WEBHOOK)}

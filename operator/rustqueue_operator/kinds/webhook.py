@@ -1,0 +1,118 @@
+"""`Webhook`: where events go. Secrets come by reference only and never stand in the object or its status."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from rustqueue_operator.kinds.fields import (
+    ITEMS_MAX,
+    BackendName,
+    Declared,
+    KubernetesName,
+    PositiveSeconds,
+    Seconds,
+    SecretKeyRef,
+    milliseconds,
+    tidy,
+)
+
+EventName = Literal[
+    "job.pushed",
+    "job.started",
+    "job.progress",
+    "job.completed",
+    "job.failed",
+    "job.dlq",
+    "job.cancelled",
+    "job.expired",
+    "queue.paused",
+    "queue.resumed",
+]
+
+
+Url = Annotated[str, Meta(max_length=2_048, pattern="^https?://[^/?#@\\s]+")]
+Path = Annotated[str, Meta(max_length=1_024, pattern="^/")]
+Events = Annotated[list[EventName], Meta(max_length=ITEMS_MAX)]
+Queues = Annotated[list[BackendName], Meta(max_length=ITEMS_MAX)]
+Headers = Annotated[dict[str, Annotated[str, Meta(max_length=1_024)]], Meta(max_length=16)]
+
+
+class ServiceRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """A Service in the same Kubernetes; the queue's `webhooks.allowed_networks` has to let its address through."""
+
+    name: KubernetesName
+    namespace: KubernetesName | None = None
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    path: Path | None = None
+    scheme: Literal["http", "https"] | None = None
+
+
+class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """How often and how long a delivery is tried."""
+
+    max_retries: Annotated[int, Meta(ge=0, le=100)] | None = None
+    max_age_seconds: Seconds | None = None
+    max_delay_seconds: Seconds | None = None
+
+
+class WebhookSpec(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Exactly one of url and serviceRef."""
+
+    url: Url | None = None
+    service_ref: ServiceRef | None = None
+    events: Annotated[Events | None, Meta(description="Left out, all events.")] = None
+    queues: Annotated[Queues | None, Meta(description="Left out, all queues.")] = None
+    headers: Annotated[Headers | None, Meta(description="Added to each delivery; no secrets here.")] = None
+    secret_key_ref: Annotated[SecretKeyRef | None, Meta(description="Key that deliveries are signed with.")] = None
+    previous_secret_key_ref: Annotated[
+        SecretKeyRef | None, Meta(description="The key before: while it is named, deliveries carry both signatures.")
+    ] = None
+    timeout_seconds: PositiveSeconds | None = None
+    retry: Retry | None = None
+    suspend: bool | None = None
+
+
+_WRITTEN = ("url", "events", "queues", "headers", "timeout_ms", "retry", "suspended", "labels")
+_DEFAULTS = {"suspended": False}
+
+
+def target_url(spec: WebhookSpec, namespace: str) -> str | None:
+    if spec.service_ref is None:
+        return spec.url
+    ref = spec.service_ref
+    host = f"{ref.name}.{ref.namespace or namespace}.svc"
+    return f"{ref.scheme or 'http'}://{host}:{ref.port}{ref.path or '/'}"
+
+
+def request_body(spec: WebhookSpec, namespace: str) -> dict[str, Any]:
+    """What PUT /webhooks/{name} is sent, but for the secrets."""
+    retry = spec.retry or Retry()
+    body = {
+        "url": target_url(spec, namespace),
+        "events": None if spec.events is None else sorted(set(spec.events)),
+        "queues": None if spec.queues is None else sorted(set(spec.queues)),
+        "headers": spec.headers,
+        "timeout_ms": milliseconds(spec.timeout_seconds),
+        "retry": {
+            "max_retries": retry.max_retries,
+            "max_age_ms": milliseconds(retry.max_age_seconds),
+            "max_delay_ms": milliseconds(retry.max_delay_seconds),
+        },
+        "suspended": bool(spec.suspend),
+        "labels": spec.labels,
+    }
+    return _usual(body)
+
+
+def settings_of(answer: dict[str, Any]) -> dict[str, Any]:
+    """The same shape out of the answer to GET /webhooks/{name}."""
+    webhook = answer.get("webhook") or {}
+    body = {key: webhook.get(key) for key in _WRITTEN}
+    for key in ("events", "queues"):
+        body[key] = sorted(body[key] or [])
+    return _usual(body)
+
+
+def _usual(body: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = tidy(body)
+    return {key: value for key, value in kept.items() if key not in _DEFAULTS or value != _DEFAULTS[key]}

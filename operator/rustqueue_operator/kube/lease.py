@@ -1,0 +1,128 @@
+"""Leadership by a Lease: of two replicas one works. Who cannot renew in time stops before another may begin.
+
+Invariant: `hold` returns, at the latest, `renew_deadline_s` after the last renewal that succeeded, which is sooner than
+`duration_s`, after which another takes over. Clocks of different machines are not compared: a candidate waits until it
+has itself seen the lease unchanged for its duration.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from rustqueue_operator.kube.calls import Calls, KubernetesError
+
+
+class LeaseTimes(Struct, frozen=True):
+    """In seconds. `retry` is also how often a leader renews."""
+
+    duration: float = 15.0
+    renew_deadline: float = 9.0
+    retry: float = 4.0
+
+
+class Lease:
+    """One candidate."""
+
+    def __init__(self, calls: Calls, namespace: str, name: str, identity: str, times: LeaseTimes) -> None:
+        self._calls = calls
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._times = times
+        self._seen: tuple[str, float] | None = None
+        self.transitions = 0
+
+    async def acquire(self) -> None:
+        """Return once this process is the leader."""
+        while not await self._try():  # noqa: ASYNC110
+            # Nobody can wake us: what is waited for happens in another process.
+            await asyncio.sleep(self._times.retry * (0.75 + random.random() / 2))
+
+    async def hold(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Renew; return when leadership is lost or in doubt."""
+        renewed = monotonic()
+        while True:
+            await asyncio.sleep(self._times.retry)
+            left = self._times.renew_deadline - (monotonic() - renewed)
+            begun = monotonic()
+            try:
+                async with asyncio.timeout(max(0.1, left)):
+                    held = await self._try()
+            except TimeoutError:
+                return
+            if held:
+                renewed = begun
+            elif self._lost or monotonic() - renewed >= self._times.renew_deadline:
+                return
+
+    async def release(self) -> None:
+        """Let the other begin at once. Best effort: the process is about to end."""
+        try:
+            lease = await self._calls.lease(self._namespace, self._name)
+            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"]["holderIdentity"] = ""
+                await self._calls.update_lease(self._namespace, self._name, lease)
+        except KubernetesError:
+            return
+
+    async def _try(self) -> bool:
+        """Take or renew the lease if it is ours or free."""
+        self._lost = False
+        try:
+            lease = await self._calls.lease(self._namespace, self._name)
+            if lease is None:
+                await self._calls.create_lease(self._namespace, self._new())
+                return True
+            if not self._may_take(lease):
+                self._lost = True
+                return False
+            await self._calls.update_lease(self._namespace, self._name, self._taken(lease))
+        except KubernetesError:
+            # Refused (somebody was quicker) or no answer: either way we have not renewed.
+            return False
+        return True
+
+    def _may_take(self, lease: dict[str, Any]) -> bool:
+        spec = lease["spec"]
+        holder = spec.get("holderIdentity")
+        if not holder or holder == self._identity:
+            return True
+        version, now = lease["metadata"]["resourceVersion"], time.monotonic()
+        if self._seen is None or self._seen[0] != version:
+            self._seen = (version, now)
+        return now - self._seen[1] >= float(spec.get("leaseDurationSeconds") or self._times.duration)
+
+    def _new(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": self._spec(0, _now()),
+        }
+
+    def _taken(self, lease: dict[str, Any]) -> dict[str, Any]:
+        """The whole lease with its resourceVersion, so that of two candidates one is refused."""
+        spec = lease["spec"]
+        mine = spec.get("holderIdentity") == self._identity
+        transitions = int(spec.get("leaseTransitions") or 0) + (0 if mine else 1)
+        acquired = spec["acquireTime"] if mine and "acquireTime" in spec else _now()
+        self.transitions = transitions
+        return {**lease, "spec": self._spec(transitions, acquired)}
+
+    def _spec(self, transitions: int, acquired: str) -> dict[str, Any]:
+        return {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": max(1, round(self._times.duration)),
+            "acquireTime": acquired,
+            "renewTime": _now(),
+            "leaseTransitions": transitions,
+        }
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,83 @@
+"""The operator's own metrics. The only module that knows the Prometheus library."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["CONTENT_TYPE", "Live", "Metric", "Metrics", "counter", "gauge"]
+
+_BUCKETS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Live(Collector):
+    """Values that are read when somebody asks. `read` answers name to (help, labels, value) rows."""
+
+    def __init__(self, read: Callable[[], Iterator[Metric]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        return self._read()
+
+
+class Metrics:
+    """Counts what was done; what can be asked for is asked for at the scrape."""
+
+    def __init__(self) -> None:
+        # The time at which each counter began is a series for each series, and nobody looks at it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._reconciles = Counter(
+            "rustqueue_operator_reconciles",
+            "Objects that were looked at.",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "rustqueue_operator_reconcile_seconds",
+            "Time of one look.",
+            ["kind"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._events = Counter(
+            "rustqueue_operator_events",
+            "What was done or found, by reason (DriftCorrected, DeletionBlocked, ...).",
+            ["kind", "reason"],
+            registry=self.registry,
+        )
+        self.leader = Gauge("rustqueue_operator_leader", "1 on the replica that works.", registry=self.registry)
+
+    def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
+        self._reconciles.labels(kind, outcome).inc()
+        self._seconds.labels(kind).observe(seconds)
+
+    def event(self, kind: str, reason: str) -> None:
+        self._events.labels(kind, reason).inc()
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+def counter(name: str, text: str, labels: list[str], rows: dict[tuple[str, ...], float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, value in rows.items():
+        family.add_metric(list(values), value)
+    return family
+
+
+def gauge(name: str, text: str, labels: list[str], rows: dict[tuple[str, ...], float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in rows.items():
+        family.add_metric(list(values), value)
+    return family

@@ -1,0 +1,1 @@
+"""What to do about one object: values in, values out. No clock, no calls, no kopf."""
