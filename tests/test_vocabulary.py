@@ -34,7 +34,10 @@ NOT_OVER_HTTP = {
     "auth",  # A header there.
     "push_batch",  # The route of `push` with an array.
 }
-ONLY_OVER_HTTP = {"metrics", "livez", "readyz"}  # For machines that speak HTTP and nothing else.
+ONLY_OVER_HTTP = {
+    *("metrics", "livez", "readyz"),  # For machines that speak HTTP and nothing else.
+    "events",  # A WebSocket; the clients have `subscribe` for it.
+}
 TOLD_ELSEWHERE = {
     "auth",  # tests/unit/test_tcp.py: it needs a node with tokens.
     "health",  # A test of its own, since its answer tells the time.
@@ -64,7 +67,7 @@ METHODS = {
 }
 """Verbs whose method has a name that reads better in Python; all others are called as on TCP."""
 
-BESIDE_VERBS = {"close", "iter_jobs", "iter_parents"}
+BESIDE_VERBS = {"close", "iter_jobs", "iter_parents", "subscribe"}
 
 # Contract A7, but for schedules, which come in a later release, and decisions A3.
 OF_THE_ORIGINAL = {

@@ -5,6 +5,7 @@ TCP. It must not know how a job works: whatever a request means is decided behin
 
     connection.py   one client: parsing, deadlines, bodies, order
     app.py          from a parsed request to an answer: route, admit, compose, submit
+    events.py       events over WebSocket
     routes.py       the table of routes
     compose.py      path, query, headers and body as the JSON line that TCP would send
     answers.py      replies as HTTP bytes

@@ -38,6 +38,11 @@ def head(status: int, length: int, request_id: str, extra: str = "", media_type:
     return f"{start}{extra}{size}X-Request-Id: {request_id}\r\n\r\n".encode("latin-1")
 
 
+def switching(agreed: str, request_id: str) -> bytes:
+    """The head that ends HTTP on a connection. `agreed` is whole lines."""
+    return f"HTTP/1.1 101 Switching Protocols\r\n{agreed}X-Request-Id: {request_id}\r\n\r\n".encode("latin-1")
+
+
 @lru_cache(maxsize=64)
 def _start(status: int, media_type: str, now_s: int) -> str:
     """What all answers of one second have in common. Nothing that this server says may be kept by a cache."""

@@ -19,12 +19,22 @@ from typing import Final
 
 from aiohttp import hdrs
 
-from rustqueue.api import answers
+from rustqueue.api import answers, events
 from rustqueue.api.compose import compose, decode, guards
 from rustqueue.api.connection import Connection, Exchange, Unpaused
+from rustqueue.api.events import EventClient
 from rustqueue.api.ports import Door, HttpOptions, Services
-from rustqueue.api.refusals import Internal, MethodNotAllowed, NotReady, UnsupportedMediaType, too_many_connections
+from rustqueue.api.refusals import (
+    Internal,
+    MethodNotAllowed,
+    NotReady,
+    UnsupportedMediaType,
+    UpgradeRequired,
+    too_many_connections,
+    too_many_followers,
+)
 from rustqueue.api.routes import Route, Router, Source, routes_with_metrics
+from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.replies import Done, Refused, Reply, status_of, waits_for_retry
 
@@ -46,7 +56,7 @@ class HttpShell:
         self._loop = asyncio.get_running_loop()
         self.flow = Unpaused(self._loop)
         self.half_bodies_bytes = 0
-        self._connections: dict[Connection, None] = {}
+        self._connections: dict[Connection | EventClient, None] = {}
         self._idle: dict[Connection, None] = {}  # In the order in which they became idle.
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -108,9 +118,10 @@ class HttpShell:
         self._connections[connection] = None
         return None
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: Connection | EventClient) -> None:
         self._connections.pop(connection, None)
-        self._idle.pop(connection, None)
+        if isinstance(connection, Connection):
+            self._idle.pop(connection, None)
         if not self._connections:
             self._emptied.set()
 
@@ -158,7 +169,10 @@ class HttpShell:
             self._send(exchange, 204, b"", _allow(error.allowed))
             return
         if route.source is not Source.GATEWAY:
-            self._answer_itself(exchange, route)
+            if route.source is Source.EVENTS:
+                self._follow(exchange, route, query)
+            else:
+                self._answer_itself(exchange, route)
             return
         headers = message.headers
         principal = self._services.admit(exchange.connection.peer, headers.get(hdrs.AUTHORIZATION))
@@ -180,6 +194,26 @@ class HttpShell:
             self._reply(exchange, reply)
         except Exception:
             self._fail(exchange)
+
+    def _follow(self, exchange: Exchange, route: Route, query: str) -> None:
+        """Make the connection one that is told events."""
+        message, services = exchange.message, self._services
+        principal = services.admit(exchange.connection.peer, events.credentials_of(message.headers))
+        events.check_reader(principal)
+        agreed = events.accepted(message, self.options)
+        asked = events.asked_of(route, query)
+        if self._stopping:
+            raise Unavailable.stopping()
+        if services.followers_count() >= limits.EVENT_CLIENTS_MAX:
+            raise too_many_followers()
+        client = EventClient(self, self.options, partial(events.check_reader, principal))
+        self.closed(exchange.connection)
+        self._connections[client] = None
+        services.observe("GET", 101, perf_counter() - exchange.started_s)
+        place = services.follow(client, asked, principal)
+        agreed += f"X-RustQueue-Index: {place.index}\r\n"
+        exchange.hand_over(answers.switching(agreed, exchange.request_id), client)
+        client.follow(place)
 
     def _answer_itself(self, exchange: Exchange, route: Route) -> None:
         match route.source:
@@ -245,7 +279,9 @@ class HttpShell:
             if now_s >= connection.deadline_s or now_s >= connection.write_deadline_s:
                 connection.expire(now_s)
         options = self.options
-        shortest_ms = min(options.head_timeout_ms, options.body_timeout_ms, options.write_timeout_ms)
+        shortest_ms = min(
+            options.head_timeout_ms, options.body_timeout_ms, options.write_timeout_ms, options.event_ping_ms
+        )
         after_ms = min(_SWEEP_MS_MAX, shortest_ms / _SWEEPS_PER_DEADLINE, options.linger_timeout_ms)
         self._sweeper = self._loop.call_later(after_ms / 1000, self._sweep)
 
@@ -273,6 +309,8 @@ def _check_media(media_type: str | None, encoding: str | None) -> None:
 def _headers_of(error: ApiError) -> str:
     if isinstance(error, MethodNotAllowed):
         return _allow(error.allowed)
+    if isinstance(error, UpgradeRequired):
+        return "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     return "WWW-Authenticate: Bearer\r\n" if error.status == 401 else ""
 
 

@@ -61,6 +61,10 @@ class Exchange:
         """False once it was answered or its client is gone."""
         return self.connection.exchange is self
 
+    def hand_over(self, head: bytes, protocol: asyncio.Protocol) -> None:
+        """Answer, and leave the socket to another protocol."""
+        self.connection.hand_over(self, head, protocol)
+
     def answer(self, head: bytes, body: bytes) -> None:
         self.connection.finish(self, head, body)
 
@@ -134,6 +138,7 @@ class Connection(asyncio.Protocol):
         self._writing_paused = False
         self._ended = False
         self._upgraded = False
+        self._behind_upgrade = b""
         self._in_next = False
         self.phase = Phase.IDLE
         self.deadline_s = NEVER
@@ -207,7 +212,7 @@ class Connection(asyncio.Protocol):
         if self._parsed_bytes == len(self._received):
             self._received, self._parsed_bytes = b"", 0
         try:
-            messages, self._upgraded, _ = self._parser.feed_data(piece)
+            messages, self._upgraded, self._behind_upgrade = self._parser.feed_data(piece)
         except HttpProcessingError as error:
             self._fault = _refusal_of(error)
         except Exception:  # Some header and target values raise whatever the library behind the parser raises.
@@ -340,6 +345,22 @@ class Connection(asyncio.Protocol):
             transport.close()
         else:
             self._next()
+
+    def hand_over(self, exchange: Exchange, head: bytes, protocol: asyncio.Protocol) -> None:
+        """The end of this protocol, not of the socket. What came behind the upgrade belongs to the new one."""
+        transport = self._transport
+        if self.exchange is not exchange or transport is None:
+            return
+        behind = self._behind_upgrade + self._received[self._parsed_bytes :]
+        self._read_on()
+        self.exchange = self._transport = None
+        self.deadline_s = self.write_deadline_s = NEVER
+        self._forget()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.write(head)
+        if behind:
+            protocol.data_received(behind)
 
     def _rest(self) -> None:
         self._enter(Phase.IDLE, self._handler.options.idle_timeout_ms)

@@ -10,6 +10,7 @@ from typing import Protocol
 from rustqueue.api.routes import API
 from rustqueue.auth import Principal
 from rustqueue.model import limits
+from rustqueue.model.events import Cursor
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.model.wire import Request
 from rustqueue.settings import Settings
@@ -33,6 +34,45 @@ class Door(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """A client that is told events."""
+
+    def send(self, data: bytes) -> None:
+        """Wrapped texts, ready for the socket."""
+        ...
+
+
+class Place(Protocol):
+    """Where a follower stands in the stream of events."""
+
+    @property
+    def index(self) -> int: ...
+
+    def sleep(self) -> None:
+        """It takes no more for now."""
+        ...
+
+    def wake(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+
+class EventsAsked(Protocol):
+    """What a follower wants. None is everything."""
+
+    @property
+    def events(self) -> frozenset[str] | None: ...
+
+    @property
+    def queues(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def job_id(self) -> bytes | None: ...
+
+    @property
+    def after(self) -> Cursor | None: ...
+
+
 class Services(Protocol):
     """What the node itself answers, and where it is told what happened."""
 
@@ -54,6 +94,12 @@ class Services(Protocol):
         """Who sends this header from this address. Raises `ApiError` when it opens nothing."""
         ...
 
+    def followers_count(self) -> int: ...
+
+    def follow(self, follower: Follower, asked: EventsAsked, principal: Principal) -> Place:
+        """Tell the follower what it asks for and may see, after this call returned."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
@@ -66,8 +112,10 @@ class HttpOptions:
     idle_timeout_ms: int = 3_600_000  # Idle connections cost 10 KB; when there are too many the oldest one goes first.
     write_timeout_ms: int = 30_000  # A client that does not read its answer.
     linger_timeout_ms: int = 2_000  # After a refused body: time to read the refusal before the connection is cut.
+    event_ping_ms: int = limits.EVENT_PING_MS
     connections_max: int = limits.CONNECTIONS_MAX
     half_bodies_bytes_max: int = limits.PENDING_BYTES_MAX  # As much as may wait behind the door may stand before it.
+    cors_origins: tuple[str, ...] = ()  # Pages of other origins that may follow events.
     metrics_path: str | None = f"{API}/metrics/prometheus"  # None: metrics are not served.
 
     @classmethod

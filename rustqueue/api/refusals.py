@@ -5,6 +5,7 @@ Codes and statuses are those of decisions A8. It must not know how an error is s
 
 from collections.abc import Iterable
 
+from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Limited, NotFound, TooLarge
 
 
@@ -72,3 +73,24 @@ class NotReady(ApiError):
 
 def too_many_connections(limit: int) -> Limited:
     return Limited("OVERLOADED", "Too many connections", {"field": "connections", "limit": limit})
+
+
+class ForeignOrigin(ApiError):
+    """A page of another site asks in the name of its visitor."""
+
+    http_status = 403
+
+    def __init__(self) -> None:
+        super().__init__("FORBIDDEN", "Pages of this origin may not follow events", {"field": "origin"})
+
+
+class UpgradeRequired(ApiError):
+    http_status = 426
+
+    def __init__(self, message: str) -> None:
+        super().__init__("UPGRADE_REQUIRED", message, {"field": "upgrade"})
+
+
+def too_many_followers() -> Limited:
+    limit = limits.EVENT_CLIENTS_MAX
+    return Limited("OVERLOADED", "Too many clients follow events", {"field": "followers", "limit": limit})

@@ -41,6 +41,7 @@ class Source(Enum):
     LIVENESS = auto()
     READINESS = auto()
     METRICS = auto()
+    EVENTS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Route:
 
     @property
     def is_public(self) -> bool:
-        return self.source is not Source.GATEWAY
+        return self.source not in (Source.GATEWAY, Source.EVENTS)
 
     @property
     def is_safe(self) -> bool:
@@ -88,6 +89,7 @@ LIST_QUERY = {
     "limit": Kind.NUMBER,
     "order": Kind.TEXT,
 }
+EVENTS_QUERY = {"events": Kind.TEXT, "queues": Kind.TEXT, "job_id": Kind.TEXT, "after": Kind.TEXT}
 PAGE_QUERY = {"limit": Kind.NUMBER, "cursor": Kind.TEXT}
 QUEUE = f"{API}/queues/{{queue}}"
 JOB = f"{API}/jobs/{{id}}"
@@ -129,6 +131,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{API}/tokens", "token_list", body=Body.NONE),
     Route("POST", f"{API}/tokens", "token_create", body=Body.OBJECT),
     Route("DELETE", f"{API}/tokens/{{id}}", "token_delete"),
+    Route("GET", f"{API}/events", "events", query=EVENTS_QUERY, body=Body.NONE, source=Source.EVENTS),
     Route("GET", f"{API}/health", "health", body=Body.NONE, source=Source.HEALTH),
     Route("GET", f"{API}/metrics/prometheus", "metrics", body=Body.NONE, source=Source.METRICS),
     Route("GET", "/livez", "livez", body=Body.NONE, source=Source.LIVENESS),

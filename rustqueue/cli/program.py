@@ -9,7 +9,7 @@ import os
 import sys
 
 from rustqueue import __version__
-from rustqueue.cli import jobs, node, queues, tokens
+from rustqueue.cli import events, jobs, node, queues, tokens
 from rustqueue.cli.output import Shown, as_json
 from rustqueue.cli.parsing import (
     EXIT_FAILED,
@@ -51,6 +51,7 @@ def build_parser() -> Parser:
     jobs.add(commands)
     queues.add(commands)
     tokens.add(commands)
+    events.add(commands)
     return parser
 
 

@@ -19,6 +19,7 @@ from rustqueue.client.errors import (
 )
 from rustqueue.client.job_calls import NewJob
 from rustqueue.client.results import Job
+from rustqueue.client.stream.session import StreamEvent
 from rustqueue.client.sync import Client
 from rustqueue.client.work.outbox import WorkerCounts
 from rustqueue.client.work.running import JobCancelled, RunningJob
@@ -37,6 +38,7 @@ __all__ = [
     "RunningJob",
     "RustQueueError",
     "ServerFault",
+    "StreamEvent",
     "Unauthorized",
     "Unavailable",
     "Worker",

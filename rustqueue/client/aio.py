@@ -7,7 +7,7 @@ It belongs to the event loop that it is first used in.
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from functools import wraps
 from types import TracebackType
 from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
@@ -19,6 +19,8 @@ from rustqueue.client.errors import NetworkError, RustQueueError
 from rustqueue.client.link import Link, open_link
 from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
+from rustqueue.client.stream.follow import follow_async, opening
+from rustqueue.client.stream.session import Following, StreamEvent
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -55,6 +57,7 @@ class AsyncClient:
     ) -> None:
         self._address = Address.parse(url)
         self._framing = self._address.framing(token)
+        self._token = token
         self._timeout_s = timeout_s
         self._keys = idempotency == "auto"
         self._links: list[Link] = []
@@ -120,6 +123,21 @@ class AsyncClient:
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
+
+    def subscribe(
+        self,
+        *,
+        events: Iterable[str] = (),
+        queues: Iterable[str] = (),
+        job_id: str | None = None,
+        after: str | None = None,
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """What happens from now on, or from behind the cursor `after`; nothing named means everything. In
+        the name of a queue `*` stands for any characters. Broken connections are made anew and go on where they were; a
+        `stream.gap` says that something was missed all the same. It ends when the iteration is closed.
+        """
+        following = Following(tuple(events), tuple(queues), job_id)
+        return follow_async(self._address, opening(self._address, self._token, following), after)
 
     async def close(self) -> None:
         """Close the connections; calls in flight end with a NetworkError."""

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import wraps
 from types import TracebackType
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
@@ -17,6 +17,8 @@ from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, s
 from rustqueue.client.errors import NetworkError, RustQueueError
 from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
+from rustqueue.client.stream.follow import follow, opening
+from rustqueue.client.stream.session import Following, StreamEvent
 from rustqueue.model.queries import Health
 
 T = TypeVar("T")
@@ -54,6 +56,7 @@ class Client:
     ) -> None:
         self._address = Address.parse(url)
         self._framing = self._address.framing(token)
+        self._token = token
         self._timeout_s = timeout_s
         self._keys = idempotency == "auto"
         self._idle: list[_Connection] = []
@@ -114,6 +117,21 @@ class Client:
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
+
+    def subscribe(
+        self,
+        *,
+        events: Iterable[str] = (),
+        queues: Iterable[str] = (),
+        job_id: str | None = None,
+        after: str | None = None,
+    ) -> Generator[StreamEvent, None, None]:
+        """What happens from now on, or from behind the cursor `after`; nothing named means everything. In
+        the name of a queue `*` stands for any characters. Broken connections are made anew and go on where they were; a
+        `stream.gap` says that something was missed all the same. It ends when the client is closed.
+        """
+        following = Following(tuple(events), tuple(queues), job_id)
+        return follow(self._address, opening(self._address, self._token, following), after, self._closed)
 
     def close(self) -> None:
         """Close the connections. A call that waits for its next try ends at once."""

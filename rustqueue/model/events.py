@@ -3,7 +3,8 @@
 They are grouped by cause, so that a batch of a thousand jobs is one fact, not a thousand.
 """
 
-from typing import Literal
+import re
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -31,3 +32,46 @@ class QueueChanged(Struct, frozen=True, gc=False):
 
 
 Event = JobsChanged | QueueChanged
+
+EVENT_NAMES: Final = {
+    "pushed": "job.pushed",
+    "started": "job.started",
+    "progress": "job.progress",
+    "completed": "job.completed",
+    "failed": "job.failed",
+    "dlq": "job.dlq",
+    "cancelled": "job.cancelled",
+    "expired": "job.expired",
+    "paused": "queue.paused",
+    "resumed": "queue.resumed",
+}
+"""The names that clients see (decisions A6). That an older job became ready again is told to nobody outside."""
+
+_SPELLINGS: Final = {spelling: name for name in EVENT_NAMES.values() for spelling in (name, name.replace(".", "_"))}
+
+
+def event_named(text: str) -> str | None:
+    """The name of an event in either spelling (decisions A5), or None."""
+    return _SPELLINGS.get(text)
+
+
+_CURSOR: Final = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,9}))?", re.ASCII)
+_WHOLE_ENTRY: Final = 10**9
+
+
+class Cursor(NamedTuple):
+    """The place of an event in the stream of all nodes: the index of its entry and its place among that entry's."""
+
+    entry: int
+    ordinal: int = _WHOLE_ENTRY
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor | None":
+        """`INDEX-ORDINAL`, or `INDEX` for the end of an entry."""
+        found = _CURSOR.fullmatch(text)
+        if found is None:
+            return None
+        return cls(int(found[1]), _WHOLE_ENTRY if found[2] is None else int(found[2]))
+
+    def __str__(self) -> str:
+        return str(self.entry) if self.ordinal == _WHOLE_ENTRY else f"{self.entry}-{self.ordinal}"

@@ -134,6 +134,16 @@ TICK_TIME_PERCENT: Final = 20  # Design 4.3: share of the loop's time that due w
 TICK_SPACING_MS: Final = 10  # Due rows that trickle in are handled together; no delay is promised to be finer.
 CLOCK_SLEW_PERCENT: Final = 10  # Design 4.1: how fast stamped time may run towards the wall clock.
 
+EVENTS_KEPT_MAX: Final = 65_536  # For clients that fall behind or come back; about 20 MB when all are read.
+EVENT_CLIENTS_MAX: Final = 10_000  # Followers of the event stream; each can leave 64 KiB unread.
+EVENT_CLIENT_BYTES: Final = 65_536  # Written to one follower before the next one has its turn.
+EVENT_FILTERS_MAX: Final = 64  # Queues that one follower names: each event is compared with each.
+EVENT_MESSAGE_BYTES_MAX: Final = 4_096  # What a follower may say; nothing that it says means anything.
+EVENT_PING_MS: Final = 20_000  # A silent follower is pinged so often, and cut when it stays silent as long again.
+EVENT_SLICE_US: Final = 1_000  # Telling events holds the loop so long at a time,
+EVENT_TIME_PERCENT: Final = 20  # and at most this share of it, however many follow.
+EVENT_AHEAD_MAX: Final = 100_000  # Entries that a follower may have seen from another node before this one has them.
+
 UNSENT_BYTES_MAX: Final = (
     134_217_728  # Answers that a TCP client does not read, before its connection is cut: eight pulls of full size.
 )

@@ -6,15 +6,19 @@ It must not decide anything: each class here turns one part's interface into the
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
+from rustqueue.api.ports import EventsAsked
 from rustqueue.auth import Authenticator, Principal
 from rustqueue.effects.histogram import Histogram
 from rustqueue.effects.metrics import Metrics
+from rustqueue.effects.stream import EventFilter, EventStream, Follower, Place
 from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import Entry
+from rustqueue.model.errors import ApiError
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.raft.ports import Clock, Executor, JobDone, Space
@@ -42,24 +46,43 @@ class MachineReads:
         return queries.answer(self._machine, query)
 
 
+class Condition(Protocol):
+    """What a node says of itself."""
+
+    def health(self) -> HealthInfo: ...
+
+    def ready(self) -> tuple[bool, str]: ...
+
+
 class HttpServices:
     """What the HTTP shell asks of the node besides requests."""
 
-    def __init__(
-        self,
-        auth: Authenticator,
-        metrics: Metrics,
-        health: Callable[[], HealthInfo],
-        ready: Callable[[], tuple[bool, str]],
-    ) -> None:
+    def __init__(self, auth: Authenticator, metrics: Metrics, node: Condition, stream: EventStream) -> None:
         self._auth = auth
-        self.health = health
-        self.ready = ready
+        self._stream = stream
+        self.health = node.health
+        self.ready = node.ready
         self.metrics_text = metrics.text
         self.observe = metrics.request_answered
 
+    def followers_count(self) -> int:
+        return self._stream.followers_count
+
+    def follow(self, follower: Follower, asked: EventsAsked, principal: Principal) -> Place:
+        full = principal.grants().is_full
+        wants = EventFilter(asked.events, asked.queues, asked.job_id, None if full else partial(_reads, principal))
+        return self._stream.join(follower, wants, asked.after)
+
     def admit(self, peer: str, authorization: str | None) -> Principal:
         return self._auth.check_header(authorization, peer)
+
+
+def _reads(principal: Principal, queue: str) -> bool:
+    """Whether somebody may still read a queue. Whose token is gone reads nothing until his stream is ended."""
+    try:
+        return principal.grants().allows("read", queue)
+    except ApiError:
+        return False
 
 
 class MeasuredExecutor:

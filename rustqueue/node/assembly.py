@@ -22,6 +22,7 @@ from rustqueue.auth import Authenticator
 from rustqueue.bus import Bus
 from rustqueue.effects.depths import QueueDepths
 from rustqueue.effects.metrics import Gauges, Metrics
+from rustqueue.effects.stream import EventStream
 from rustqueue.gateway import Gateway, GatewayLimits
 from rustqueue.machine.kv import KV
 from rustqueue.machine.machine import Machine
@@ -42,6 +43,7 @@ from rustqueue.raft.space import SpaceRules
 from rustqueue.settings import Settings
 from rustqueue.storage import StorageError, StoreFullError, open_store
 from rustqueue.tcp import TcpOptions, TcpShell
+from rustqueue.websocket import text_frame
 
 log: Final = logging.getLogger("rustqueue.node")
 
@@ -144,6 +146,8 @@ class Node:
         bus = Bus(clock.call_soon)
         bus.subscribe(self.metrics.on_events)
         bus.subscribe(self.gateway.on_events)
+        self.stream = EventStream(clock, text_frame, self.machine.applied_index)
+        bus.subscribe(self.stream.on_events)
         self.machine.publish = bus.publish
         self.clock = clock
         disk_log = DiskLog(self.replicator.space, clock)
@@ -204,7 +208,7 @@ class Node:
             lambda token_id: self.machine.state.tokens.get(token_id),
         )
         self.http = HttpShell(
-            self.gateway, HttpServices(auth, self.metrics, self.health, self.ready), HttpOptions.of(settings)
+            self.gateway, HttpServices(auth, self.metrics, self, self.stream), HttpOptions.of(settings)
         )
         options = TcpOptions(
             settings.server.host,
@@ -264,6 +268,7 @@ class Node:
             ("due_lag_seconds", "How long the oldest due work has been waiting.", replicator.due_lag_ms / 1_000),
             ("waiting_pulls", "Pulls that wait for a job.", self.gateway.waiting_count),
             ("commands_in_flight", "Commands on their way through the log.", self.gateway.in_flight_count),
+            ("websocket_clients_connected", "Clients that follow events.", self.stream.followers_count),
             ("tcp_connections", "Open TCP connections.", len(self.tcp.connections)),
             ("disk_warned", "1 while the file system with the data is filling up.", space.warned),
             ("disk_full", "1 while pushes are refused for want of room.", replicator.disk_full),

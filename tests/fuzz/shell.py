@@ -13,11 +13,14 @@ from typing import Any
 import msgspec
 
 from rustqueue.api.app import HttpShell
-from rustqueue.api.ports import HttpOptions
+from rustqueue.api.ports import EventsAsked, HttpOptions
 from rustqueue.auth import Authenticator, Principal
+from rustqueue.effects.stream import EventFilter, EventStream, Follower, Place
 from rustqueue.model.commands import Ack, Pull, PushJobs
 from rustqueue.model.replies import Done, HealthInfo, PulledOne, Pushed, PushedBatch, Reply
 from rustqueue.model.wire import Request
+from rustqueue.raft.real import LoopClock
+from rustqueue.websocket import text_frame
 from tests.unit.gateway_world import ManualClock
 
 
@@ -78,6 +81,10 @@ def usual_reply(request: Request) -> Reply:
     return Done()
 
 
+def new_stream() -> EventStream:
+    return EventStream(LoopClock(asyncio.get_running_loop()), text_frame, 0)
+
+
 @dataclass
 class SmallNode:
     """The services that a node gives to the shell."""
@@ -86,6 +93,7 @@ class SmallNode:
     is_ready: bool = True
     text: bytes = b"# nothing\n"
     observed: list[tuple[str, int]] = field(default_factory=list)
+    stream: EventStream = field(default_factory=new_stream)
 
     def health(self) -> HealthInfo:
         return HealthInfo(
@@ -100,6 +108,12 @@ class SmallNode:
 
     def observe(self, method: str, status: int, seconds: float) -> None:
         self.observed.append((method, status))
+
+    def followers_count(self) -> int:
+        return self.stream.followers_count
+
+    def follow(self, follower: Follower, asked: EventsAsked, principal: Principal) -> Place:
+        return self.stream.join(follower, EventFilter(asked.events, asked.queues, asked.job_id), asked.after)
 
     def admit(self, peer: str, authorization: str | None) -> Principal:
         return self.authenticator.check_header(authorization, peer)

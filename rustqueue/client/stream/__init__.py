@@ -1,0 +1,1 @@
+"""Following events: what both clients do with the same words. `session` decides, `follow` waits and reads."""
