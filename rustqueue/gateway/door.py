@@ -11,17 +11,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, cast, get_args
 
+import msgspec
+
 from rustqueue.auth import ANYBODY, Principal
 from rustqueue.gateway import permits
+from rustqueue.gateway.neighbours import Neighbours, PlacedAt
 from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ticket
 from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
-from rustqueue.gateway.waiting import Waiter, WaitingRoom, nothing_for, queues_of
+from rustqueue.gateway.relay import Errand
+from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
 from rustqueue.model.commands import Command, Pull, PushJobs
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.events import Event, JobsChanged
 from rustqueue.model.queries import Auth, Health, Query
 from rustqueue.model.replies import Refused, Reply
-from rustqueue.model.wire import Request
+from rustqueue.model.wire import Request, encode_command
 from rustqueue.raft.ports import Clock, Proposal
 
 _QUERIES: Final = frozenset(get_args(Query))
@@ -29,18 +33,23 @@ _MAKES_READY: Final = frozenset({"pushed", "ready"})
 _unknown_outcome: Final = Refused.of(Unavailable.unknown_outcome())
 _stopping: Final = Refused.of(Unavailable.stopping())
 _disk_full: Final = Refused.of(Unavailable.disk_full())
+_no_leader: Final = Refused.of(Unavailable.no_leader())
+_NO_LEADER: Final = _no_leader.error.code
 
 Observe = Callable[[Command, Reply, int], None]
 """Told a command, its reply, and the microseconds from proposal to reply."""
 
 
 class _Flight:
-    """A command on its way through the log. `done` is None when it has been answered."""
+    """A command on its way through the log. `done` is None when it has been answered; `raw` what is sent to another
+    leader, None when somebody else sees to that.
+    """
 
-    __slots__ = ("command", "done", "started_us")
+    __slots__ = ("command", "done", "raw", "started_us")
 
-    def __init__(self, command: Command, done: Done, started_us: int) -> None:
+    def __init__(self, command: Command, raw: bytes | None, done: Done, started_us: int) -> None:
         self.command = command
+        self.raw = raw
         self.done: Done | None = done
         self.started_us = started_us
 
@@ -67,7 +76,16 @@ class Gateway:
         self._watching = False
         self._closed = False
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
+        self._neighbours: Neighbours | None = None
+        self._pulled: Callable[[Waiter, Reply], None] = self._room.answered
         replicator.on_assemble = self._assemble
+
+    def join(self, neighbours: Neighbours) -> None:
+        """This node belongs to a cluster: whatever a leader has to do goes to the leader."""
+        self._neighbours = neighbours
+        self._pulled = self._pulled_in_cluster
+        neighbours.serve = self._serve
+        neighbours.relay.take = self._take
 
     @property
     def waiting_count(self) -> int:
@@ -95,15 +113,10 @@ class Gateway:
         try:
             if principal is not ANYBODY:
                 request, raw, done = self._admitted(principal, request, raw, done)
-            if isinstance(request, PushJobs):
-                if self._replicator.disk_full:
-                    done(_disk_full)
-                else:
-                    self._propose(request, raw, done)
-                return None
-            if isinstance(request, Pull):
-                return self._pull(request, raw, done, behind_own, principal)
             if type(request) in _QUERIES:
+                if self._neighbours is not None:
+                    self._neighbours.reads.wait(partial(self._read, cast("Query", request), done))
+                    return None
                 reply = self._applied.answer(cast("Query", request))
             elif isinstance(request, Health):
                 reply = self._applied.health()
@@ -113,8 +126,12 @@ class Gateway:
                 step = self._preparing.get(type(request))
                 if step is not None:
                     command, raw, done = prepare(step, request, done)
-                self._propose(command, raw, done)
-                return None
+                if self._neighbours is not None and not self._neighbours.leads:
+                    return self._forward(self._neighbours, command, raw, done)
+                asker = NOBODY_SPECIAL
+                if principal.tenant and isinstance(request, Pull):
+                    asker = Asker(refusal=partial(permits.refusal, principal, request, self._applied))
+                return self._command(command, raw, done, behind_own, asker)
         except ApiError as error:
             reply = Refused.of(error)
         done(reply)
@@ -143,6 +160,8 @@ class Gateway:
         """Take no more commands; answer the pulls that wait. What is on its way is answered as it lands."""
         self._closed = True
         self._room.close()
+        if self._neighbours is not None:
+            self._neighbours.close()
 
     def abandon(self) -> None:
         """The log has stopped: nothing on its way will be answered by it any more."""
@@ -160,20 +179,92 @@ class Gateway:
             request, raw = permits.with_own_key(principal.tenant, request, raw)
         return request, raw, done
 
+    def _command(
+        self, command: Command, raw: bytes, done: Done, behind_own: bool, asker: Asker = NOBODY_SPECIAL
+    ) -> Ticket | None:
+        """Take a command on the node that leads."""
+        if isinstance(command, Pull):
+            return self._pull(command, raw, done, behind_own, asker)
+        if isinstance(command, PushJobs) and self._replicator.disk_full:
+            done(_disk_full)
+        else:
+            self._propose(command, raw, done, asker.placed)
+        return None
+
+    # In a cluster.
+
+    def _read(self, query: Query, done: Done, stale: bool) -> None:
+        try:
+            reply = self._applied.answer(query)
+        except ApiError as error:
+            reply = Refused.of(error)
+        done(reply)
+
+    def _forward(self, neighbours: Neighbours, command: Command, raw: bytes, done: Done) -> Ticket | None:
+        if self._closed:
+            done(_stopping)
+            return None
+        return neighbours.relay.forward(command, raw, done)
+
+    def _serve(self, command: Command, raw: bytes, done: Done, placed: PlacedAt) -> Ticket | None:
+        """A command of another node's client."""
+        try:
+            return self._command(command, raw, done, False, Asker(placed=placed))
+        except ApiError as error:
+            done(Refused.of(error))
+            return None
+
+    def _take(self, errand: Errand) -> None:
+        """An errand to a leader that this node has become."""
+        if errand.done is not None:
+            errand.here = self._command(errand.command, errand.raw, errand.done, True)
+
+    def _not_done(self, command: Command, raw: bytes, done: Done) -> None:
+        """This node led no more when the command's turn came: it certainly did not happen."""
+        assert self._neighbours is not None, "only a cluster has leaders"
+        if isinstance(command, Pull) and command.wait_ms:
+            done(_no_leader)  # Its waiter is sent on as a whole.
+        else:
+            self._neighbours.relay.forward(command, raw, done)
+
+    def lost_leadership(self) -> None:
+        """The pulls that wait here go to where the jobs are handed out from now on."""
+        for waiter in list(self._room.standing()):
+            self._send_away(waiter)
+
+    def _pulled_in_cluster(self, waiter: Waiter, reply: Reply) -> None:
+        """A pull that was not carried out, or found nothing, on a node that leads no more, is another one's now."""
+        assert self._neighbours is not None, "only a cluster has leaders"
+        gone = isinstance(reply, Refused) and reply.error.code == _NO_LEADER
+        self._room.answered(waiter, nothing_for(waiter.pull) if gone else reply)
+        if not self._neighbours.leads and waiter.stand is Stand.WAITING:
+            self._send_away(waiter)
+
+    def _send_away(self, waiter: Waiter) -> None:
+        assert self._neighbours is not None, "only a cluster has leaders"
+        self._room.leave(waiter)
+        if waiter.asker.placed is not None:
+            waiter.done(_no_leader)  # Its own node finds the new leader.
+            return
+        rest_ms = max(0, waiter.until_us - self._clock.monotonic_us()) // 1_000
+        pull = msgspec.structs.replace(waiter.pull, wait_ms=rest_ms)
+        waiter.elsewhere = self._neighbours.relay.forward(pull, encode_command(pull), waiter.done)
+
     # Pulls.
 
-    def _pull(self, pull: Pull, raw: bytes, done: Done, behind_own: bool, principal: Principal) -> Ticket | None:
+    def _pull(
+        self, pull: Pull, raw: bytes, done: Done, behind_own: bool, asker: Asker = NOBODY_SPECIAL
+    ) -> Ticket | None:
         must_ask = behind_own or pull.idempotency_key is not None
         has_job = must_ask or self._room.has_free_job(queues_of(pull))
         if pull.wait_ms == 0 or pull.count == 0 or self._closed:
             if has_job:
-                self._propose(pull, raw, done)
+                self._propose(pull, raw, done, asker.placed)
             else:
                 done(nothing_for(pull))
             return None
         waiter = self._room.enter(pull, raw, done)
-        if principal.tenant:
-            waiter.refusal = partial(permits.refusal, principal, pull, self._applied)
+        waiter.asker = asker
         if has_job:
             self._ask_again(waiter)
         else:
@@ -181,9 +272,8 @@ class Gateway:
         return waiter
 
     def _ask_again(self, waiter: Waiter) -> None:
-        if self._turned_away(waiter):
-            return
-        self._propose(waiter.pull, waiter.raw, partial(self._room.answered, waiter))
+        if not self._turned_away(waiter):
+            self._propose(waiter.pull, waiter.raw, partial(self._pulled, waiter), waiter.asker.placed)
 
     def _assemble(self, proposals: list[Proposal]) -> None:
         """Pulls of waiters go into the entry that pushes their jobs, so that delivery costs no second commit."""
@@ -191,11 +281,13 @@ class Gateway:
             return
         for waiter in self._room.turns([proposal.command for proposal in proposals]):
             if not self._turned_away(waiter):
-                proposals.append(self._flight(waiter.pull, waiter.raw, partial(self._room.answered, waiter)))
+                answered = partial(self._pulled, waiter)
+                proposals.append(self._flight(waiter.pull, waiter.raw, answered, waiter.asker.placed))
 
     def _turned_away(self, waiter: Waiter) -> bool:
         """Refuse a pull whose token was taken away while it waited."""
-        error = waiter.refusal() if waiter.refusal is not None else None
+        refusal = waiter.asker.refusal
+        error = refusal() if refusal is not None else None
         if error is None:
             return False
         self._room.answered(waiter, Refused.of(error))
@@ -203,19 +295,20 @@ class Gateway:
 
     # Through the log.
 
-    def _propose(self, command: Command, raw: bytes, done: Done) -> None:
+    def _propose(self, command: Command, raw: bytes, done: Done, placed: PlacedAt | None = None) -> None:
         if self._closed:
             done(_stopping)
         else:
-            self._replicator.propose(self._flight(command, raw, done))
+            self._replicator.propose(self._flight(command, raw, done, placed))
 
-    def _flight(self, command: Command, raw: bytes, done: Done) -> Proposal:
-        flight = _Flight(command, done, self._clock.monotonic_us())
+    def _flight(self, command: Command, raw: bytes, done: Done, placed: PlacedAt | None = None) -> Proposal:
+        mine = self._neighbours is not None and placed is None
+        flight = _Flight(command, raw if mine else None, done, self._clock.monotonic_us())
         self._flights.append(flight)
         if not self._watching:
             self._watching = True
             self._clock.call_later(self._deadline_us // 1_000, self._watch)
-        return Proposal(command, raw, partial(self._land, flight))
+        return Proposal(command, raw, partial(self._land, flight), placed)
 
     def _land(self, flight: _Flight, reply: Reply) -> None:
         done = flight.done
@@ -226,6 +319,9 @@ class Gateway:
         # Replies come in the order of the log, so that the front is nearly always the one that landed.
         while flights and flights[0].done is None:
             flights.popleft()
+        if flight.raw is not None and isinstance(reply, Refused) and reply.error.code == _NO_LEADER:
+            self._not_done(flight.command, flight.raw, done)
+            return
         self._observe(flight.command, reply, self._clock.monotonic_us() - flight.started_us)
         done(reply)
 

@@ -12,9 +12,10 @@ It must not know the log: it names the waiters whose pull is to be proposed, and
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
+from typing import NamedTuple
 
 from rustqueue.gateway.deadlines import Deadlines
-from rustqueue.gateway.ports import Done
+from rustqueue.gateway.ports import Done, Ticket
 from rustqueue.model.commands import Command, NewJob, Pull, PushJobs
 from rustqueue.model.errors import ApiError, Limited
 from rustqueue.model.replies import Pulled, PulledOne, Reply
@@ -29,10 +30,22 @@ class Stand(Enum):
     GONE = auto()  # Answered or cancelled.
 
 
+class Asker(NamedTuple):
+    """What is special about who pulls. `placed`: a client of another node, told where its pull stands in the log.
+    `refusal`: asked before the pull goes out again, why the one who waits may not have a job any more.
+    """
+
+    placed: Callable[[int, int, int], None] | None = None
+    refusal: Callable[[], ApiError | None] | None = None
+
+
+NOBODY_SPECIAL = Asker()
+
+
 class Waiter:
     """One waiting pull, and the ticket that its client holds."""
 
-    __slots__ = ("_room", "done", "pull", "queues", "raw", "refusal", "stand", "taken_for")
+    __slots__ = ("_room", "asker", "done", "elsewhere", "pull", "queues", "raw", "stand", "taken_for", "until_us")
 
     def __init__(self, room: "WaitingRoom", pull: Pull, raw: bytes, done: Done) -> None:
         self._room = room
@@ -41,13 +54,18 @@ class Waiter:
         self.done = done
         self.queues = queues_of(pull)
         self.stand = Stand.ASKING
-        self.refusal: Callable[[], ApiError | None] | None = None
-        """Asked before its pull goes out again: why the one who waits may not have a job any more."""
+        self.until_us = 0
+        self.asker = NOBODY_SPECIAL
+        self.elsewhere: Ticket | None = None
+        """Its wait at the leader, when that came to be another node."""
         self.taken_for: str | None = None
         """The queue whose job its pull on the way is meant for."""
 
     def cancel(self) -> None:
-        self._room.leave(self)
+        if self.elsewhere is not None:
+            self.elsewhere.cancel()
+        else:
+            self._room.leave(self)
 
 
 class WaitingRoom:
@@ -75,6 +93,7 @@ class WaitingRoom:
             details = {"field": "wait_ms", "limit": self._waiters_max}
             raise Limited("OVERLOADED", "Too many pulls are waiting for jobs", details)
         waiter = Waiter(self, pull, raw, done)
+        waiter.until_us = self._clock.monotonic_us() + pull.wait_ms * 1_000
         self._deadlines.put(waiter, pull.wait_ms)
         return waiter
 
@@ -138,9 +157,13 @@ class WaitingRoom:
     def close(self) -> None:
         """Answer all that wait; from now on nobody waits."""
         self._closed = True
-        waiting = [waiter for line in self._lines.values() for waiter in line if waiter.stand is Stand.WAITING]
-        for waiter in dict.fromkeys(waiting):
+        for waiter in self.standing():
             self._answer(waiter, nothing_for(waiter.pull))
+
+    def standing(self) -> Iterable[Waiter]:
+        """Those whose pull is not on its way."""
+        lines = [waiter for line in self._lines.values() for waiter in line if waiter.stand is Stand.WAITING]
+        return dict.fromkeys(lines)
 
     def _wake(self, queues: Iterable[str]) -> None:
         for queue in queues:

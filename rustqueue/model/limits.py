@@ -204,3 +204,5 @@ PEER_UNACKED_BYTES_MAX: Final = 8_388_608  # Sent to a member and not acknowledg
 APPLY_SLICE_MS: Final = 10  # Of a loop turn for applying what others committed; heartbeats come every 50 ms.
 DIGEST_ENTRIES: Final = 1_024  # Replicas compare their state after so many entries (design 4.5).
 DIGESTS_KEPT_MAX: Final = 64  # Of the leader, for a follower that is behind.
+STALE_READS_AFTER_MS: Final = 1_000  # Without a leader for so long, reads are answered locally and marked.
+READ_RETRY_MS: Final = 100  # Before a question for a read index is put again.

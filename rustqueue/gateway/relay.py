@@ -1,0 +1,235 @@
+"""The way to the leader, wherever it is: commands, waiting pulls and reads of a node that does not lead.
+
+It must not know what a command does, nor how members agree. Invariants:
+- a forwarded command is answered with the reply of this node's own apply, so that whoever asked can read it here next;
+- it is sent again only when it is certain that it did not happen, or when happening twice is as good as once; otherwise
+  the outcome is unknown, and said to be;
+- nothing is answered twice; what is answered is forgotten.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from rustqueue.gateway.deadlines import Deadlines
+from rustqueue.gateway.ports import Done, Ticket
+from rustqueue.gateway.waiting import is_empty, nothing_for
+from rustqueue.model.commands import Ack, Command, Heartbeat, Progress, Pull
+from rustqueue.model.errors import Unavailable
+from rustqueue.model.replies import ErrorBody, Refused, Reply
+from rustqueue.raft.links import Links
+from rustqueue.raft.messages import Forward, Placed, Unplaced, Withdraw
+from rustqueue.raft.ports import Clock
+
+_unknown_outcome = Refused.of(Unavailable.unknown_outcome())
+_no_leader = Refused.of(Unavailable.no_leader())
+
+
+class Refusal(msgspec.Struct, array_like=True, frozen=True):
+    """A refusal as it travels between nodes."""
+
+    status: int
+    retry_after_s: int | None
+    error: ErrorBody
+
+
+_refusals = msgspec.json.Decoder(Refusal)
+
+
+def refusal_text(refused: Refused) -> bytes:
+    return msgspec.json.encode(Refusal(refused.status, refused.retry_after_s, refused.error))
+
+
+def _refused(text: bytes) -> Refused:
+    told = _refusals.decode(text)
+    return Refused(error=told.error, status=told.status, retry_after_s=told.retry_after_s)
+
+
+class Placing(Protocol):
+    """The log of this node, where the reply of a placed command comes to light."""
+
+    def expect(self, index: int, ordinal: int, term: int, done: Callable[[Reply | None], None]) -> bool: ...
+
+
+@dataclass(slots=True, eq=False)
+class Errand:
+    """A command on its way to the leader, and the ticket of its client."""
+
+    relay: "Relay"
+    number: int
+    command: Command
+    raw: bytes
+    done: Done | None
+    sent_to: str | None = None
+    placed: bool = False
+    here: Ticket | None = None
+    """When this node came to lead, the errand waits here."""
+
+    @property
+    def waits(self) -> bool:
+        return isinstance(self.command, Pull) and self.command.wait_ms > 0
+
+    def cancel(self) -> None:
+        if self.here is not None:
+            self.here.cancel()
+        else:
+            self.relay.withdraw(self)
+
+
+class Relay:
+    """Errands of this node's clients. Everything is called, and calls back, on the loop."""
+
+    def __init__(self, links: Links, log: Placing, clock: Clock, deadline_ms: int) -> None:
+        self._links = links
+        self._log = log
+        self._deadline_ms = deadline_ms
+        self._errands: dict[int, Errand] = {}
+        self._homeless: dict[int, Errand] = {}
+        self._deadlines: Deadlines[int] = Deadlines(clock, self._out_of_time)
+        self._number = 0
+        self.leader: str | None = None
+        """The leader, when it is another node."""
+        self.take: Callable[[Errand], None] = lambda errand: None
+        """Called with an errand that can be done here, since this node has come to lead."""
+
+    @property
+    def count(self) -> int:
+        return len(self._errands)
+
+    def forward(self, command: Command, raw: bytes, done: Done) -> Errand:
+        """Send a command to the leader, as soon as there is one. `done` is called once, unless it is withdrawn."""
+        self._number += 1
+        errand = Errand(self, self._number, command, raw, done)
+        self._errands[errand.number] = errand
+        waits_ms = command.wait_ms if isinstance(command, Pull) else 0
+        self._deadlines.put(errand.number, waits_ms + self._deadline_ms)
+        self._send(errand)
+        return errand
+
+    def withdraw(self, errand: Errand) -> None:
+        """Its client has gone."""
+        if self._errands.get(errand.number) is errand:
+            self._forget(errand)
+            if errand.sent_to is not None:
+                self._links.send(errand.sent_to, Withdraw(errand.number))
+
+    def leader_is(self, leader: str | None, leads_here: bool) -> None:
+        """Somebody else leads now, or nobody, or this node."""
+        self.leader = None if leads_here else leader
+        for errand in [errand for errand in self._errands.values() if errand.sent_to not in (None, self.leader)]:
+            self._lost(errand)
+        homeless, self._homeless = self._homeless, {}
+        for errand in homeless.values():
+            if leads_here:
+                self._forget(errand)
+                self.take(errand)
+            else:
+                self._send(errand)
+
+    def link_down(self, peer: str) -> None:
+        """What was sent there may have arrived, or not."""
+        for errand in [errand for errand in self._errands.values() if errand.sent_to == peer]:
+            self._lost(errand)
+
+    def link_up(self, peer: str) -> None:
+        if peer == self.leader:
+            homeless, self._homeless = self._homeless, {}
+            for errand in homeless.values():
+                self._send(errand)
+
+    # Answers of the leader.
+
+    def placed(self, message: Placed) -> None:
+        errand = self._errands.get(message.number)
+        if errand is None:
+            return
+        errand.placed = True
+        if not self._log.expect(message.index, message.ordinal, message.term, lambda reply: self._came(errand, reply)):
+            self._lost(errand)
+
+    def unplaced(self, message: Unplaced) -> None:
+        errand = self._errands.get(message.number)
+        if errand is None:
+            return
+        if not message.refusal:
+            assert isinstance(errand.command, Pull), "only a pull finds nothing"
+            self._answer(errand, nothing_for(errand.command))
+            return
+        refused = _refused(message.refusal)
+        if refused.error.code == "NO_LEADER":
+            self._again(errand)
+        else:
+            self._answer(errand, refused)
+
+    def _came(self, errand: Errand, reply: Reply | None) -> None:
+        """The entry where the command was placed has been applied here, or another one in its place."""
+        if self._errands.get(errand.number) is not errand:
+            return
+        errand.placed = False
+        if reply is None:
+            self._again(errand)
+        elif not (errand.waits and is_empty(reply)):
+            self._answer(errand, reply)
+        elif errand.sent_to != self.leader:
+            self._again(errand)
+
+    # Sending again, and giving up.
+
+    def _send(self, errand: Errand) -> None:
+        leader = self.leader
+        if leader is not None and self._links.send(leader, Forward(errand.number, errand.raw)):
+            errand.sent_to = leader
+        else:
+            errand.sent_to = None
+            self._homeless[errand.number] = errand
+
+    def _again(self, errand: Errand) -> None:
+        """It certainly did not happen."""
+        errand.placed = False
+        self._send(errand)
+
+    def _lost(self, errand: Errand) -> None:
+        """Nobody will tell what became of it, unless its place in the log is known: then the log will."""
+        if errand.placed:
+            errand.sent_to = None
+        elif _harmless_twice(errand.command):
+            self._send(errand)
+        else:
+            self._answer(errand, _unknown_outcome)
+
+    def _out_of_time(self, number: int) -> None:
+        errand = self._errands[number]
+        if errand.number in self._homeless:
+            self._answer(errand, _no_leader)
+        elif isinstance(errand.command, Pull) and not errand.placed:
+            self._answer(errand, nothing_for(errand.command))
+        else:
+            self._answer(errand, _unknown_outcome)
+
+    def _answer(self, errand: Errand, reply: Reply) -> None:
+        done = errand.done
+        self._forget(errand)
+        if done is not None:
+            done(reply)
+
+    def _forget(self, errand: Errand) -> None:
+        del self._errands[errand.number]
+        self._homeless.pop(errand.number, None)
+        self._deadlines.drop(errand.number)
+
+    def close(self) -> None:
+        """Answer what is still out."""
+        for errand in list(self._errands.values()):
+            self._answer(errand, _unknown_outcome if errand.sent_to or errand.placed else _no_leader)
+        self._deadlines.close()
+
+
+def _harmless_twice(command: Command) -> bool:
+    """Whether a second time changes nothing, or nothing that anybody would miss: a lost lease ends by itself."""
+    if isinstance(command, Pull | Heartbeat | Progress):
+        return True
+    if isinstance(command, Ack) and command.attempt_token is not None:
+        return True
+    return getattr(command, "idempotency_key", None) is not None
