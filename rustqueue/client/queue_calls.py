@@ -35,7 +35,17 @@ class KeepByOutcome(TypedDict, total=False):
     cancelled: Keep
 
 
+class PushRate(TypedDict):
+    count: int
+    per_ms: int
+
+
 class Caps(TypedDict, total=False):
+    """What a queue takes, and how many of its jobs, and of each group, may be active at once."""
+
+    rate: PushRate
+    concurrency: int
+    group_concurrency: int
     max_waiting: int
 
 

@@ -94,15 +94,16 @@ class Metrics:
 
     def command_answered(self, command: Command, reply: Reply, took_us: int) -> None:
         """A command came back from the log."""
-        histogram = self._by_command.get(type(command))
-        if histogram is not None:
-            histogram.observe(took_us)
         if isinstance(reply, Refused) and reply.error.code == "RATE_LIMITED" and isinstance(command, PushJobs):
             rejected = self._rejected
             queue = command.queue
             if queue not in rejected and len(rejected) >= limits.METRIC_QUEUES_MAX:
                 queue = OTHER_QUEUES
             rejected[queue] = rejected.get(queue, 0) + 1
+            return  # It may have been refused at the door: then it took no time.
+        histogram = self._by_command.get(type(command))
+        if histogram is not None:
+            histogram.observe(took_us)
 
     def tick_applied(self, took_us: int) -> None:
         """Due work was done."""

@@ -18,6 +18,7 @@ from rustqueue.gateway import permits
 from rustqueue.gateway.neighbours import Neighbours, PlacedAt
 from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ticket
 from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
+from rustqueue.gateway.rates import PushRates
 from rustqueue.gateway.relay import Errand
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
 from rustqueue.model.commands import Command, Pull, PushJobs
@@ -75,6 +76,7 @@ class Gateway:
         self._flights: deque[_Flight] = deque()
         self._watching = False
         self._closed = False
+        self._rates = PushRates(clock, applied.push_rate)
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
         self._neighbours: Neighbours | None = None
         self._pulled: Callable[[Waiter, Reply], None] = self._room.answered
@@ -153,7 +155,7 @@ class Gateway:
         if not self._room:
             return
         for event in events:
-            if event.event in _MAKES_READY if isinstance(event, JobsChanged) else event.event == "resumed":
+            if event.event in _MAKES_READY if isinstance(event, JobsChanged) else event.event != "paused":
                 self._room.woken(event.queue)
 
     def close(self) -> None:
@@ -185,10 +187,22 @@ class Gateway:
         """Take a command on the node that leads."""
         if isinstance(command, Pull):
             return self._pull(command, raw, done, behind_own, asker)
-        if isinstance(command, PushJobs) and self._replicator.disk_full:
-            done(_disk_full)
+        refused = self._refused(command) if isinstance(command, PushJobs) else None
+        if refused is not None:
+            self._observe(command, refused, 0)
+            done(refused)
         else:
             self._propose(command, raw, done, asker.placed)
+        return None
+
+    def _refused(self, push: PushJobs) -> Refused | None:
+        """Why a push is not even proposed."""
+        if self._replicator.disk_full:
+            return _disk_full
+        try:
+            self._rates.admit(push.queue, len(push.jobs))
+        except ApiError as error:
+            return Refused.of(error)
         return None
 
     # In a cluster.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rustqueue.model import limits
+from rustqueue.model.jobs import Rate
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.raft.ports import Proposal
@@ -33,6 +34,10 @@ class Applied(Protocol):
 
     def ready_count(self, queue: str) -> int:
         """Jobs that a pull could take now."""
+        ...
+
+    def push_rate(self, queue: str) -> Rate | None:
+        """How many jobs the queue takes in a time."""
         ...
 
     def answer(self, query: Query) -> Reply:

@@ -8,6 +8,7 @@ an outbox row (beyond-one-group plan).
 from typing import Final
 
 from rustqueue.machine import flows, keys, retention, rows
+from rustqueue.machine.ready.groups import group_of
 from rustqueue.machine.rows import JobRow, StateRow
 from rustqueue.machine.state import Lease, QueueState, State
 from rustqueue.machine.tx import Tx
@@ -85,7 +86,11 @@ def withdraw(state: State, tx: Tx, job: Known, queue: QueueState) -> None:
     counters = queue.counters
     code = rows.WAITING if state_row is None else state_row.state
     if code == rows.WAITING:
-        queue.ready.remove(tx, row.priority, ready_order(row), job_id)
+        group = group_of(row)
+        if group is None:
+            queue.ready.remove(tx, row.priority, ready_order(row), job_id)
+        else:
+            queue.groups.remove(tx, group, row.priority, ready_order(row), job_id)
         counters.waiting -= 1
     elif code == rows.DELAYED:
         tx.rows[keys.parked(queue.part, keys.DELAYED_INDEX, job_id)] = None
@@ -110,7 +115,11 @@ def ready_order(row: JobRow) -> int:
 
 def make_ready(state: State, tx: Tx, queue: QueueState, job_id: bytes, row: JobRow) -> None:
     """Put a job back among the ready ones at its old place. Its state row is the caller's to write."""
-    queue.ready.push_single(tx, row.priority, ready_order(row), job_id)
+    group = group_of(row)
+    if group is None:
+        queue.ready.push_single(tx, row.priority, ready_order(row), job_id)
+    else:
+        queue.groups.put(tx, group, row.priority, ready_order(row), job_id)
     queue.counters.waiting += 1
     state.touch(queue)
 
@@ -199,6 +208,10 @@ def end_lease(state: State, tx: Tx, lease: Lease) -> None:
         tx.rows[block.key] = None
     if lease.live is not None:
         tx.rows[keys.live(lease.id)] = None
+    if lease.extras is not None and lease.extras.group_id:
+        queue = state.existing(tx, lease.queue)
+        queue.groups.ended(tx, lease.extras.group_id)
+        state.touch(queue)
 
 
 def parent_ended(state: State, tx: Tx, parent: bytes, outcome: int) -> None:

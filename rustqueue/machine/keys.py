@@ -11,6 +11,8 @@ All rows of a queue but the job records are contiguous ranges; job records are r
     q queue                                    settings of a queue
     f queue priority seq                       block of ready jobs that nobody has taken yet
     w queue priority order                     one ready job: returned, delayed before, LIFO
+    v queue group                              counters of a group of a queue; `f` and `w` rows of its jobs name it too
+    r queue priority turn                      groups that may start a job, in the order of their turns
     y queue state id                           delayed and blocked jobs of a queue
     o queue outcome time index ordinal         block of finished jobs
     a index ordinal                            block of leases of one pull
@@ -28,6 +30,7 @@ from typing import Final
 
 META: Final = b"m"
 
+_u16 = Struct(">H")
 _u32 = Struct(">I")
 _u64 = Struct(">Q")
 _lane = Struct(">IQ")
@@ -97,6 +100,47 @@ def fresh(queue: bytes, sort: bytes) -> bytes:
 
 def single(queue: bytes, sort: bytes) -> bytes:
     return b"w" + queue + sort
+
+
+def group_part(queue: bytes, group: str) -> bytes:
+    """What stands for the queue in keys of a group's ready jobs. The length comes first: no group begins another."""
+    text = group.encode("utf-8")
+    return b"%b%b%b" % (grouped_part(queue), _u16.pack(len(text)), text)
+
+
+def grouped_part(queue: bytes) -> bytes:
+    """What all parts of groups of a queue begin with."""
+    return queue[:-1] + b"\x01"
+
+
+def ready_parts(key: bytes) -> tuple[str, str | None, bytes]:
+    """Queue, group and sort key of a row of ready jobs."""
+    name, _, rest = key[1:].partition(b"\0")
+    if b"\x01" not in name:
+        return name.decode("ascii"), None, rest
+    name, _, rest = key[1:].partition(b"\x01")
+    end = 2 + _u16.unpack(rest[:2])[0]
+    return name.decode("ascii"), rest[2:end].decode("utf-8"), rest[end:]
+
+
+def group(queue: bytes, name: str) -> bytes:
+    return group_prefix(queue) + name.encode("utf-8")
+
+
+def group_prefix(queue: bytes) -> bytes:
+    return b"v" + queue
+
+
+def group_of(queue: bytes, key: bytes) -> str:
+    return key[1 + len(queue) :].decode("utf-8")
+
+
+def ring(queue: bytes, priority: int, turn: int) -> bytes:
+    return ring_prefix(queue) + lane(priority, turn)
+
+
+def ring_prefix(queue: bytes) -> bytes:
+    return b"r" + queue
 
 
 def parked(queue: bytes, index: int, job_id: bytes) -> bytes:
@@ -188,7 +232,7 @@ def sweep(sweep_id: bytes) -> bytes:
     return b"z" + sweep_id
 
 
-HASHED: Final = frozenset(b"jsgnqfwyoaucepxlzt")
+HASHED: Final = frozenset(b"jsgnqfwvryoaucepxlzt")
 """First bytes of the rows that count for the state hash: not idempotency rows, not the meta row (design 4.5)."""
 
 DUE: Final = ord("d")

@@ -50,7 +50,7 @@ from rustqueue.model.commands import (
 from rustqueue.model.entry import ENTRY_VERSION, Entry
 from rustqueue.model.errors import ApiError
 from rustqueue.model.events import Event
-from rustqueue.model.jobs import Counts, NodeDefaults
+from rustqueue.model.jobs import Counts, NodeDefaults, Rate
 from rustqueue.model.replies import Done, Refused, Reply
 from rustqueue.model.wire import decode_logged, encode_command
 
@@ -113,7 +113,13 @@ class Machine:
     def ready_count(self, queue: str) -> int:
         """Jobs a pull could take from a queue now; 0 while it is held."""
         found = self.state.queue(self._kv, queue)
-        return 0 if found is None or found.holds_pulls else found.counters.waiting
+        return 0 if found is None else found.pullable
+
+    def push_rate(self, queue: str) -> Rate | None:
+        """How many jobs the queue takes in a time; None: any number."""
+        found = self.state.queue(self._kv, queue)
+        limited = None if found is None else found.settings.limits
+        return None if limited is None else limited.rate
 
     def queue_counts(self) -> Iterable[tuple[str, Counts]]:
         """Counters of every queue, by name."""

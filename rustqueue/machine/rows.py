@@ -123,7 +123,11 @@ class LeaseBlockRow(Struct, array_like=True, gc=False, frozen=True):
 
 
 class CountersRow(Struct, array_like=True, gc=False):
-    """Counters of a queue and the times at which its retention is due, by outcome."""
+    """Counters of a queue and the times at which its retention is due, by outcome.
+
+    Of the waiting jobs `grouped` have a group and `held` are of groups that run as many as they may. `turn` is the last
+    turn given to a group, `plain_turn` that of the jobs without one.
+    """
 
     seq: int = 0
     waiting: int = 0
@@ -136,6 +140,22 @@ class CountersRow(Struct, array_like=True, gc=False):
     completed_due: int = 0
     dlq_due: int = 0
     cancelled_due: int = 0
+    grouped: int = 0
+    held: int = 0
+    turn: int = 0
+    plain_turn: int = 0
+
+
+class GroupRow(Struct, array_like=True, gc=False, frozen=True):
+    """A group with waiting or active jobs. `priority` is that of its next job, `turn` its place among equals; `parked`
+    says that it runs as many jobs as it may.
+    """
+
+    waiting: int = 0
+    active: int = 0
+    turn: int = 0
+    priority: int = 0
+    parked: bool = False
 
 
 class Ownership(Struct, array_like=True, frozen=True):
@@ -226,6 +246,7 @@ decode_state = msgspec.msgpack.Decoder(StateRow).decode
 decode_live = msgspec.msgpack.Decoder(LiveRow).decode
 decode_lease_block = msgspec.msgpack.Decoder(LeaseBlockRow).decode
 decode_counters = msgspec.msgpack.Decoder(CountersRow).decode
+decode_group = msgspec.msgpack.Decoder(GroupRow).decode
 decode_queue = msgspec.msgpack.Decoder(QueueRow).decode
 decode_idempotency = msgspec.msgpack.Decoder(IdempotencyRow).decode
 decode_sweep = msgspec.msgpack.Decoder(SweepRow).decode

@@ -9,11 +9,12 @@ import msgspec
 
 from rustqueue.machine import keys, rows
 from rustqueue.machine.kv import KV, View
-from rustqueue.machine.ready import ReadyQueue, WindowLimits
+from rustqueue.machine.ready import Groups, ReadyQueue, WindowLimits
 from rustqueue.machine.rows import CountersRow, Extras, JobRow, LiveRow, MetaRow, QueueRow, StateRow, TokenRow
 from rustqueue.machine.tx import Tx
 from rustqueue.model import limits
 from rustqueue.model.errors import NotFound, ValidationFailed
+from rustqueue.model.events import QueueChanged
 from rustqueue.model.ids import id_text, parse_id
 from rustqueue.model.jobs import JobOptions, NodeDefaults, QueueSettings
 
@@ -23,17 +24,24 @@ _NO_SETTINGS: Final = QueueSettings()
 
 
 class QueueState:
-    """One queue in memory: counters, settings, window. `part` is its name inside keys."""
+    """One queue in memory: counters, settings, windows. `part` is its name inside keys."""
 
-    __slots__ = ("counters", "dirty", "is_new", "name", "outcome_floor", "part", "ready", "row", "settings")
+    __slots__ = (
+        *("counters", "dirty", "groups", "is_new", "name", "outcome_floor", "part", "pullable_before", "ready", "row"),
+        "settings",
+    )
 
-    def __init__(self, name: str, counters: CountersRow, row: QueueRow | None, ready: ReadyQueue) -> None:
+    def __init__(self, name: str, counters: CountersRow, row: QueueRow | None, window_limits: WindowLimits) -> None:
         self.name = name
         self.part = keys.queue_part(name)
         self.counters = counters
-        self.row = row
-        self.settings = _settings_decoder.decode(row.settings) if row is not None else _NO_SETTINGS
-        self.ready = ready
+        self.ready = ReadyQueue(self.part, window_limits, counters.waiting == 0)
+        self.groups = Groups(self.part, window_limits, counters)
+        self.row: QueueRow | None = None
+        self.settings = _NO_SETTINGS
+        if row is not None:
+            self.set_row(row)
+        self.pullable_before = self.pullable
         self.dirty = False
         self.is_new = False
         self.outcome_floor: dict[int, bytes] = {}
@@ -66,9 +74,37 @@ class QueueState:
     def push_defaults(self) -> JobOptions | None:
         return self.settings.defaults
 
+    @property
+    def concurrency(self) -> int | None:
+        """How many jobs may be active at once."""
+        limited = self.settings.limits
+        return None if limited is None else limited.concurrency
+
+    @property
+    def is_capped(self) -> bool:
+        """Jobs may wait here although nothing but a limit of active ones is in their way."""
+        limited = self.settings.limits
+        return limited is not None and (limited.concurrency is not None or limited.group_concurrency is not None)
+
+    @property
+    def pullable(self) -> int:
+        """Jobs that a pull could take now."""
+        if self.holds_pulls:
+            return 0
+        counted, cap = self.counters, self.concurrency
+        free = counted.waiting - counted.held
+        return free if cap is None else max(0, min(free, cap - counted.active))
+
     def set_row(self, row: QueueRow) -> None:
         self.row = row
         self.settings = _settings_decoder.decode(row.settings)
+        limited = self.settings.limits
+        self.groups.limit = None if limited is None else limited.group_concurrency
+
+    def release(self) -> None:
+        """Give back the memory of the windows; the object must not be used afterwards."""
+        self.ready.release()
+        self.groups.release()
 
 
 class LeaseBlock:
@@ -206,7 +242,7 @@ class State:
         settings = view.get(keys.settings(part))
         row = rows.decode_queue(settings) if settings is not None else None
         counters = rows.decode_counters(stored)
-        queue = QueueState(name, counters, row, ReadyQueue(part, self.window_limits, counters.waiting == 0))
+        queue = QueueState(name, counters, row, self.window_limits)
         self.queues[name] = queue
         return queue
 
@@ -222,8 +258,7 @@ class State:
         if queue is None:
             if self.meta.queues >= limits.QUEUES_MAX:
                 raise ValidationFailed(f"there are {limits.QUEUES_MAX} queues", "queue", limit=limits.QUEUES_MAX)
-            ready = ReadyQueue(keys.queue_part(name), self.window_limits, empty=True)
-            queue = QueueState(name, CountersRow(), None, ready)
+            queue = QueueState(name, CountersRow(), None, self.window_limits)
             queue.is_new = True
         return queue
 
@@ -239,12 +274,14 @@ class State:
     def forget_queue(self, name: str) -> None:
         queue = self.queues.pop(name, None)
         if queue is not None:
-            queue.ready.release()
+            queue.release()
 
     def store_touched(self, tx: Tx) -> None:
         for queue in self.touched:
             queue.dirty = False
             tx.rows[keys.counters(queue.part)] = rows.encode(queue.counters)
+            if queue.settings.limits is not None:
+                _tell_freed(tx, queue)
         self.touched.clear()
 
     def trim_queues(self) -> None:
@@ -292,6 +329,13 @@ class State:
         if job_id in self.leases:
             return rows.ACTIVE
         return rows.WAITING if state is None else state.state
+
+
+def _tell_freed(tx: Tx, queue: QueueState) -> None:
+    """Pulls that wait must hear that a limit lets go: no other fact says so."""
+    before, queue.pullable_before = queue.pullable_before, queue.pullable
+    if queue.is_capped and queue.pullable_before > before:
+        tx.events.append(QueueChanged("freed", queue.name))
 
 
 def parse_reference(reference: str) -> bytes:

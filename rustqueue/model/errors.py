@@ -22,7 +22,7 @@ class ApiError(Exception):
     """A refusal: stable `code`, HTTP status, text, and details that name field, limit or index."""
 
     http_status: ClassVar[int] = 500
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
     def __init__(self, code: str, message: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)

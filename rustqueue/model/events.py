@@ -27,7 +27,9 @@ class JobsChanged(Struct, frozen=True, gc=False):
 
 
 class QueueChanged(Struct, frozen=True, gc=False):
-    event: Literal["paused", "resumed"]
+    """`freed`: a queue with a limit of active jobs may hand out more than before; only waiting pulls need to know."""
+
+    event: Literal["paused", "resumed", "freed"]
     queue: str
 
 

@@ -172,9 +172,21 @@ class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_de
     cancelled: Retention | None = None
 
 
-class QueueLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`max_waiting`: pushes beyond it are refused with 429 RATE_LIMITED."""
+class Rate(Struct, frozen=True, forbid_unknown_fields=True):
+    """So many jobs in so many milliseconds, all at once if there were none before."""
 
+    count: Annotated[int, Meta(ge=1, le=limits.RATE_COUNT_MAX)]
+    per_ms: Annotated[int, Meta(ge=1, le=limits.RATE_PER_MS_MAX)]
+
+
+class QueueLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`rate` and `max_waiting`: pushes beyond them are refused with 429 RATE_LIMITED. `concurrency` and
+    `group_concurrency`: how many jobs of the queue, and of each `group_id`, may be active; pulls get fewer jobs.
+    """
+
+    rate: Rate | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=limits.COUNT_MAX)] | None = None
+    group_concurrency: Annotated[int, Meta(ge=1, le=limits.COUNT_MAX)] | None = None
     max_waiting: Count | None = None
 
 

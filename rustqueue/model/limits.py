@@ -14,7 +14,7 @@ METADATA_BYTES_MAX: Final = 65_536  # Contract A5.
 UNIQUE_KEY_BYTES_MAX: Final = 1_024  # Contract A5; part of an index key.
 CUSTOM_ID_BYTES_MAX: Final = 256  # Part of an index key and of URLs.
 FLOW_ID_BYTES_MAX: Final = 256  # Part of an index key and of URLs.
-GROUP_ID_BYTES_MAX: Final = 256  # Will be part of an index key (group concurrency).
+GROUP_ID_BYTES_MAX: Final = 256  # Part of index keys.
 WORKER_ID_BYTES_MAX: Final = 256  # Kept with every lease in memory.
 TRACEPARENT_BYTES_MAX: Final = 256  # W3C trace context is 55 bytes today; room for later versions.
 IDEMPOTENCY_KEY_BYTES_MAX: Final = 256  # Hashed before it is stored; the limit bounds the request.
@@ -90,6 +90,12 @@ TRIM_ROWS_MAX: Final = 1_000  # Queues one trim passes on its way to those that 
 IDEMPOTENCY_WINDOW_MS: Final = 600_000  # Design section 5.
 IDEMPOTENCY_KEYS_MAX: Final = 1_000_000
 COMPLETED_TOKEN_WINDOW_MS: Final = 600_000  # How long a repeated ack with the completing token is answered 200.
+
+GROUP_WINDOWS_MAX: Final = 1_024  # Groups of one queue whose next jobs are kept in memory.
+GROUPS_LOOKED_MAX: Final = 1_000  # Groups looked at in the entry that changes their limit; others follow one by one.
+GROUPS_A_TURN_MAX: Final = 256  # Groups that a pull looks at together; it goes on with the next ones.
+RATE_COUNT_MAX: Final = 1_000_000_000  # Pushes a period: products with microseconds stay far below 2^63.
+RATE_PER_MS_MAX: Final = 86_400_000  # A day.
 
 READY_BLOCK_JOBS_MAX: Final = 64  # Ready entries in one row: a pull that takes one job rewrites at most 1.5 KB.
 WINDOW_JOBS_MAX: Final = 65_536  # Ready entries of one queue kept in memory.

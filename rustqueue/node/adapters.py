@@ -34,6 +34,7 @@ class MachineReads:
     def __init__(self, machine: Machine, health: Callable[[], HealthInfo]) -> None:
         self._machine = machine
         self.ready_count = machine.ready_count
+        self.push_rate = machine.push_rate
         self.health = health
 
     def queue_of_job(self, reference: str) -> str | None:

@@ -32,6 +32,9 @@ OWNER = {"uid": "u1", "ref": "Queue/mail/q"}
 OWNED = declared(1, OWNER, team="mail")
 
 
+CAPS = {"rate": {"count": 4, "per_ms": 600_000}, "concurrency": 2, "group_concurrency": 1}
+
+
 def queue(**members: Any) -> Json:
     """The answer about queue `q` without jobs and settings."""
     return ok(name="q", counts=counts(), settings={}, mode="normal", **members)
@@ -145,6 +148,29 @@ CASES: dict[str, list[Step]] = {
             refused("PRECONDITION_FAILED", "The record belongs to nobody", field="if_owner", owner=None),
         ),
         (ask("queue_delete", queue="q", if_match=2), 200, bulk(0, 0)),
+    ],
+    "limits of a queue": [
+        (
+            ask("queue_settings", queue="q", limits=CAPS),
+            201,
+            {**queue(created=True, **declared(1)), "settings": {"limits": CAPS}},
+        ),
+        (push(), 201, ok(id="#1")),
+        (push(group_id="a"), 201, ok(id="#2")),
+        (push(group_id="a"), 201, ok(id="#3")),
+        (push(group_id="b"), 201, ok(id="#4")),
+        (
+            push(),
+            429,
+            refused("RATE_LIMITED", "Queue 'q' takes 4 jobs in 600000 ms", field="rate", limit=4, per_ms=600000),
+        ),
+        (pull(count=9), 200, ok(jobs=[leased("#1", "~1"), leased("#2", "~1", group_id="a")])),
+        (ask("ack", id="#1"), 200, ok()),
+        (pull(count=9), 200, ok(jobs=[leased("#4", "~2", group_id="b")])),
+        (ask("ack", id="#4"), 200, ok()),
+        (pull(count=9), 200, ok(jobs=[])),
+        (ask("ack", id="#2"), 200, ok()),
+        (pull(count=9), 200, ok(jobs=[leased("#3", "~3", group_id="a")])),
     ],
     "defaults of a queue": [
         (

@@ -13,6 +13,7 @@ from rustqueue.gateway.door import Gateway
 from rustqueue.gateway.ports import GatewayLimits
 from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
+from rustqueue.model.jobs import Rate
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.raft.flush import FlushRules
@@ -92,6 +93,9 @@ class SimApplied:
 
     def ready_count(self, queue: str) -> int:
         return self._machine.ready_count(queue)
+
+    def push_rate(self, queue: str) -> Rate | None:
+        return self._machine.push_rate(queue)
 
     def answer(self, query: Query) -> Reply:
         return queries.answer(self._machine, query)

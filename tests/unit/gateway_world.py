@@ -17,6 +17,7 @@ from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import ENTRY_VERSION, Entry
+from rustqueue.model.jobs import Rate
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.wire import decode_request
@@ -130,6 +131,9 @@ class World:
 
     def ready_count(self, queue: str) -> int:
         return self.machine.ready_count(queue)
+
+    def push_rate(self, queue: str) -> Rate | None:
+        return self.machine.push_rate(queue)
 
     def answer(self, query: Query) -> Reply:
         return queries.answer(self.machine, query)

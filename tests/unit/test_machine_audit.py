@@ -147,7 +147,7 @@ DAMAGE: dict[str, tuple[Rows, str]] = {
     ),
     "ready in the wrong lane": (
         {**without(READY), keys.fresh(Q, keys.lane(5, 0)): BLOCK},
-        "is ready at ('q', 5, 0), but belongs to ('q', 0, 0)",
+        "is ready at ('q', None, 5, 0), but belongs to ('q', None, 0, 0)",
     ),
     "ready twice": (with_row(keys.single(Q, keys.lane(0, 0)), BLOCK[8:24]), "is ready twice"),
     "ready row of a job that is gone": (

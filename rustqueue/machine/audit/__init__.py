@@ -6,6 +6,7 @@ of rows, and it changes nothing. Each problem is one sentence; a sound store has
 
 from rustqueue.machine import keys, rows
 from rustqueue.machine.audit.census import PROBLEMS_MAX, Census, walk
+from rustqueue.machine.audit.groups import check_groups
 from rustqueue.machine.audit.jobs import count_jobs
 from rustqueue.machine.audit.places import check_places
 from rustqueue.machine.audit.queues import check_queues
@@ -13,7 +14,7 @@ from rustqueue.machine.kv import View
 
 __all__ = ["PROBLEMS_MAX", "audit"]
 
-_KNOWN = b"acdefgijklmnopqstuwxyz"
+_KNOWN = b"acdefgijklmnopqrstuvwxyz"
 
 
 def audit(view: View) -> list[str]:
@@ -31,4 +32,5 @@ def audit(view: View) -> list[str]:
     count_jobs(census)
     check_places(census)
     check_queues(census)
+    check_groups(census)
     return census.problems

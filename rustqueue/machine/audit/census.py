@@ -10,6 +10,7 @@ from typing import Final
 from rustqueue.machine import keys, rows
 from rustqueue.machine.kv import Row, View
 from rustqueue.machine.rows import LeaseBlockRow, MetaRow
+from rustqueue.model import limits
 
 PROBLEMS_MAX: Final = 1_000  # A broken store may have millions; the first thousand say enough.
 _CHUNK_ROWS: Final = 1_000
@@ -33,7 +34,20 @@ class Tally:
     def __init__(self) -> None:
         self.states: Counter[int] = Counter()
         self.placed: Counter[int] = Counter()
+        self.groups: dict[str, GroupTally] = {}
         self.seq_max = -1
+
+    def group(self, name: str) -> "GroupTally":
+        return self.groups.setdefault(name, GroupTally())
+
+
+class GroupTally:
+    """What was counted of one group of a queue. `priority` is the highest of its waiting jobs."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.active = 0
+        self.priority = limits.PRIORITY_MIN
 
 
 class Leased:

@@ -4,7 +4,8 @@ It must not look at the rows that list jobs in order (ready, parked, finished): 
 """
 
 from rustqueue.machine import keys, rows
-from rustqueue.machine.audit.census import Census, Leased, family
+from rustqueue.machine.audit.census import Census, Leased, Tally, family
+from rustqueue.machine.ready.groups import group_of
 from rustqueue.machine.rows import Extras, JobRow, StateRow
 from rustqueue.model.ids import id_text
 
@@ -21,8 +22,19 @@ def count_jobs(census: Census) -> None:
         tally.seq_max = max(tally.seq_max, row.seq)
         _check_due(census, job_id, row, state, code)
         if row.extras is not None:
+            _count_in_group(tally, row, code)
             _check_index(census, job_id, row, row.extras, code)
             _check_parents(census, job_id, row.extras, state, code)
+
+
+def _count_in_group(tally: Tally, row: JobRow, code: int) -> None:
+    name = group_of(row)
+    if name is not None and code == rows.WAITING:
+        group = tally.group(name)
+        group.waiting += 1
+        group.priority = max(group.priority, row.priority)
+    elif name is not None and code == rows.ACTIVE:
+        tally.group(name).active += 1
 
 
 def _code(census: Census, job_id: bytes, row: JobRow, state: StateRow | None) -> int:

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 from rustqueue.machine import keys, rows
 from rustqueue.machine.audit.census import Census, family
+from rustqueue.machine.ready.groups import group_of
 from rustqueue.machine.rows import JobRow, StateRow
 from rustqueue.model.ids import id_text
 
-_TAIL = {b"y": 17, b"f": keys.LANE_BYTES, b"w": keys.LANE_BYTES, b"o": 21}
+_TAIL = {b"y": 17, b"o": 21}
 
 
 def check_places(census: Census) -> None:
@@ -39,7 +40,7 @@ def _found(census: Census, job_id: bytes) -> tuple[JobRow | None, StateRow | Non
 
 def _check_ready(census: Census) -> None:
     for key, value in family(census.view, b"f"):
-        queue, sort = _queue_of(key)
+        queue, group, sort = keys.ready_parts(key)
         priority, first = keys.lane_parts(sort)
         entries = [
             (int.from_bytes(value[at : at + 8], "big"), value[at + 8 : at + 24]) for at in range(0, len(value), 24)
@@ -49,24 +50,25 @@ def _check_ready(census: Census) -> None:
         for order, job_id in entries:
             if order < first:
                 census.problem(f"job {id_text(job_id)} stands before the start of its ready block")
-            if census.view.get(keys.single(keys.queue_part(queue), keys.lane(priority, order))) is not None:
+            part = key[1 : -keys.LANE_BYTES]
+            if census.view.get(keys.single(part, keys.lane(priority, order))) is not None:
                 census.problem(f"job {id_text(job_id)} is ready twice")
-            _check_ready_job(census, queue, priority, order, job_id)
+            _check_ready_job(census, (queue, group, priority, order), job_id)
     for key, job_id in family(census.view, b"w"):
-        queue, sort = _queue_of(key)
-        _check_ready_job(census, queue, *keys.lane_parts(sort), job_id)
+        queue, group, sort = keys.ready_parts(key)
+        _check_ready_job(census, (queue, group, *keys.lane_parts(sort)), job_id)
 
 
-def _check_ready_job(census: Census, queue: str, priority: int, order: int, job_id: bytes) -> None:
-    census.tally(queue).placed[rows.WAITING] += 1
+def _check_ready_job(census: Census, stands: tuple[str, str | None, int, int], job_id: bytes) -> None:
+    census.tally(stands[0]).placed[rows.WAITING] += 1
     row, state = _found(census, job_id)
     if row is None:
         census.problem(f"job {id_text(job_id)} is ready, but has no record")
         return
     lifo = row.extras is not None and row.extras.lifo
-    place = (row.queue, row.priority, -row.seq - 1 if lifo else row.seq)
-    if place != (queue, priority, order):
-        census.problem(f"job {id_text(job_id)} is ready at {(queue, priority, order)}, but belongs to {place}")
+    place = (row.queue, group_of(row), row.priority, -row.seq - 1 if lifo else row.seq)
+    if place != stands:
+        census.problem(f"job {id_text(job_id)} is ready at {stands}, but belongs to {place}")
     if job_id in census.active or (state is not None and state.state != rows.WAITING):
         census.problem(f"job {id_text(job_id)} is ready, but does not wait")
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from rustqueue.machine import endings, keys, render, rows
+from rustqueue.machine.ready import Ready, Turns
 from rustqueue.machine.rows import JobRow, LeaseBlockRow, StateRow
 from rustqueue.machine.state import LeaseBlock, QueueState, State, new_lease
 from rustqueue.machine.tx import Tx
@@ -36,7 +37,7 @@ def pull(state: State, tx: Tx, command: Pull) -> Reply:
             break
         queue = state.queue(tx, name)
         if queue is not None and not queue.holds_pulls and queue.counters.waiting:
-            jobs += _pull_from(state, tx, queue, command, room)
+            jobs += _pull_within(state, tx, queue, command, room)
     tx.reply_room -= room.given - room.bytes
     if command.count == 1:
         return PulledOne(job=jobs[0] if jobs else None)
@@ -68,6 +69,47 @@ def _queue_order(tx: Tx, command: Pull) -> list[str]:
             point -= weight
         del left[order[-1]]
     return order
+
+
+def _pull_within(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Room) -> list[Job]:
+    """What the queue's limit of active jobs leaves of a pull."""
+    wanted, cap = room.jobs, queue.concurrency
+    if cap is not None:
+        room.jobs = max(0, min(wanted, cap - queue.counters.active))
+    over = wanted - room.jobs
+    take = _pull_in_turns if queue.counters.grouped else _pull_from
+    leased = take(state, tx, queue, command, room) if room.jobs else []
+    room.jobs += over
+    return leased
+
+
+def _pull_in_turns(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Room) -> list[Job]:
+    """A queue with groups: one job after the other, since each changes whose turn it is."""
+    turns = Turns(tx, queue.groups, queue.ready, queue.counters)
+    full = room.bytes < limits.PULL_BYTES_MAX
+    live: list[_Taken] = []
+    while len(live) < room.jobs and (entry := turns.show()) is not None:
+        item = _taken(tx, entry)
+        if item.row.extras is not None and _is_expired(tx, item):
+            endings.bury(state, tx, (item.id, item.row, item.before), "expired", expired=True)
+            endings.parent_ended(state, tx, item.id, rows.DLQ)
+            continue
+        if room.bytes < len(item.row.data) and (live or full):
+            room.jobs = len(live)
+            break
+        room.bytes -= len(item.row.data)
+        turns.take()
+        live.append(item)
+    queue.counters.waiting -= len(live)
+    state.touch(queue)
+    room.jobs -= len(live)
+    return _lease(state, tx, queue, command, live)
+
+
+def _taken(tx: Tx, entry: Ready) -> _Taken:
+    row = entry.row or rows.decode_job(_present(tx.get(keys.job(entry.id))))
+    stored = tx.get(keys.state(entry.id)) if entry.block is None else None
+    return _Taken(entry.id, row, None if stored is None else rows.decode_state(stored))
 
 
 def _pull_from(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Room) -> list[Job]:

@@ -158,10 +158,12 @@ def _store(
         endings.park(state, tx, queue, job_id, StateRow(rows.DELAYED, 0, 0, tx.now_ms, until=at_ms))
     elif options.lifo:
         tx.rows[keys.state(job_id)] = rows.encode(StateRow(rows.WAITING, 0, 0, tx.now_ms))
-        queue.ready.push_single(tx, priority, -seq - 1, job_id)
-        counters.waiting += 1
+        endings.make_ready(state, tx, queue, job_id, row)
     else:
-        queue.ready.push_fresh(tx, priority, seq, [job_id], [row])
+        if options.group_id:
+            queue.groups.push(tx, options.group_id, row, job_id)
+        else:
+            queue.ready.push_fresh(tx, priority, seq, [job_id], [row])
         counters.waiting += 1
 
 

@@ -56,7 +56,7 @@ def configure(state: State, tx: Tx, command: QueueSet) -> Reply:
     created = queue.row is None
     present = None if queue.row is None else queue.row.ownership
     ownership.require(present, command)
-    before = queue.mode
+    before, pullable, group_limit = queue.mode, queue.pullable, queue.groups.limit
     settings = QueueSettings(
         defaults=command.defaults,
         limits=command.limits,
@@ -66,9 +66,13 @@ def configure(state: State, tx: Tx, command: QueueSet) -> Reply:
     )
     _store(tx, queue, settings, ownership.declared(present, command))
     state.touch(queue)
+    if queue.groups.limit != group_limit:
+        queue.groups.limit_changed(tx)
     retention.replan(state, tx, queue)
     if before != queue.mode:
         tx.events.append(QueueChanged("resumed" if queue.mode == "normal" else "paused", queue.name))
+    elif queue.pullable > pullable and not queue.is_capped:
+        tx.events.append(QueueChanged("freed", queue.name))
     return QueueReplaced(
         name=queue.name,
         counts=counts(queue.counters),

@@ -25,9 +25,9 @@ _READY_ROWS: Final = 32
 _KEPT_MS: Final = 3_600_000
 _WHOLE_BLOCK: Final = b"\xff" * 17
 
-_BLOCKS, _SINGLES, _DELAYED, _BLOCKED, _ACTIVE, _OUTCOMES, _END = range(7)
-_DRAIN_STAGES: Final = (_BLOCKS, _SINGLES, _DELAYED)
-_DELETE_STAGES: Final = (_BLOCKS, _SINGLES, _DELAYED, _BLOCKED, _ACTIVE, _OUTCOMES)
+_BLOCKS, _SINGLES, _GROUPED_BLOCKS, _GROUPED_SINGLES, _DELAYED, _BLOCKED, _ACTIVE, _OUTCOMES = range(8)
+_DRAIN_STAGES: Final = (_BLOCKS, _SINGLES, _GROUPED_BLOCKS, _GROUPED_SINGLES, _DELAYED)
+_DELETE_STAGES: Final = (*_DRAIN_STAGES, _BLOCKED, _ACTIVE, _OUTCOMES)
 
 
 def drain(state: State, tx: Tx, command: QueueDrain) -> Reply:
@@ -189,10 +189,12 @@ class _Run:
         prefix = {
             _BLOCKS: b"f" + part,
             _SINGLES: b"w" + part,
+            _GROUPED_BLOCKS: b"f" + keys.grouped_part(part),
+            _GROUPED_SINGLES: b"w" + keys.grouped_part(part),
             _DELAYED: keys.parked_prefix(part, keys.DELAYED_INDEX),
             _BLOCKED: keys.parked_prefix(part, keys.BLOCKED_INDEX),
         }[stage]
-        count = _READY_ROWS if stage == _BLOCKS else self._left
+        count = _READY_ROWS if stage in (_BLOCKS, _GROUPED_BLOCKS) else self._left
         found = self._tx.scan(max(self._cursor, prefix), keys.after(prefix), count)
         for key, value in found:
             if self._left <= 0:
@@ -286,9 +288,9 @@ class _Run:
 
 
 def _ids_of(stage: int, key: bytes, value: bytes) -> list[bytes]:
-    if stage == _BLOCKS:
+    if stage in (_BLOCKS, _GROUPED_BLOCKS):
         return [value[at + 8 : at + 24] for at in range(0, len(value), 24)]
-    return [value] if stage == _SINGLES else [key[-16:]]
+    return [value] if stage in (_SINGLES, _GROUPED_SINGLES) else [key[-16:]]
 
 
 def matches(wanted: DlqFilter, row: rows.JobRow, state_row: StateRow) -> bool:

@@ -172,6 +172,11 @@ class ReadyQueue:
             found += islice(self._lanes[negated], count - len(found))
         return found
 
+    def head(self, tx: Tx) -> tuple[int, Ready] | None:
+        """The next job with its priority."""
+        shown = self.peek(tx, 1)
+        return (-self._order[0], shown[0]) if shown else None
+
     def take(self, tx: Tx, count: int) -> None:
         """Take the first `count` jobs that `peek` has just shown."""
         touched: dict[bytes, Block] = {}
