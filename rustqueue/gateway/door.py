@@ -189,7 +189,6 @@ class Gateway:
             return self._pull(command, raw, done, behind_own, asker)
         refused = self._refused(command) if isinstance(command, PushJobs) else None
         if refused is not None:
-            self._observe(command, refused, 0)
             done(refused)
         else:
             self._propose(command, raw, done, asker.placed)
@@ -202,7 +201,9 @@ class Gateway:
         try:
             self._rates.admit(push.queue, len(push.jobs))
         except ApiError as error:
-            return Refused.of(error)
+            refused = Refused.of(error)
+            self._observe(push, refused, 0)
+            return refused
         return None
 
     # In a cluster.

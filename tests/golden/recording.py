@@ -52,7 +52,7 @@ def record(version: int) -> str:
     dice = random.Random(_SEED)
     rig, script = Rig(), Script()
     common = [*VERBS, *("push", "push_batch", "pull_many", "ack_batch", "fail", "wait") * 3]
-    rare = ("configure", "trim", "queue_delete")
+    rare = ("configure", "trim", "queue_delete", "members")
     verbs = [verb for verb in common * 3 if verb not in rare] + [*rare]
     lines = [_HEAD.format(version=version)]
     for _ in range(ENTRIES_COUNT):

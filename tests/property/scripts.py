@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from rustqueue.model.commands import Command, Configure, Tick, TokenPut, Trim
+from rustqueue.model.commands import Command, Configure, MemberRecord, Members, Tick, TokenPut, Trim
 from rustqueue.model.jobs import NodeDefaults
 from rustqueue.model.tokens import Scope
 from tests.unit.factories import Json, at
@@ -67,8 +67,11 @@ VERBS = (
     *("ack", "ack_batch", "fail", "fail_batch", "heartbeat", "progress", "cancel", "job_retry", "job_promote"),
     *("job_priority", "job_remove", "queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"),
     *("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel", "configure", "trim", "repeat"),
-    *("token_put", "token_delete"),
+    *("token_put", "token_delete", "members"),
 )
+
+INTERNAL = frozenset({"wait", "configure", "trim", "token_put", "members"})
+"""Verbs that only a node proposes."""
 
 NODE = NodeDefaults(max_attempts=2, backoff_delay_ms=100, lease_ms=1_000, completed_age_ms=60_000, dlq_count=20)
 
@@ -92,6 +95,11 @@ class Script:
             return Tick()
         if step[0] == "configure":
             return Configure(defaults=msgspec.structs.replace(NODE, completed_count=step[1] % 3))
+        if step[0] == "members":
+            voters = [
+                MemberRecord(f"n{number}-1", f"10.0.0.{number}:6800", number < 3) for number in range(step[1] % 4)
+            ]
+            return Members(members=voters)
         if step[0] == "token_put":
             scopes = [Scope(["push"], ["a*"])]
             lasts_ms = 500 if step[2] % 3 == 0 else None

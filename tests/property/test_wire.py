@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rustqueue.model import wire
 from rustqueue.model.commands import Ack, PushJobs, Write
 from rustqueue.model.errors import ApiError
-from tests.property.scripts import Script, steps
+from tests.property.scripts import INTERNAL, Script, steps
 
 LINES = [
     b'{"cmd":"push","queue":"q","name":"n","data":{"a":[1,2]},"priority":3,"tags":["t"],"options":{"lifo":true}}',
@@ -90,7 +90,7 @@ def line_tag(request: Any) -> Any:
 
 @given(step=steps)
 def test_a_command_survives_its_way_through_the_log(step: tuple[str, int, int]) -> None:
-    command = Script().asked(step if step[0] not in ("wait", "configure", "trim", "token_put") else ("push", *step[1:]))
+    command = Script().asked(step if step[0] not in INTERNAL else ("push", *step[1:]))
     line = msgspec.json.encode(command)
     request: Any = wire.decode_request(line)
 
