@@ -24,6 +24,7 @@ class Load(Struct, frozen=True):
     connections: int
     payload_bytes: int
     queue: str
+    ca_file: str | None = None
 
 
 class Phase(Struct, frozen=True):
@@ -72,7 +73,7 @@ def table_of(result: Result) -> str:
 
 async def _measure(url: str, token: str | None, load: Load) -> Result:
     # Keys would let the node remember every call; a load that nobody repeats does not need them.
-    clients = [AsyncClient(url, token, idempotency="off") for _ in range(load.connections)]
+    clients = [AsyncClient(url, token, idempotency="off", ca_file=load.ca_file) for _ in range(load.connections)]
     try:
         phases = [
             await _phase("push", clients, load, _push),

@@ -33,7 +33,8 @@ from rustqueue.api.refusals import (
     too_many_connections,
     too_many_followers,
 )
-from rustqueue.api.routes import Route, Router, Source, routes_with_metrics
+from rustqueue.api.routes import FOR_MACHINES, Route, Router, Source, routes_with_metrics
+from rustqueue.api.visitors import Visitors
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.replies import Done, Refused, Reply, status_of, waits_for_retry
@@ -52,6 +53,7 @@ class HttpShell:
         self._gateway = gateway
         self._services = services
         self.options = options
+        self._visitors = Visitors(options.cors_origins, options.allowed_hosts, options.trusted_proxies)
         self._router = Router(routes_with_metrics(options.metrics_path))
         self._loop = asyncio.get_running_loop()
         self.flow = Unpaused(self._loop)
@@ -69,7 +71,12 @@ class HttpShell:
     async def start(self) -> None:
         """Listen. `port` is the real one afterwards."""
         self._server = await self._loop.create_server(
-            lambda: Connection(self, self._loop), self.options.host, self.options.port, backlog=1_024
+            lambda: Connection(self, self._loop),
+            self.options.host,
+            self.options.port,
+            backlog=1_024,
+            ssl=self.options.tls,
+            ssl_handshake_timeout=None if self.options.tls is None else limits.TLS_HANDSHAKE_S,
         )
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep()
@@ -166,8 +173,12 @@ class HttpShell:
         except MethodNotAllowed as error:
             if method != "OPTIONS":
                 raise
-            self._send(exchange, 204, b"", _allow(error.allowed))
+            self._send(
+                exchange, 204, b"", _allow(error.allowed) + self._visitors.preflight(message.headers, error.allowed)
+            )
             return
+        if route.source not in FOR_MACHINES:
+            self._visitors.check_host(message.headers)
         if route.source is not Source.GATEWAY:
             if route.source is Source.EVENTS:
                 self._follow(exchange, route, query)
@@ -175,7 +186,9 @@ class HttpShell:
                 self._answer_itself(exchange, route)
             return
         headers = message.headers
-        principal = self._services.admit(exchange.connection.peer, headers.get(hdrs.AUTHORIZATION))
+        principal = self._services.admit(
+            self._visitors.peer_of(exchange.connection.peer, headers), headers.get(hdrs.AUTHORIZATION)
+        )
         body = exchange.body
         if body:
             _check_media(headers.get(hdrs.CONTENT_TYPE), headers.get(hdrs.CONTENT_ENCODING))
@@ -198,7 +211,8 @@ class HttpShell:
     def _follow(self, exchange: Exchange, route: Route, query: str) -> None:
         """Make the connection one that is told events."""
         message, services = exchange.message, self._services
-        principal = services.admit(exchange.connection.peer, events.credentials_of(message.headers))
+        peer = self._visitors.peer_of(exchange.connection.peer, message.headers)
+        principal = services.admit(peer, events.credentials_of(message.headers))
         events.check_reader(principal)
         agreed = events.accepted(message, self.options)
         asked = events.asked_of(route, query)
@@ -250,6 +264,7 @@ class HttpShell:
         self, exchange: Exchange, status: int, body: bytes, headers: str = "", media_type: str = answers.JSON_TYPE
     ) -> None:
         message = exchange.message
+        headers += self._visitors.cors(message.headers)
         if exchange.must_close:
             headers += "Connection: close\r\n"
         elif message.version.minor == 0:

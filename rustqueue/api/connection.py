@@ -174,7 +174,8 @@ class Connection(asyncio.Protocol):
         """The client sends no more. A request under way is still answered, unless it waits: then nobody would read."""
         waits = self.exchange is not None and self.exchange.ticket is not None
         self._ended = self.phase is Phase.HANDLER and not waits
-        return self._ended
+        # TLS knows no half-closed connections.
+        return self._ended and self._transport is not None and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         self._writing_paused = True

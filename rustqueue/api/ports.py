@@ -3,6 +3,7 @@
 It must not name a concrete class of the node: `node.py` brings gateway and services together with the shell.
 """
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -115,15 +116,22 @@ class HttpOptions:
     event_ping_ms: int = limits.EVENT_PING_MS
     connections_max: int = limits.CONNECTIONS_MAX
     half_bodies_bytes_max: int = limits.PENDING_BYTES_MAX  # As much as may wait behind the door may stand before it.
-    cors_origins: tuple[str, ...] = ()  # Pages of other origins that may follow events.
+    cors_origins: tuple[str, ...] = ()  # Pages of other origins that may ask and follow.
     metrics_path: str | None = f"{API}/metrics/prometheus"  # None: metrics are not served.
+    tls: ssl.SSLContext | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, settings: Settings) -> "HttpOptions":
+    def of(cls, settings: Settings, tls: ssl.SSLContext | None = None) -> "HttpOptions":
         metrics = settings.metrics
         return cls(
             host=settings.server.host,
             port=settings.server.http_port,
             connections_max=settings.limits.http_connections_max,
             metrics_path=metrics.prometheus_path if metrics.prometheus_enabled else None,
+            tls=tls,
+            cors_origins=tuple(settings.server.cors_origins),
+            allowed_hosts=tuple(settings.server.allowed_hosts),
+            trusted_proxies=tuple(settings.server.trusted_proxies),
         )

@@ -36,6 +36,17 @@ class UnsupportedMediaType(ApiError):
         super().__init__("UNSUPPORTED_MEDIA_TYPE", text, {"field": header.lower()})
 
 
+class HostNotAllowed(ApiError):
+    """The name that a request gives this server is none of its own: a web page may be asking under a name of its own
+    that points here.
+    """
+
+    http_status = 421
+
+    def __init__(self, host: str) -> None:
+        super().__init__("HOST_NOT_ALLOWED", f"This server is not called '{shown(host)}'", {"field": "host"})
+
+
 class TargetTooLarge(TooLarge):
     http_status = 414
 

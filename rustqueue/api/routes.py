@@ -44,6 +44,10 @@ class Source(Enum):
     EVENTS = auto()
 
 
+FOR_MACHINES = frozenset({Source.HEALTH, Source.LIVENESS, Source.READINESS, Source.METRICS})
+"""What probes and scrapers ask, which call a node by its address. They tell nothing that a web page could use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """`query` maps the keys that are known to their kinds; `metadata.` stands for all keys that begin so. A `guarded`

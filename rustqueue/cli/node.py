@@ -9,7 +9,17 @@ import sys
 from pathlib import Path
 
 from rustqueue.cli.output import as_json, as_text
-from rustqueue.cli.parsing import EXIT_FAILED, EXIT_USAGE, UsageError, add_connection, bounded, reach, token_of, url_of
+from rustqueue.cli.parsing import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    UsageError,
+    add_connection,
+    bounded,
+    ca_file_of,
+    reach,
+    token_of,
+    url_of,
+)
 from rustqueue.cli.table import Commands
 from rustqueue.settings import Settings, SettingsError, load_settings, setting_keys
 
@@ -159,6 +169,7 @@ def bench(arguments: argparse.Namespace) -> int:
         connections=arguments.connections,
         payload_bytes=arguments.payload_bytes,
         queue=arguments.queue,
+        ca_file=ca_file_of(arguments, os.environ),
     )
     url = url_of(arguments, environment)
     reach(url)

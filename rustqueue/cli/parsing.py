@@ -53,12 +53,15 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     """Flags of every command that talks to a node. They may stand before or after an action such as `list`."""
     group = parser.add_argument_group("connection")
     quiet = argparse.SUPPRESS
-    group.add_argument("--url", default=quiet, help="http://HOST:PORT or tcp://HOST:PORT (or RUSTQUEUE_URL)")
+    group.add_argument("--url", default=quiet, help="http[s]://HOST:PORT or tcp[s]://HOST:PORT (or RUSTQUEUE_URL)")
     group.add_argument("--host", default=quiet, help="host of the HTTP port (or RUSTQUEUE_HOST, else 127.0.0.1)")
     group.add_argument(
         "--http-port", type=int, default=quiet, metavar="PORT", help="HTTP port (or RUSTQUEUE_HTTP_PORT, else 6790)"
     )
     group.add_argument("--token", default=quiet, help="bearer token (or RUSTQUEUE_TOKEN)")
+    group.add_argument(
+        "--ca-file", default=quiet, metavar="FILE", help="certificate authorities to trust (or RUSTQUEUE_CA_FILE)"
+    )
     group.add_argument("--timeout-s", type=float, default=quiet, metavar="S", help="give up after S seconds (else 30)")
     group.add_argument("--output", choices=["text", "json"], default=quiet, help="form of the answer (else text)")
 
@@ -73,8 +76,8 @@ def url_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str
     if url is None and host is None and port is None:
         url = environment.get("RUSTQUEUE_URL")
     if url is not None:
-        if not url.startswith(("http://", "tcp://")):
-            raise UsageError(f"{url!r} is no address of a node: http://HOST:PORT or tcp://HOST:PORT")
+        if not url.startswith(("http://", "https://", "tcp://", "tcps://")):
+            raise UsageError(f"{url!r} is no address of a node: http[s]://HOST:PORT or tcp[s]://HOST:PORT")
         return url
     host = host or environment.get("RUSTQUEUE_HOST") or "127.0.0.1"
     text = str(port) if port is not None else environment.get("RUSTQUEUE_HTTP_PORT") or str(HTTP_PORT_DEFAULT)
@@ -99,6 +102,11 @@ def reach(url: str) -> None:
 def token_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
     token: str | None = getattr(arguments, "token", None)
     return token or environment.get("RUSTQUEUE_TOKEN") or None
+
+
+def ca_file_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
+    given: str | None = getattr(arguments, "ca_file", None)
+    return given or environment.get("RUSTQUEUE_CA_FILE") or None
 
 
 def text_or_file(value: str) -> str:

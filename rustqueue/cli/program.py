@@ -18,6 +18,7 @@ from rustqueue.cli.parsing import (
     Failed,
     Parser,
     UsageError,
+    ca_file_of,
     examples,
     reach,
     token_of,
@@ -84,7 +85,11 @@ def _answer(arguments: argparse.Namespace) -> int:
     url, token = url_of(arguments, os.environ), token_of(arguments, os.environ)
     timeout_s = getattr(arguments, "timeout_s", TIMEOUT_S_DEFAULT)
     reach(url)
-    with Client(url, token=token, timeout_s=timeout_s) as client:
+    try:
+        client = Client(url, token=token, timeout_s=timeout_s, ca_file=ca_file_of(arguments, os.environ))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    with client:
         shown: Shown = arguments.ask(arguments, client)
     if getattr(arguments, "output", "text") == "json":
         print(as_json(shown.value))

@@ -54,8 +54,10 @@ class AsyncClient:
         *,
         timeout_s: float = 30.0,
         idempotency: Literal["auto", "off"] = "auto",
+        ca_file: str | None = None,
     ) -> None:
         self._address = Address.parse(url)
+        self._tls = self._address.tls_context(ca_file)
         self._framing = self._address.framing(token)
         self._token = token
         self._timeout_s = timeout_s
@@ -181,7 +183,7 @@ class AsyncClient:
     async def _open_shared(self, attempts: Attempts[T]) -> Link:
         async with self._opening:
             if not (self._links and self._links[0].is_open):
-                self._links = [await open_link(self._address, self._framing, attempts.deadline_s)]
+                self._links = [await open_link(self._address, self._tls, self._framing, attempts.deadline_s)]
             return self._links[0]
 
     async def _take_turns(self, attempts: Attempts[T], data: bytes, request_id: int | None) -> T:
@@ -200,7 +202,7 @@ class AsyncClient:
 
     async def _alone(self, attempts: Attempts[T], data: bytes) -> Answer:
         """One exchange on a connection of its own."""
-        link = self._kept() or await open_link(self._address, self._framing, attempts.deadline_s)
+        link = self._kept() or await open_link(self._address, self._tls, self._framing, attempts.deadline_s)
         try:
             answer = await link.exchange(data, None, attempts.deadline_s)
         except BaseException:

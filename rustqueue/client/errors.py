@@ -12,6 +12,7 @@
 A TCP answer has no status, so the status of a code is looked up here. Knows nothing of sockets.
 """
 
+import ssl
 from typing import Any, Final
 
 _STATUS_BY_CODE: Final = {
@@ -94,6 +95,14 @@ class NetworkError(RustQueueError):
     @property
     def passing(self) -> bool:
         return True
+
+
+def no_connection(host: str, port: int, error: OSError) -> RustQueueError:
+    """The error for a connection that did not come about. A certificate that cannot be trusted stays so."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text = f"{host}:{port} shows a certificate that is not trusted: {error.verify_message}"
+        return RustQueueError("TLS_ERROR", text)
+    return NetworkError(f"Cannot connect to {host}:{port}: {error.strerror or error}", sent=False)
 
 
 _KIND_BY_STATUS: Final[dict[int, type[RustQueueError]]] = {

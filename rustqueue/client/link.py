@@ -2,24 +2,24 @@
 
 import asyncio
 import socket
+import ssl
 
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer
-from rustqueue.client.errors import NetworkError, RustQueueError
+from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
 from rustqueue.model.queries import Health
 
 
-async def open_link(address: Address, framing: Framing, deadline_s: float) -> "Link":
+async def open_link(address: Address, tls: ssl.SSLContext | None, framing: Framing, deadline_s: float) -> "Link":
     """A connected link that has presented its token. Raises `RustQueueError`."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout_at(deadline_s):
-            _, link = await loop.create_connection(lambda: Link(framing), address.host, address.port)
+            _, link = await loop.create_connection(lambda: Link(framing), address.host, address.port, ssl=tls)
     except TimeoutError as error:
         raise NetworkError("No connection in time", sent=False, code="TIMEOUT") from error
     except OSError as error:
-        text = f"Cannot connect to {address.host}:{address.port}: {error.strerror or error}"
-        raise NetworkError(text, sent=False) from error
+        raise no_connection(address.host, address.port, error) from error
     greeting = framing.greeting()
     if greeting:
         try:

@@ -3,6 +3,7 @@
 import random
 import select
 import socket
+import ssl
 import threading
 import time
 import uuid
@@ -14,7 +15,7 @@ from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
-from rustqueue.client.errors import NetworkError, RustQueueError
+from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
 from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
 from rustqueue.client.stream.follow import follow, opening
@@ -53,8 +54,10 @@ class Client:
         *,
         timeout_s: float = 30.0,
         idempotency: Literal["auto", "off"] = "auto",
+        ca_file: str | None = None,
     ) -> None:
         self._address = Address.parse(url)
+        self._tls = self._address.tls_context(ca_file)
         self._framing = self._address.framing(token)
         self._token = token
         self._timeout_s = timeout_s
@@ -162,7 +165,7 @@ class Client:
 
     def _exchange(self, attempts: Attempts[T]) -> Answer:
         data = self._framing.encode(attempts.call.request, attempts.key, None)
-        connection = self._kept() or _Connection(self._address, self._framing, attempts.deadline_s)
+        connection = self._kept() or _Connection(self._address, self._tls, self._framing, attempts.deadline_s)
         try:
             answer = connection.exchange(data, attempts.deadline_s)
         except BaseException:
@@ -191,12 +194,11 @@ class Client:
 class _Connection:
     """One socket, one exchange at a time."""
 
-    def __init__(self, address: Address, framing: Framing, deadline_s: float) -> None:
+    def __init__(self, address: Address, tls: ssl.SSLContext | None, framing: Framing, deadline_s: float) -> None:
         try:
-            self._socket = socket.create_connection((address.host, address.port), timeout=_remaining_s(deadline_s))
+            self._socket = _connected(address, tls, deadline_s)
         except OSError as error:
-            text = f"Cannot connect to {address.host}:{address.port}: {error.strerror or error}"
-            raise NetworkError(text, sent=False) from error
+            raise no_connection(address.host, address.port, error) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._parser = framing.parser()
         greeting = framing.greeting()
@@ -239,6 +241,17 @@ class _Connection:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _connected(address: Address, tls: ssl.SSLContext | None, deadline_s: float) -> socket.socket:
+    plain = socket.create_connection((address.host, address.port), timeout=_remaining_s(deadline_s))
+    if tls is None:
+        return plain
+    try:
+        return tls.wrap_socket(plain, server_hostname=address.host)
+    except BaseException:
+        plain.close()
+        raise
 
 
 def _remaining_s(deadline_s: float) -> float:

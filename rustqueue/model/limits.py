@@ -163,6 +163,9 @@ TOKEN_ID_BYTES_MAX: Final = 64  # Ours have 16.
 SCOPES_MAX: Final = 32  # With the next two: what a token may do fits a row of 300 KB at most.
 SCOPE_QUEUES_MAX: Final = 64
 SCOPE_VERBS_MAX: Final = 4  # There are no more.
+ORIGINS_MAX: Final = 100  # Each request of a browser is compared with all of them.
+TLS_CHECK_MS: Final = 5_000  # How often certificate files are looked at; a new one is in force after so long.
+TLS_HANDSHAKE_S: Final = 10  # A client that does not complete its handshake is cut off then.
 AUTH_TRIES_MAX: Final = 3  # Decisions A9: a TCP connection that gave so many bad tokens is closed.
 METRIC_QUEUES_MAX: Final = 1_000  # Queues with series of their own; Prometheus pays for each label value.
 

@@ -32,6 +32,7 @@ from rustqueue.model.wire import encode_command
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
 from rustqueue.node.secrets import preparing
+from rustqueue.node.tls import CertificateWatch, TlsError
 from rustqueue.raft.flush import FlushRules
 from rustqueue.raft.group import GroupRules
 from rustqueue.raft.journal import Journal, JournalError, stored_identity
@@ -77,7 +78,7 @@ class Node:
             self._open()
             await self._configure()
             await self._serve()
-        except (StorageError, JournalError, ApplyFailed, OSError) as error:
+        except (StorageError, JournalError, ApplyFailed, TlsError, OSError) as error:
             self._undo_all()
             raise NodeError(str(error)) from error
         except BaseException:
@@ -207,14 +208,18 @@ class Node:
             self.clock,
             lambda token_id: self.machine.state.tokens.get(token_id),
         )
-        self.http = HttpShell(
-            self.gateway, HttpServices(auth, self.metrics, self, self.stream), HttpOptions.of(settings)
-        )
+        certificates = CertificateWatch(self.clock)
+        self._undo.append(certificates.stop)
+        http_tls = certificates.context_of(settings.http_tls, ("http/1.1",))
+        tcp_tls = certificates.context_of(settings.tcp_tls)
+        services = HttpServices(auth, self.metrics, self, self.stream)
+        self.http = HttpShell(self.gateway, services, HttpOptions.of(settings, http_tls))
         options = TcpOptions(
             settings.server.host,
             settings.server.tcp_port,
             settings.limits.line_deadline_ms,
             settings.limits.tcp_connections_max,
+            tcp_tls,
         )
         self.tcp = TcpShell(self.gateway, auth, self.clock, options)
         await self.tcp.start()

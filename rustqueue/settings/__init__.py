@@ -17,6 +17,8 @@ from rustqueue.settings.sections import (
     ServerSettings,
     Settings,
     StorageSettings,
+    TlsFiles,
+    TlsSettings,
 )
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StorageSettings",
+    "TlsFiles",
+    "TlsSettings",
     "load_settings",
     "setting_keys",
 ]

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
+from rustqueue.settings.checks import problems
 from rustqueue.settings.sections import Settings
 
 DEFAULT_CONFIG_PATH: Final = "rustqueue.toml"
@@ -34,8 +35,6 @@ _NO_EFFECT: Final = {
     "retention.failed_ttl": "no job ends as failed: failed jobs are retried or dead",
     "dashboard.enabled": _DASHBOARD,
     "dashboard.path_prefix": _DASHBOARD,
-    "tls.cert_path": "this version speaks no TLS",
-    "tls.key_path": "this version speaks no TLS",
     "webhooks.delivery_timeout_ms": _WEBHOOKS,
     "webhooks.max_retries": _WEBHOOKS,
     "webhooks.retry_base_delay_ms": _WEBHOOKS,
@@ -44,7 +43,6 @@ _NO_EFFECT: Final = {
 """Known keys without an effect, and why: said in the log of a node that sets one."""
 
 _REFUSED: Final[dict[tuple[str, object], str]] = {
-    ("tls.enabled", True): "this version speaks no TLS: put a proxy in front of it, or leave it false",
     ("webhooks.enabled", True): "this version delivers no webhooks: leave it false",
     ("cluster.enabled", True): "this version runs single nodes only: leave it false",
     ("raft.fsync", "none"): "this version never acknowledges before the disk has",
@@ -77,6 +75,8 @@ def load_settings(config_path: str | None, environment: Mapping[str, str], flags
             notes.append(f"{key} (from {source}) has no effect: {_NO_EFFECT[key]}")
     sections: dict[str, Any] = {section: struct(**values[section]) for section, struct in _SECTIONS.items()}
     settings = Settings(**sections, notes=tuple(notes))
+    for key, reason in problems(settings):
+        raise SettingsError(f"{key} (from {given[key].source}): {reason}")
     storage = settings.storage
     if storage.backend != storage.engine:
         note = f"storage.backend: '{storage.backend}' of the original means '{storage.engine}' here"

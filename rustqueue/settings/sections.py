@@ -3,7 +3,7 @@
 It must not know where a value came from. Every number has its bounds in its type, so that one conversion checks all.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -12,6 +12,8 @@ from rustqueue.model.jobs import BackoffName, NodeDefaults
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 KeptCount = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | Literal["unlimited"]
+Origin = Annotated[str, Meta(pattern=r"^(https?://[^/\s]+|\*)$", max_length=300)]
+HostPattern = Annotated[str, Meta(pattern=r"^[^/\s]+$", max_length=300)]
 TtlText = Annotated[str, Meta(pattern=r"^([0-9]{1,12}(ms|s|m|h|d)|never)$")]
 
 _COALESCING_MS: Final = 10
@@ -19,12 +21,29 @@ _COALESCING_COMMANDS: Final = 100
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+class TlsFiles(NamedTuple):
+    """A chain of certificates and its key, both in PEM."""
+
+    cert: str
+    key: str
+
+
 class ServerSettings(Struct, frozen=True):
-    """Port 0 lets the system choose; the ready line names the port."""
+    """Port 0 lets the system choose; the ready line names the port.
+
+    `tls_cert` and `tls_key` are files in PEM; with them both ports speak TLS. `cors_origins` are the web pages that a
+    browser lets in (`*`: all), `allowed_hosts` the names that a request may give this server (empty: any), and
+    `trusted_proxies` the networks whose `X-Forwarded-For` is believed.
+    """
 
     host: str = "0.0.0.0"
     http_port: Port = 6790
     tcp_port: Port = 6789
+    tls_cert: str = ""
+    tls_key: str = ""
+    cors_origins: Annotated[list[Origin], Meta(max_length=limits.ORIGINS_MAX)] = []
+    allowed_hosts: Annotated[list[HostPattern], Meta(max_length=limits.ORIGINS_MAX)] = []
+    trusted_proxies: Annotated[list[str], Meta(max_length=limits.ORIGINS_MAX)] = []
 
 
 class StorageSettings(Struct, frozen=True):
@@ -115,6 +134,8 @@ class MetricsSettings(Struct, frozen=True):
 
 
 class TlsSettings(Struct, frozen=True):
+    """The original's section, which is about TCP alone: with it HTTP stays as `[server] tls_cert` says."""
+
     enabled: bool = False
     cert_path: str = ""
     key_path: str = ""
@@ -176,6 +197,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     security: SecuritySettings = SecuritySettings()
     limits: LimitsSettings = LimitsSettings()
     notes: tuple[str, ...] = ()
+
+    @property
+    def http_tls(self) -> TlsFiles | None:
+        """The files with which HTTP speaks TLS, None if it does not."""
+        server = self.server
+        return TlsFiles(server.tls_cert, server.tls_key) if server.tls_cert else None
+
+    @property
+    def tcp_tls(self) -> TlsFiles | None:
+        return TlsFiles(self.tls.cert_path, self.tls.key_path) if self.tls.enabled else self.http_tls
 
     def node_defaults(self) -> NodeDefaults:
         """The part that apply depends on; it goes to the machine as a command."""

@@ -114,7 +114,8 @@ class Connection(asyncio.Protocol):
                 finish(PulledOne(job=None) if pull.count == 1 else Pulled(jobs=[]))
         self._closing = True
         self._close_when_done()
-        return True
+        # TLS knows no half-closed connections.
+        return self.transport is not None and self.transport.can_write_eof()
 
     def pause_writing(self) -> None:
         self._unread = True

@@ -6,6 +6,7 @@ and then closes every connection, or cuts it at the deadline.
 
 import asyncio
 import socket
+import ssl
 from dataclasses import dataclass
 
 from rustqueue.auth import Authenticator
@@ -30,6 +31,7 @@ class TcpOptions:
     port: int = 6789
     line_deadline_ms: int = 30_000
     connections_max: int = limits.CONNECTIONS_MAX
+    tls: ssl.SSLContext | None = None
 
 
 class TcpShell:
@@ -56,7 +58,12 @@ class TcpShell:
         """Listen. `port` is the real one afterwards."""
         self._loop = asyncio.get_running_loop()
         self._server = await self._loop.create_server(
-            lambda: Connection(self), self.options.host, self.options.port, backlog=_BACKLOG
+            lambda: Connection(self),
+            self.options.host,
+            self.options.port,
+            backlog=_BACKLOG,
+            ssl=self.options.tls,
+            ssl_handshake_timeout=None if self.options.tls is None else limits.TLS_HANDSHAKE_S,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 

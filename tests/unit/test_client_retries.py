@@ -170,9 +170,19 @@ def test_a_missing_job_is_none(code: str) -> None:
 
 
 def test_addresses() -> None:
-    assert Address.parse("http://node") == ("http", "node", 6790, "")
-    assert Address.parse("tcp://node") == ("tcp", "node", 6789, "")
-    assert Address.parse("http://[::1]:80/behind/proxy/") == ("http", "::1", 80, "/behind/proxy")
-    for wrong in ("node:6790", "https://node", "tcp://node/path", "http://user:pw@node", "http://node?x=1", "http://"):
+    assert Address.parse("http://node") == ("http", "node", 6790, "", False)
+    assert Address.parse("tcp://node") == ("tcp", "node", 6789, "", False)
+    assert Address.parse("https://node") == ("http", "node", 6790, "", True)
+    assert Address.parse("tcps://node:1") == ("tcp", "node", 1, "", True)
+    assert Address.parse("http://[::1]:80/behind/proxy/") == ("http", "::1", 80, "/behind/proxy", False)
+    for wrong in (
+        "node:6790",
+        "ftp://node",
+        "tcps://node/path",
+        "tcp://node/path",
+        "http://user:pw@node",
+        "http://node?x=1",
+        "http://",
+    ):
         with pytest.raises(ValueError, match="://"):
             Address.parse(wrong)

@@ -117,8 +117,6 @@ def test_the_originals_file_works_and_every_key_without_effect_is_named(config: 
         "storage.hybrid_max_dirty",
         "storage.hybrid_snapshot_interval_ms",
         "storage.redb_durability",
-        "tls.cert_path",
-        "tls.key_path",
         "webhooks.delivery_timeout_ms",
         "webhooks.max_retries",
         "webhooks.retry_base_delay_ms",
@@ -180,7 +178,13 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ("[server]\nhttp_port = '6790'\n", "Expected `int`"),
         ("[jobs]\ndefault_backoff = 'squared'\n", "jobs.default_backoff = 'squared'"),
         ("[retention]\ncompleted_ttl = '7 days'\n", "retention.completed_ttl = '7 days'"),
-        ("[tls]\nenabled = true\n", "this version speaks no TLS"),
+        ("[tls]\nenabled = true\n", "it needs tls.cert_path and tls.key_path"),
+        (
+            "[server]\ntls_cert = 'c'\n",
+            "it needs server.tls_key too",
+        ),
+        ("[server]\ntrusted_proxies = ['10.0.0.1/8']\n", "10.0.0.1/8 has host bits set"),
+        ("[server]\ncors_origins = ['example.org']\n", "server.cors_origins = ['example.org']"),
         ("[webhooks]\nenabled = true\n", "this version delivers no webhooks"),
         ("[cluster]\nenabled = true\n", "single nodes only"),
         ("[raft]\nfsync = 'none'\n", "never acknowledges before the disk has"),
@@ -220,7 +224,7 @@ def test_a_token_is_never_repeated_in_an_error() -> None:
 
 def test_every_key_can_be_a_flag() -> None:
     keys = setting_keys()
-    assert keys[:4] == ["server.host", "server.http_port", "server.tcp_port", "storage.backend"]
+    assert keys[:4] == ["server.host", "server.http_port", "server.tcp_port", "server.tls_cert"]
     flags = ["--" + key.replace(".", "-").replace("_", "-") for key in keys]
     assert len(set(flags)) == len(keys)
 

@@ -1,0 +1,25 @@
+"""What no single type can say of the settings: values that need each other, and texts with a grammar of their own.
+
+It must not know where a value came from. Invariant: what passes here, a node can be started with, as far as that can be
+told without looking at the machine.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+
+from rustqueue.settings.sections import Settings
+
+
+def problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Keys that cannot stay as they are, each with the reason."""
+    server, tls = settings.server, settings.tls
+    if bool(server.tls_cert) != bool(server.tls_key):
+        given, missing = ("tls_cert", "tls_key") if server.tls_cert else ("tls_key", "tls_cert")
+        yield f"server.{given}", f"it needs server.{missing} too"
+    if tls.enabled and not (tls.cert_path and tls.key_path):
+        yield "tls.enabled", "it needs tls.cert_path and tls.key_path"
+    for text in server.trusted_proxies:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            yield "server.trusted_proxies", str(error)

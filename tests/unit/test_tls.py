@@ -1,0 +1,171 @@
+"""TLS on both ports, with every client; certificates exchanged while the node runs."""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rustqueue.client import AsyncClient, Client, NetworkError, RustQueueError
+from rustqueue.model import limits
+from rustqueue.node import NodeError
+from rustqueue.node.tls import Certificates, CertificateWatch, TlsError
+from rustqueue.settings import ServerSettings, TlsFiles, TlsSettings
+from tests.unit.certificates import Authority
+from tests.unit.gateway_world import ManualClock
+from tests.unit.tcp_client import a_node
+
+
+def server(cert: str, key: str) -> ServerSettings:
+    return ServerSettings(host="127.0.0.1", http_port=0, tcp_port=0, tls_cert=cert, tls_key=key)
+
+
+@pytest.mark.parametrize("scheme", ["https", "tcps"])
+async def test_both_ports_and_both_clients_speak_tls(scheme: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with a_node(server=server(*authority.issue("127.0.0.1"))) as node:
+        url = f"{scheme}://127.0.0.1:{node.http.port if scheme == 'https' else node.tcp.port}"
+        async with AsyncClient(url, ca_file=authority.ca_file) as client:
+            pushed = await client.push("q", "n", {"large": "x" * 300_000})
+
+        def blocking() -> list[str]:
+            with Client(url, ca_file=authority.ca_file) as client:
+                return [job.id for job in client.pull("q", 1)] + [client.health().status]
+
+        assert await asyncio.to_thread(blocking) == [pushed, "healthy"]
+
+
+@pytest.mark.parametrize("scheme", ["https", "tcps"])
+async def test_a_certificate_that_is_not_trusted_is_refused_at_once(scheme: str, tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    async with a_node(server=server(*authority.issue("node.example"))) as node:
+        url = f"{scheme}://127.0.0.1:{node.http.port if scheme == 'https' else node.tcp.port}"
+        for ca_file in (stranger.ca_file, authority.ca_file, None):
+            # By a stranger, for another name, by nobody that the system knows.
+            async with AsyncClient(url, ca_file=ca_file) as client:
+                with pytest.raises(RustQueueError, match="TLS_ERROR"):
+                    await client.health()
+            with Client(url, ca_file=ca_file) as other, pytest.raises(RustQueueError, match="TLS_ERROR"):
+                await asyncio.to_thread(other.health)
+
+
+async def test_plain_words_to_a_tls_port_get_no_answer(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with a_node(server=server(*authority.issue("127.0.0.1"))) as node:
+        for port in (node.http.port, node.tcp.port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b'{"cmd":"health"}\n')
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await asyncio.wait_for(reader.readuntil(b"\n"), 10)
+            writer.close()
+        with Client(f"http://127.0.0.1:{node.http.port}", timeout_s=0.2) as client, pytest.raises(NetworkError):
+            await asyncio.to_thread(client.health)
+
+
+async def test_nothing_older_than_tls_1_2_is_spoken(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with a_node(server=server(*authority.issue("127.0.0.1"))) as node:
+        versions = []
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = ssl.create_default_context(cafile=authority.ca_file)
+            context.minimum_version = context.maximum_version = version
+            _, writer = await asyncio.open_connection("127.0.0.1", node.tcp.port, ssl=context)
+            versions.append(writer.get_extra_info("ssl_object").version())
+            writer.close()
+        assert versions == ["TLSv1.2", "TLSv1.3"]
+    assert Certificates(TlsFiles(*authority.issue("x"))).context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+async def test_the_section_of_the_original_is_about_tcp_alone(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("127.0.0.1")
+    async with a_node(tls=TlsSettings(enabled=True, cert_path=cert, key_path=key)) as node:
+        async with AsyncClient(f"tcps://127.0.0.1:{node.tcp.port}", ca_file=authority.ca_file) as client:
+            assert (await client.health()).status == "healthy"
+        async with AsyncClient(f"http://127.0.0.1:{node.http.port}") as client:
+            assert (await client.health()).status == "healthy"
+
+
+async def serial_of(port: int, authority: Authority) -> Any:
+    """Which certificate a new connection is shown."""
+    context = ssl.create_default_context(cafile=authority.ca_file)
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    shown = writer.get_extra_info("ssl_object").getpeercert()["serialNumber"]
+    writer.close()
+    return shown
+
+
+def replaced_by_half(authority: Authority, files: TlsFiles) -> bytes:
+    """A new certificate with the old key; returns the key that belongs to it."""
+    key = Path(files.key).read_bytes()
+    authority.issue("127.0.0.1")
+    new_key = Path(files.key).read_bytes()
+    write(files.key, key)
+    return new_key
+
+
+def write(path: str, content: bytes) -> None:
+    Path(path).write_bytes(content)
+
+
+async def test_a_new_certificate_is_in_force_without_a_restart(tmp_path: Path) -> None:
+    # Given a listener and a client that is connected to it
+    authority, clock = Authority(tmp_path), ManualClock()
+    files = TlsFiles(*authority.issue("127.0.0.1"))
+    watch = CertificateWatch(clock)
+    context = watch.context_of(files)
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(line)
+        writer.close()
+
+    async with await asyncio.start_server(echo, "127.0.0.1", 0, ssl=context) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        trusted = ssl.create_default_context(cafile=authority.ca_file)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusted)
+        first = await serial_of(port, authority)
+        # When its files are replaced, by half first
+        new_key = replaced_by_half(authority, files)
+        clock.pass_ms(limits.TLS_CHECK_MS)
+        # Then what cannot be used changes nothing
+        assert await serial_of(port, authority) == first
+        write(files.key, new_key)
+        clock.pass_ms(limits.TLS_CHECK_MS)
+        # Then new connections see the new one, and the old connection goes on
+        assert await serial_of(port, authority) != first
+        writer.write(b"still here\n")
+        assert await reader.readline() == b"still here\n"
+        writer.close()
+    watch.stop()
+    assert clock.timers_count == 0
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair, other = authority.issue("a"), authority.issue("b", file="other")
+    with pytest.raises(TlsError, match="KEY_VALUES_MISMATCH"):
+        Certificates(TlsFiles(pair.cert, other.key))
+    with pytest.raises(TlsError, match=r"cannot read .*none\.crt"):
+        Certificates(TlsFiles(str(tmp_path / "none.crt"), pair.key))
+
+
+async def test_a_node_with_a_bad_certificate_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_text("no certificate")
+    with pytest.raises(NodeError, match="bad"):
+        async with a_node(server=server(str(tmp_path / "bad"), str(tmp_path / "bad"))):
+            raise AssertionError("it has started")
+
+
+async def test_a_node_with_tls_stops_with_clients_connected(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(cafile=authority.ca_file)
+    async with a_node(server=server(*authority.issue("127.0.0.1"))) as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.tcp.port, ssl=context)
+        writer.write(b'{"cmd":"pull","queue":"q","wait_ms":60000}\n')
+        writer.write(b'{"cmd":"health","request_id":1}\n')
+        assert b'"request_id":1' in await reader.readline()
+        assert await node.stop(5)
+    assert b'"job":null' in await reader.read()
+    writer.close()
