@@ -1,0 +1,28 @@
+{{/* What a schema cannot say, as one sentence each, before anything is installed. */}}
+{{- define "rustqueue.checks" -}}
+{{- if and (has "*" .Values.operator.namespaces) (gt (len .Values.operator.namespaces) 1) -}}
+{{- fail "operator.namespaces: \"*\" means all namespaces, so name no others beside it." -}}
+{{- end -}}
+{{- if and (gt (int .Values.replicas) 1) (hasKey .Values.settings "cluster") -}}
+{{- fail "settings.cluster: the chart makes this section from replicas; remove it from settings." -}}
+{{- end -}}
+{{- if hasKey .Values.settings "server" -}}
+{{- range $key := list "host" "http_port" "tcp_port" "tls_cert" "tls_key" -}}
+{{- if hasKey $.Values.settings.server $key -}}
+{{- fail (printf "settings.server.%s: set by the chart; use service.* or tls.* instead." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (hasKey .Values.settings "auth") (or (hasKey .Values.settings.auth "tokens") (hasKey .Values.settings.auth "enabled")) -}}
+{{- fail "settings.auth: tokens do not belong into values; use auth.enabled and auth.existingSecret." -}}
+{{- end -}}
+{{- if and .Values.admissionPolicies.webhookHosts.enabled (not .Values.admissionPolicies.webhookHosts.allowed) -}}
+{{- fail "admissionPolicies.webhookHosts: enabled without a single allowed host, so no Webhook could be made." -}}
+{{- end -}}
+{{- if and .Values.tls.existingSecret (not .Values.tls.ca) .Values.operator.enabled -}}
+{{- fail "tls.ca: needed with tls.existingSecret, or the operator cannot check the nodes' certificate." -}}
+{{- end -}}
+{{- if and .Values.serviceAccount.name (not .Values.serviceAccount.create) (eq .Values.serviceAccount.name (include "rustqueue.operator" .)) -}}
+{{- fail "serviceAccount.name: nodes must not run under the operator's account." -}}
+{{- end -}}
+{{- end -}}

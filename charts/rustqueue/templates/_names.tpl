@@ -1,0 +1,96 @@
+{{- define "rustqueue.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 40 letters: names made from it get suffixes and have to stay below 63. */}}
+{{- define "rustqueue.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "rustqueue.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "rustqueue.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rustqueue.headless" -}}{{ include "rustqueue.fullname" . }}-nodes{{- end -}}
+{{- define "rustqueue.operator" -}}{{ include "rustqueue.fullname" . }}-operator{{- end -}}
+
+{{- define "rustqueue.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "rustqueue.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rustqueue.adminSecret" -}}
+{{- default (printf "%s-admin" (include "rustqueue.fullname" .)) .Values.auth.existingSecret -}}
+{{- end -}}
+
+{{- define "rustqueue.peerSecret" -}}
+{{- default (printf "%s-peers" (include "rustqueue.fullname" .)) .Values.cluster.existingSecret -}}
+{{- end -}}
+
+{{- define "rustqueue.image" -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end -}}
+
+{{- define "rustqueue.scheme" -}}{{ ternary "https" "http" (ne .Values.tls.existingSecret "") }}{{- end -}}
+
+{{- define "rustqueue.address" -}}
+{{ include "rustqueue.scheme" . }}://{{ include "rustqueue.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.httpPort }}
+{{- end -}}
+
+{{/* Labels of selectors: they never change, so neither chart nor application version is among them. */}}
+{{- define "rustqueue.selector" -}}
+app.kubernetes.io/name: {{ include "rustqueue.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "rustqueue.labels" -}}
+{{ include "rustqueue.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: rustqueue
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Restricted pod security, the same for every container of ours. */}}
+{{- define "rustqueue.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "rustqueue.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* Namespaces that the operator serves; empty for all. */}}
+{{- define "rustqueue.served" -}}
+{{- if has "*" .Values.operator.namespaces -}}
+{{- else if .Values.operator.namespaces -}}
+{{- join "," (uniq .Values.operator.namespaces) -}}
+{{- else -}}
+{{- .Release.Namespace -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The first members: name and address of each, for nodes that have no log yet. */}}
+{{- define "rustqueue.peers" -}}
+{{- $peers := list -}}
+{{- range $ordinal := until (int .Values.replicas) -}}
+{{- $pod := printf "%s-%d" (include "rustqueue.fullname" $) $ordinal -}}
+{{- $peers = append $peers (printf "%s=%s.%s.%s.svc:%d" $pod $pod (include "rustqueue.headless" $) $.Release.Namespace (int $.Values.cluster.peerPort)) -}}
+{{- end -}}
+{{- join "," $peers -}}
+{{- end -}}
