@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import re
+import socket
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, cast
 
@@ -161,6 +162,10 @@ class EventClient(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            # Left to itself the system would keep megabytes for each client that does not read.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.EVENT_CLIENT_BYTES)
         self._wait(self._options.event_ping_ms)
 
     def connection_lost(self, exc: BaseException | None) -> None:
