@@ -28,8 +28,8 @@ Address = Annotated[str, Meta(pattern=r"^\S+:[0-9]{1,5}\Z", max_length=limits.AD
 class Hello(Struct, array_like=True, tag="hello", frozen=True):
     """The first frame of each side. Fields are added at the end and never go, so that all versions can read the start.
 
-    `protocol` is what the node speaks, `protocol_oldest` what it still understands; `incarnation` tells a node that lost
-    its disk from what it was before; `address` is where others reach it.
+    `protocol` is what the node speaks, `protocol_oldest` what it still understands; `incarnation` tells a node that
+    lost its disk from what it was before; `address` is where others reach it.
     """
 
     protocol: Annotated[int, Meta(ge=0, lt=2**31)]
@@ -74,8 +74,8 @@ class Links(Protocol):
         ...
 
     def set_peers(self, peers: Mapping[str, str]) -> None:
-        """Names and where they listen, `host:port`. New ones are dialled, changed addresses dialled anew, and whoever is
-        named no more loses its links in both directions.
+        """Names and where they listen, `host:port`. New ones are dialled, changed addresses dialled anew, and whoever
+        is named no more loses its links in both directions.
 
         A name is a member id; or a node id, if any incarnation will do; or an address, if whoever answers there will
         do. Messages come under the name that is set, or else under the member id.
