@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo e2e-api image test lint format unit test-packaging test-slow bench bench-peers crash sim authz-matrix lock clean
+.PHONY: help install demo e2e e2e-api image test lint format unit test-packaging test-slow bench bench-peers crash sim authz-matrix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -67,6 +67,10 @@ sim: $(STAMP) ## SEEDS=500 FROM=0: the real node in a simulated world with power
 e2e-api: $(STAMP) ## operator and chart against a real control plane; built from Go modules the first time (10 minutes)
 	@$(BIN)/python -m e2e.harness.binaries control-plane
 	$(BIN)/pytest -rs --durations=5 e2e/api $(PYTEST_ARGS)
+
+e2e: $(STAMP) ## scenarios on a real cluster: kind where Docker runs, else three nodes on this machine (root)
+	@$(BIN)/python -m e2e.harness.binaries
+	$(BIN)/pytest -rs --durations=0 e2e/scenarios $(PYTEST_ARGS)
 
 image: $(STAMP) ## build the Dockerfile without a Docker engine (root, buildah); with one: docker build -t rustqueue:dev .
 	@$(BIN)/python -m e2e.harness.images

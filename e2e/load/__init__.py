@@ -1,0 +1,1 @@
+"""Clients inside the cluster, and the verdict on what they saw."""

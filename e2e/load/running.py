@@ -1,0 +1,178 @@
+"""The load of a scenario, seen from outside: a pod that is started, told to end, and read."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from e2e.harness.kubectl import Kubectl, Object
+from e2e.harness.waiting import until
+from tests.chaos.history import Broken, Call, Event, decode_line, encode_line
+from tests.chaos.verdict import Problem, Snapshot, judge
+
+CLIENT = Path(__file__).resolve().parent / "client.py"
+NAME = "load"
+HISTORY, STOP, DONE = "/out/history.jsonl", "/out/stop", "/out/done"
+START_DEADLINE_S = 60
+END_DEADLINE_S = 400
+RESTRICTED_POD = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "fsGroup": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where clients go: a service of the namespace, and the Secret with the token, if one is asked for."""
+
+    image: str
+    service: str
+    port: int = 6789
+    token_secret: str | None = None
+    token_key: str = "token"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a load. `gap_s` is the longest time between two acknowledged pushes."""
+
+    calls: int
+    pushed: int
+    completed: int
+    gap_s: float
+    problems: list[Problem]
+    broken: list[str]
+
+    def summary(self) -> Object:
+        return {**self.__dict__, "problems": [f"{each.kind}: {each.text}" for each in self.problems]}
+
+
+@dataclass
+class Load:
+    """Begins with the making of the pod. What the scenario does to the cluster is noted into the same history."""
+
+    kubectl: Kubectl
+    target: Target
+    node: str | None = None
+    events: list[Event] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.kubectl.apply(self._script(), self._pod())
+        until("the load to make calls", self._calls_were_made, START_DEADLINE_S, every=0.3)
+
+    def note(self, what: str, **details: Any) -> None:
+        """Everything that is done to the cluster is a `cut` for the judge, who only compares what clients saw."""
+        self.events.append(Event("cut", time.monotonic_ns() // 1_000, {"what": what, **details}))
+
+    def finish(self, out: Path) -> Outcome:
+        """End it, leave the history in the folder, and judge."""
+        self.kubectl.run("exec", NAME, "--", "touch", STOP)
+        until("the load to end", lambda: self.kubectl.works("exec", NAME, "--", "ls", DONE), END_DEADLINE_S, every=0.5)
+        lines = self.kubectl.run("exec", NAME, "--", "cat", HISTORY).splitlines()
+        self.kubectl.run("delete", "pod", NAME, "--wait=false")
+        found = Lines(lines)
+        assert found.ended, f"the load wrote no state: {self.kubectl.run('logs', NAME)[-2000:]}"
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / "history.jsonl").open("wb") as file:
+            lines_seen: list[Call | Event] = [*found.calls, *self.events]
+            for line in sorted(lines_seen, key=started):
+                file.write(encode_line(line))
+        state = {"jobs": found.snapshot.jobs, "counts": found.snapshot.counts}
+        (out / "state.json").write_text(json.dumps(state))
+        outcome = found.outcome()
+        (out / "outcome.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
+        return outcome
+
+    def _calls_were_made(self) -> bool:
+        return self.kubectl.works("exec", NAME, "--", "grep", "-q", '"ok":true', HISTORY)
+
+    def _script(self) -> Object:
+        data = {"client.py": CLIENT.read_text()}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": data}
+
+    def _pod(self) -> Object:
+        words = f"python /load/client.py {self.target.service} {self.target.port} {STOP} > {HISTORY}"
+        environment = []
+        if self.target.token_secret is not None:
+            source = {"name": self.target.token_secret, "key": self.target.token_key}
+            environment = [{"name": "RUSTQUEUE_TOKEN", "valueFrom": {"secretKeyRef": source}}]
+        container = {
+            "name": NAME,
+            "image": self.target.image,
+            "imagePullPolicy": "Never",
+            "command": ["sh", "-c", f"{words}; touch {DONE}; sleep 3600"],
+            "env": environment,
+            "securityContext": RESTRICTED,
+            "volumeMounts": [{"name": "load", "mountPath": "/load"}, {"name": "out", "mountPath": "/out"}],
+        }
+        spec: Object = {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "securityContext": RESTRICTED_POD,
+            "containers": [container],
+            "volumes": [{"name": "load", "configMap": {"name": NAME}}, {"name": "out", "emptyDir": {}}],
+        }
+        if self.node is not None:
+            spec["nodeName"] = self.node
+        labels = {"app.kubernetes.io/name": "load"}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME, "labels": labels}, "spec": spec}
+
+
+class Lines:
+    """The lines of a history, sorted by kind."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.calls: list[Call] = []
+        self.broken: list[str] = []
+        self.ended = False
+        jobs: dict[str, Object] = {}
+        counts: Object = {}
+        for text in lines:
+            line = json.loads(text)
+            match line["kind"]:
+                case "job":
+                    jobs[line["job"]["id"]] = line["job"]
+                case "counts":
+                    counts, self.ended = line["counts"], True
+                case "end":
+                    continue
+                case _:
+                    self._add(decode_line(text.encode()))
+        self.snapshot = Snapshot(jobs, counts)
+
+    def outcome(self) -> Outcome:
+        pushes = [call for call in self.calls if call.request["cmd"] in ("push", "push_batch") and answered(call)]
+        ends = sorted(call.end_us for call in pushes)
+        gaps = [later - earlier for earlier, later in pairwise(ends)]
+        completed = sum(job["state"] == "completed" for job in self.snapshot.jobs.values())
+        problems = judge(self.calls, self.snapshot)
+        gap_s = max(gaps, default=0) / 1e6
+        return Outcome(len(self.calls), len(pushes), completed, gap_s, problems, self.broken)
+
+    def _add(self, line: object) -> None:
+        if isinstance(line, Call):
+            self.calls.append(line)
+        elif isinstance(line, Broken):
+            self.broken.append(line.reason)
+
+
+def answered(call: Call) -> bool:
+    return call.reply is not None and bool(call.reply["ok"])
+
+
+def started(line: Call | Event) -> int:
+    return line.start_us if isinstance(line, Call) else line.at_us
+
+
+def out_folder() -> Path:
+    """Where scenarios leave what they saw; not in the repository."""
+    named = os.environ.get("RUSTQUEUE_E2E_OUT")
+    return Path(named) if named else Path(__file__).resolve().parent.parent / "out"

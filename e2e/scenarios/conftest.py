@@ -1,0 +1,114 @@
+"""One cluster for the whole run, one namespace for each test; what a failed test saw is kept."""
+
+import itertools
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster.choice import chosen_cluster
+from e2e.cluster.driver import Cluster
+from e2e.harness import images
+from e2e.harness.kubectl import Kubectl
+from e2e.harness.waiting import until
+from e2e.load.running import Load, Outcome, Target, out_folder
+
+IMAGE = "rustqueue:dev"
+HEAL_DEADLINE_S = 120
+numbers = itertools.count(1)
+failed = pytest.StashKey[bool]()
+
+
+@dataclass
+class Space:
+    """The namespace of one test, and where it leaves what it saw."""
+
+    cluster: Cluster
+    kubectl: Kubectl
+    out: Path
+
+    def load(self, target: Target, node: str | None = None) -> Load:
+        load = Load(self.kubectl, target, node)
+        load.start()
+        return load
+
+    def judge(self, load: Load) -> Outcome:
+        """End the load: nothing acknowledged may be lost, nothing may have happened twice."""
+        outcome = load.finish(self.out)
+        assert (outcome.problems, outcome.broken) == ([], []), f"see {self.out}"
+        assert outcome.completed > 0
+        return outcome
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Built and booted once; down whatever happens."""
+    archive = images.build()
+    made = chosen_cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        made.up()
+        made.load(archive)
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Space]:
+    name = f"e2e-{next(numbers)}"
+    out = out_folder() / request.node.name
+    cluster.kubectl.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+        }
+    )
+    mine = Space(cluster, cluster.kubectl.within(name), out)
+    mine.kubectl.wait_account()
+    yield mine
+    if request.node.stash.get(failed, False):
+        keep_evidence(mine)
+    mend(cluster)
+    cluster.kubectl.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[failed] = report.failed
+    return report
+
+
+def mend(cluster: Cluster) -> None:
+    """Whatever a test did to the nodes, the next one finds all of them."""
+    for node in cluster.nodes:
+        cluster.heal(node)
+        cluster.kubectl.run("uncordon", node)
+    until("all nodes to be Ready", lambda: all(is_ready(cluster, node) for node in cluster.nodes), HEAL_DEADLINE_S)
+
+
+def is_ready(cluster: Cluster, node: str) -> bool:
+    return cluster.kubectl.condition("node", node, "Ready").get("status") == "True"
+
+
+def keep_evidence(space: Space) -> None:
+    space.out.mkdir(parents=True, exist_ok=True)
+    kubectl = space.kubectl
+    looks: dict[str, Callable[[], str]] = {
+        "pods.txt": partial(kubectl.run, "get", "all,pvc", "-o", "wide"),
+        "describe.txt": partial(kubectl.run, "describe", "pods"),
+        "events.txt": partial(kubectl.run, "get", "events", "--sort-by=.lastTimestamp"),
+    }
+    for pod in kubectl.items("pods"):
+        name = pod["metadata"]["name"]
+        looks[f"{name}.log"] = partial(kubectl.run, "logs", name, "--all-containers", "--tail=500")
+        looks[f"{name}-before.log"] = partial(kubectl.run, "logs", name, "--previous", "--tail=500")
+    for file, look in looks.items():
+        try:
+            (space.out / file).write_text(look())
+        except AssertionError as error:
+            (space.out / file).write_text(str(error))
