@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from e2e.cluster import network
+from e2e.cluster import memory, network
 from e2e.cluster.archives import COREDNS, image_of, pause_image
-from e2e.cluster.nodes import DNS_ADDRESS, HERE, VAR, Node, import_everywhere
+from e2e.cluster.nodes import DNS_ADDRESS, HERE, IMAGES, VAR, Node, import_everywhere
 from e2e.harness.binaries import binaries, cache_root
 from e2e.harness.control_plane import ControlPlane
 from e2e.harness.kubectl import Kubectl
@@ -84,6 +84,7 @@ class MachineCluster:
     def up(self) -> None:
         begin = time.monotonic()
         network.lay()
+        memory.mount(self.folder / IMAGES)
         for name in VAR:
             Path("/var", name).mkdir(parents=True, exist_ok=True)
         self._plane = ControlPlane(self.folder, network.HOST)
@@ -105,6 +106,7 @@ class MachineCluster:
         if self._plane is not None:
             self._plane.stop()
         network.remove()
+        memory.unmount()
         for node in self._nodes.values():
             shutil.rmtree(node.folder, ignore_errors=True)
         for folder in self._made:

@@ -14,6 +14,7 @@ from e2e.harness.programs import Program
 from e2e.harness.waiting import until
 
 HERE = Path(__file__).resolve().parent
+IMAGES = "images"
 DNS_ADDRESS = "10.96.0.10"
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # A node's own folders under /var; node.sh puts them in place.
@@ -128,7 +129,9 @@ class Node:
         self._write("kubelet.yaml", self._kubelet(authority.folder))
         self._write("proxy.yaml", self._proxy(authority.folder))
         template = (HERE / "containerd.toml").read_text()
-        (self.folder / "containerd.toml").write_text(template.replace("@DIR@", str(self.folder)))
+        images = self._plane.folder / IMAGES / self.name
+        toml = template.replace("@DIR@", str(self.folder)).replace("@IMAGES@", str(images))
+        (self.folder / "containerd.toml").write_text(toml)
 
     def _write(self, name: str, content: object) -> None:
         (self.folder / name).write_text(json.dumps(content, indent=1))  # JSON is YAML.

@@ -75,15 +75,22 @@ def base_layer(cache: Path) -> Path:
 
 def _download(folder: Path) -> None:
     folder.mkdir()
-    words = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *PACKAGES]
-    try:
-        done = subprocess.run(
-            words, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_DEADLINE_S, check=False
-        )
-    except FileNotFoundError:
-        raise DebianFault("apt-get is not here: the base image is made on Debian 12") from None
-    if done.returncode != 0:
-        raise DebianFault(f"apt-get download failed ('apt-get update' first; needs Debian 12): {done.stderr.strip()}")
+    if shutil.which("apt-get") is None:
+        raise DebianFault("apt-get is not here: the base image is made on Debian 12")
+    options = ["-qq", "-o", "APT::Sandbox::User=root"]
+    if _apt(folder, "download", *options, *PACKAGES):
+        # A fresh machine has no lists of packages, an old one has old lists.
+        _apt(folder, "update", *options)
+        if fault := _apt(folder, "download", *options, *PACKAGES):
+            raise DebianFault(f"apt-get download failed (the packages are those of Debian 12): {fault}")
+
+
+def _apt(folder: Path, *words: str) -> str:
+    """What it complained about; empty when it worked."""
+    done = subprocess.run(
+        ["apt-get", *words], cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_DEADLINE_S, check=False
+    )
+    return "" if done.returncode == 0 else done.stderr.strip() or f"code {done.returncode}"
 
 
 def _unpack(packages: Path, root: Path) -> None:
