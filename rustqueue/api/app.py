@@ -35,6 +35,7 @@ from rustqueue.api.refusals import (
 )
 from rustqueue.api.routes import FOR_MACHINES, Route, Router, Source, routes_with_metrics
 from rustqueue.api.visitors import Visitors
+from rustqueue.auth import Undecided
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.replies import Done, Refused, Reply, status_of, waits_for_retry
@@ -161,8 +162,19 @@ class HttpShell:
     def _answer(self, exchange: Exchange) -> None:
         try:
             self._dispatch(exchange)
+        except Undecided as undecided:
+            undecided.when_decided(partial(self._answer_late, exchange))
         except ApiError as error:
             self._reply(exchange, Refused.of(error), _headers_of(error))
+
+    def _answer_late(self, exchange: Exchange) -> None:
+        """Somebody had to be asked about its token first."""
+        if not exchange.is_open:
+            return
+        try:
+            self._answer(exchange)
+        except Exception:
+            self._fail(exchange)
 
     def _dispatch(self, exchange: Exchange) -> None:
         message = exchange.message

@@ -12,6 +12,7 @@ from rustqueue.auth.bearer import id_in, is_digest_of
 from rustqueue.auth.grants import Grants
 from rustqueue.auth.lockout import Lockout
 from rustqueue.auth.principals import ANYBODY, NOBODY, Principal
+from rustqueue.auth.service_accounts import ServiceAccounts, looks_like_one
 from rustqueue.machine.rows import TokenRow
 from rustqueue.model import limits
 from rustqueue.model.errors import Unauthorized
@@ -34,11 +35,19 @@ def no_tokens(token_id: str) -> None:
 class Authenticator:
     """`check` for a token by itself, `check_header` for the value of an `Authorization` header."""
 
-    def __init__(self, enabled: bool, tokens: Sequence[str], clock: Clock, stored: Tokens = no_tokens) -> None:
+    def __init__(
+        self,
+        enabled: bool,
+        tokens: Sequence[str],
+        clock: Clock,
+        stored: Tokens = no_tokens,
+        accounts: ServiceAccounts | None = None,
+    ) -> None:
         self.enabled = enabled
         self._tokens = [token.encode() for token in tokens]
         self._clock = clock
         self._stored = stored
+        self._accounts = accounts
         self._grants: dict[str, tuple[TokenRow, Grants]] = {}
         self._lockout = Lockout(lambda: clock.monotonic_us() // 1_000)
 
@@ -48,11 +57,13 @@ class Authenticator:
         return NOBODY if self.enabled else ANYBODY
 
     def check(self, token: str, peer: str) -> Principal:
-        """The principal of a token shown by the address `peer`. Raises `Unauthorized` or `LockedOut`."""
+        """The principal of a token shown by the address `peer`. Raises `Unauthorized` or `LockedOut`; `Undecided` for
+        one that somebody else has to be asked about first, and `Unavailable` when he cannot be asked.
+        """
         if not self.enabled:
             return ANYBODY
         self._lockout.refuse(peer)
-        principal = self._configured(token) or self._made(token)
+        principal = self._configured(token) or self._made(token) or self._account(token)
         if principal is None:
             self._lockout.failed(peer)
             raise Unauthorized("Invalid bearer token")
@@ -88,6 +99,11 @@ class Authenticator:
         if row is None or not is_digest_of(row.digest, token):
             return None
         return Principal(row.name, row.id, lambda: self._grants_of(row.id))
+
+    def _account(self, token: str) -> Principal | None:
+        if self._accounts is None or not looks_like_one(token):
+            return None
+        return self._accounts.check(token)
 
     def _live(self, token_id: str) -> TokenRow | None:
         row = self._stored(token_id)

@@ -8,9 +8,7 @@ from rustqueue.cli.table import Commands
 from rustqueue.client import Client
 from rustqueue.client.token_calls import ScopeGiven
 from rustqueue.model import limits
-from rustqueue.model.tokens import Scope, ScopeVerb
-
-VERBS: tuple[ScopeVerb, ...] = ("push", "pull", "read", "admin")
+from rustqueue.model.tokens import Scope, scope_of_text
 
 
 def add(commands: Commands) -> None:
@@ -48,11 +46,11 @@ def add(commands: Commands) -> None:
 
 def scope(text: str) -> ScopeGiven:
     """`push,pull:mail.*,sms` as a scope, for argparse."""
-    verbs, colon, queues = text.partition(":")
-    given = [verb for verb in VERBS if verb in verbs.split(",")]
-    if not colon or not queues or len(given) != len(set(verbs.split(","))):
-        raise argparse.ArgumentTypeError(f"{text!r} is no scope: VERBS:QUEUES with verbs of {', '.join(VERBS)}")
-    return {"verbs": given, "queues": queues.split(",")}
+    try:
+        given = scope_of_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return {"verbs": given.verbs, "queues": given.queues}
 
 
 def create(arguments: argparse.Namespace, client: Client) -> Shown:

@@ -32,6 +32,7 @@ _STATUS_BY_CODE: Final = {
     "OVERLOADED": 429,
     "QUEUE_PAUSED": 503,
     "DISK_FULL": 503,
+    "AUTH_UNAVAILABLE": 503,
     "NO_LEADER": 503,
     "OUTCOME_UNKNOWN": 503,
     "SHUTTING_DOWN": 503,
@@ -39,7 +40,9 @@ _STATUS_BY_CODE: Final = {
 
 # These pass without anybody doing something. A paused queue and a full disk wait for a person: the caller is told at
 # once, since thirty seconds of silence would only hide the reason.
-_PASSING: Final = frozenset({"OVERLOADED", "RATE_LIMITED", "NO_LEADER", "OUTCOME_UNKNOWN", "SHUTTING_DOWN"})
+_PASSING: Final = frozenset(
+    {"AUTH_UNAVAILABLE", "OVERLOADED", "RATE_LIMITED", "NO_LEADER", "OUTCOME_UNKNOWN", "SHUTTING_DOWN"}
+)
 
 
 class RustQueueError(Exception):

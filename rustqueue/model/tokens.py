@@ -4,7 +4,8 @@ It must not know who shows a token, nor what a verb needs. Invariant: a pattern 
 `*`, which stands for any characters; whoever matches it needs time in proportion to the name.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -26,7 +27,21 @@ class Scope(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     queues: Annotated[list[QueuePattern], Meta(min_length=1, max_length=limits.SCOPE_QUEUES_MAX)]
 
 
+PATTERN: Final = re.compile(rf"[A-Za-z0-9._*-]{{1,{limits.QUEUE_NAME_BYTES_MAX}}}", re.ASCII)
 Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=limits.SCOPES_MAX)]
+
+
+_VERBS: Final[tuple[ScopeVerb, ...]] = get_args(ScopeVerb)
+
+
+def scope_of_text(text: str) -> Scope:
+    """A scope as people write it: `push,pull:mail.*,sms`. Raises `ValueError`."""
+    verbs, _, patterns = text.partition(":")
+    given = [verb for verb in _VERBS if verb in verbs.split(",")]
+    names = patterns.split(",")
+    if len(given) != len(verbs.split(",")) or not all(PATTERN.fullmatch(name) for name in names):
+        raise ValueError(f"{text!r} is no scope: VERBS:QUEUES, with verbs of {', '.join(_VERBS)}")
+    return Scope(given, names)
 
 
 class TokenInfo(Struct, frozen=True):

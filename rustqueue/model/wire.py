@@ -37,6 +37,7 @@ from rustqueue.model.jobs import JobItem, JobOptions
 from rustqueue.model.queries import JobList, Query, ShellQuery
 from rustqueue.model.scan import api_error as api_error
 from rustqueue.model.scan import is_deeper, own_colons, refuse_duplicate_keys
+from rustqueue.model.tokens import PATTERN
 
 Request = Command | SecretCommand | Query | ShellQuery
 """Anything a client can ask, prepared."""
@@ -49,7 +50,6 @@ _logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand]] = msgspec.js
 )
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-_PATTERN: Final = re.compile(r"[A-Za-z0-9._*-]+", re.ASCII)
 _known_names: dict[str, None] = {}
 _KNOWN_NAMES_MAX: Final = 10_000
 _options_default: Final = msgspec.structs.astuple(JobOptions())
@@ -148,7 +148,7 @@ def _check_token(wire: TokenCreate) -> None:
     check_name(wire.name, "name", limits.TOKEN_NAME_BYTES_MAX)
     for place, scope in enumerate(wire.scopes):
         for position, pattern in enumerate(scope.queues):
-            if _PATTERN.fullmatch(pattern) is None:
+            if PATTERN.fullmatch(pattern) is None:
                 field = f"scopes[{place}].queues[{position}]"
                 raise ValidationFailed(f"'{field}' may only hold what queue names hold, and '*'", field)
 

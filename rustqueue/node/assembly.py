@@ -18,7 +18,6 @@ from typing import Any, Final
 import rustqueue
 from rustqueue.api.app import HttpShell
 from rustqueue.api.ports import HttpOptions
-from rustqueue.auth import Authenticator
 from rustqueue.bus import Bus
 from rustqueue.effects.depths import QueueDepths
 from rustqueue.effects.metrics import Gauges, Metrics
@@ -29,6 +28,7 @@ from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Configure
 from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.wire import encode_command
+from rustqueue.node.access import authenticator
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
 from rustqueue.node.secrets import preparing
@@ -201,12 +201,12 @@ class Node:
             raise NodeError(f"the configuration was refused: {reply.error.message}")
 
     async def _serve(self) -> None:
-        settings = self.settings
-        auth = Authenticator(
-            settings.auth.enabled,
-            settings.auth.tokens,
+        settings, loop = self.settings, asyncio.get_running_loop()
+        auth = authenticator(
+            settings,
             self.clock,
             lambda token_id: self.machine.state.tokens.get(token_id),
+            lambda name: self._thread(loop, name),
         )
         certificates = CertificateWatch(self.clock)
         self._undo.append(certificates.stop)

@@ -9,6 +9,7 @@ from rustqueue.settings.loading import SettingsError, load_settings, setting_key
 from rustqueue.settings.sections import (
     AuthSettings,
     JobsSettings,
+    KubernetesSettings,
     LimitsSettings,
     LoggingSettings,
     MetricsSettings,
@@ -24,6 +25,7 @@ from rustqueue.settings.sections import (
 __all__ = [
     "AuthSettings",
     "JobsSettings",
+    "KubernetesSettings",
     "LimitsSettings",
     "LoggingSettings",
     "MetricsSettings",

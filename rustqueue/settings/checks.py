@@ -18,6 +18,12 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"server.{given}", f"it needs server.{missing} too"
     if tls.enabled and not (tls.cert_path and tls.key_path):
         yield "tls.enabled", "it needs tls.cert_path and tls.key_path"
+    try:
+        settings.kubernetes.account_scopes()
+    except ValueError as error:
+        yield "kubernetes.accounts", str(error)
+    if settings.kubernetes.accounts and not settings.auth.enabled:
+        yield "kubernetes.accounts", "it needs auth.enabled: without it everybody may do everything"
     for text in server.trusted_proxies:
         try:
             ipaddress.ip_network(text)

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from rustqueue.model import limits
 from rustqueue.model.jobs import BackoffName, NodeDefaults
+from rustqueue.model.tokens import Scope, scope_of_text
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 KeptCount = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | Literal["unlimited"]
@@ -88,6 +89,29 @@ class AuthSettings(Struct, frozen=True):
 
     enabled: bool = False
     tokens: list[Annotated[str, Meta(min_length=1, max_length=4_096)]] = []
+
+
+class KubernetesSettings(Struct, frozen=True):
+    """`accounts` maps ServiceAccounts to scopes, `NAMESPACE/NAME=VERBS:QUEUES`, with `;` between several scopes and `*`
+    for any characters: `jobs/producer=push:mail.*`. With none of them no token of a cluster is looked at.
+    """
+
+    accounts: Annotated[list[Annotated[str, Meta(max_length=4_096)]], Meta(max_length=limits.ACCOUNTS_MAX)] = []
+    audience: Annotated[str, Meta(min_length=1, max_length=253)] = "rustqueue"
+    api_server: Annotated[str, Meta(pattern=r"^https?://[^/\s]+")] = "https://kubernetes.default.svc"
+    ca_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+    token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    cache_ms: Annotated[int, Meta(ge=1_000, le=3_600_000)] = 60_000
+
+    def account_scopes(self) -> list[tuple[str, list[Scope]]]:
+        """Accounts and what they may do. Raises `ValueError`."""
+        found = []
+        for text in self.accounts:
+            account, equals, scopes = text.partition("=")
+            if not equals or account.count("/") != 1:
+                raise ValueError(f"{text!r} is not NAMESPACE/NAME=VERBS:QUEUES")
+            found.append((account, [scope_of_text(scope) for scope in scopes.split(";")]))
+        return found
 
 
 class SchedulerSettings(Struct, frozen=True):
@@ -183,6 +207,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
     auth: AuthSettings = AuthSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     jobs: JobsSettings = JobsSettings()
     retention: RetentionTimes = RetentionTimes()

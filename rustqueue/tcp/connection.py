@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast, get_args
 
+from rustqueue.auth import Undecided
 from rustqueue.gateway import Ticket
 from rustqueue.model import limits
 from rustqueue.model.commands import Pull
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._unread_bytes = 0
         self._unread = False  # The client leaves a full buffer unread.
+        self._deciding = False  # Somebody has to be asked about a token before anything else happens here.
         self._closing = False  # No more is read; what was read is answered, then the connection is closed.
 
     # What the transport says.
@@ -205,6 +207,7 @@ class Connection(asyncio.Protocol):
             and len(self._answers) < _TURN_ANSWERS
             and self._answers_bytes < _WRITE_BUFFER_BYTES
             and not self._unread
+            and not self._deciding
         )
 
     def _take(self, line: bytes) -> bool:
@@ -222,7 +225,7 @@ class Connection(asyncio.Protocol):
         done = self._done_for(request.request_id)
         try:
             if isinstance(request, Auth):
-                done(self._authenticated(request))
+                self._authenticate(request, done)
             elif isinstance(request, Pull) and request.wait_ms:
                 self._ask_waiting(request, line, done, behind_own)
             else:
@@ -253,16 +256,27 @@ class Connection(asyncio.Protocol):
         if self._waits.pop(key, None) is not None:
             done(reply)
 
-    def _authenticated(self, request: Auth) -> Reply:
+    def _authenticate(self, request: Auth, done: Callable[[Reply], None]) -> None:
         try:
             self._principal = self._shell.authenticator.check(request.token, self._peer)
+        except Undecided as undecided:
+            # What comes behind it is asked by whoever it shows us.
+            self._deciding = True
+            undecided.when_decided(partial(self._decided, request, done))
         except ApiError as error:
             self._bad_tokens += isinstance(error, Unauthorized)
             if self._bad_tokens >= limits.AUTH_TRIES_MAX:
                 self._closing = True
                 self._backlog.clear()
-            return Refused.of(error)
-        return Done()
+            done(Refused.of(error))
+        else:
+            done(Done())
+
+    def _decided(self, request: Auth, done: Callable[[Reply], None]) -> None:
+        self._deciding = False
+        if self.transport is not None:
+            self._authenticate(request, done)
+            self._pump()
 
     def _watch_line(self, same_line: bool) -> None:
         """The deadline of a line counts from its first byte."""
