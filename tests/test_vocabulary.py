@@ -3,6 +3,7 @@
 The tags of the structs are the names that TCP takes. Whatever differs on purpose stands here with its reason.
 """
 
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -18,7 +19,8 @@ from rustqueue.client.routes import ROUTES as CLIENT_ROUTES
 from rustqueue.model import commands, queries
 from rustqueue.model.errors import ApiError, UnknownCommand
 from rustqueue.model.wire import decode_request
-from tests.conformance import test_verbs_errors, test_verbs_jobs, test_verbs_queues, test_verbs_tokens
+from tests.conformance import test_verbs_errors
+from tests.conformance.bodies import Step
 from tests.conformance.protocols import HTTP_FORMS, tag_of
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -87,6 +89,13 @@ def known_to_tcp(verb: str) -> bool:
     return True
 
 
+def all_cases() -> dict[str, list[Step]]:
+    """The tables of all modules that compare whole answers over all protocols."""
+    folder = Path(__file__).resolve().parent / "conformance"
+    modules = [importlib.import_module(f"tests.conformance.{path.stem}") for path in folder.glob("test_verbs_*.py")]
+    return {name: steps for module in modules for name, steps in getattr(module, "CASES", {}).items()}
+
+
 def test_tcp_takes_every_verb_and_no_other() -> None:
     internal = {tag_of(kind) for kind in get_args(commands.InternalCommand)}
     made_up = {"schedule", "push_", "PUSH", ""}
@@ -132,8 +141,7 @@ def test_the_page_on_tcp_has_a_heading_for_every_verb() -> None:
 
 
 def test_every_verb_is_compared_over_all_protocols() -> None:
-    cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES, **test_verbs_tokens.CASES}
-    compared = {ask.verb for steps in cases.values() for ask, _, _ in steps}
+    compared = {ask.verb for steps in all_cases().values() for ask, _, _ in steps}
     assert compared == VERBS - TOLD_ELSEWHERE
     assert set(HTTP_FORMS) == VERBS - {"auth"}
 
@@ -152,7 +160,7 @@ def test_the_page_on_compatibility_names_tests_that_exist() -> None:
     assert named != set()
     sources = {file: (tests / file).read_text(encoding="utf-8") for file, _ in named}
     assert [f"{file}::{name}" for file, name in named if f"def {name}(" not in sources[file]] == []
-    cases = {**test_verbs_jobs.CASES, **test_verbs_queues.CASES, **test_verbs_tokens.CASES}
+    cases = all_cases()
     mistakes = {**test_verbs_errors.MISTAKES, **test_verbs_errors.BROKEN, **test_verbs_errors.HTTP_ONLY}
     table = "\n".join(line for line in text.splitlines() if line.startswith("| "))
     for kind, known in (("verbs", cases.keys()), ("errors", mistakes.keys())):

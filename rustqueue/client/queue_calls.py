@@ -1,9 +1,9 @@
 """The verbs about queues, dead letters, flows, sweeps and the node; methods of the same names on the clients."""
 
-from typing import Required, TypedDict, Unpack
+from typing import Any, Required, TypedDict, Unpack
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from rustqueue.client.call import Call, nothing, reader, whole
 from rustqueue.client.errors import InvalidRequest, NotFound, RustQueueError
@@ -75,6 +75,7 @@ class QueueOptions(Declaration, total=False):
     limits: Caps
     retention: KeepByOutcome
     lease_ms: int
+    payload_schema: dict[str, Any] | None
     mode: QueueMode
 
 
@@ -126,7 +127,7 @@ def get_queue(queue: str) -> Call[QueueInfo]:
 
 def put_queue(queue: str, **settings: Unpack[QueueOptions]) -> Call[QueueInfo]:
     """Replace all settings of a queue; creates it. A missing `mode` keeps the present one."""
-    defaults = settings.get("defaults")
+    defaults, schema = settings.get("defaults"), settings.get("payload_schema")
     try:
         request = commands.QueueSet(
             queue=queue,
@@ -134,6 +135,7 @@ def put_queue(queue: str, **settings: Unpack[QueueOptions]) -> Call[QueueInfo]:
             limits=msgspec.convert(settings.get("limits"), QueueLimits | None),
             retention=msgspec.convert(settings.get("retention"), RetentionSettings | None),
             lease_ms=settings.get("lease_ms"),
+            payload_schema=UNSET if schema is None else Raw(msgspec.json.encode(schema)),
             mode=settings.get("mode"),
             labels=settings.get("labels", UNSET),
             owner=msgspec.convert(settings["owner"], Owner | None) if "owner" in settings else UNSET,

@@ -20,8 +20,9 @@ from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ti
 from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
 from rustqueue.gateway.rates import PushRates
 from rustqueue.gateway.relay import Errand
+from rustqueue.gateway.schemas import PayloadRules, Schema
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
-from rustqueue.model.commands import Command, Pull, PushJobs
+from rustqueue.model.commands import Command, Pull, PushJobs, QueueSet
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.events import Event, JobsChanged
 from rustqueue.model.queries import Auth, Health, Query
@@ -77,6 +78,7 @@ class Gateway:
         self._watching = False
         self._closed = False
         self._rates = PushRates(clock, applied.push_rate)
+        self.payload_rules = PayloadRules(applied.payload_schema)
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
         self._neighbours: Neighbours | None = None
         self._pulled: Callable[[Waiter, Reply], None] = self._room.answered
@@ -128,6 +130,7 @@ class Gateway:
                 step = self._preparing.get(type(request))
                 if step is not None:
                     command, raw, done = prepare(step, request, done)
+                self._check_payloads(command)
                 if self._neighbours is not None and not self._neighbours.leads:
                     return self._forward(self._neighbours, command, raw, done)
                 asker = NOBODY_SPECIAL
@@ -193,6 +196,15 @@ class Gateway:
         else:
             self._propose(command, raw, done, asker.placed)
         return None
+
+    def _check_payloads(self, command: Command) -> None:
+        """Raises VALIDATION_ERROR for jobs that do not fit the schema of their queue, and for a schema that is none."""
+        if isinstance(command, PushJobs):
+            self.payload_rules.check(command.queue, command.jobs, single=command.single)
+        elif isinstance(command, QueueSet) and isinstance(command.payload_schema, msgspec.Raw):
+            text = bytes(command.payload_schema)
+            if text != b"null":
+                Schema(text)
 
     def _refused(self, push: PushJobs) -> Refused | None:
         """Why a push is not even proposed."""

@@ -40,6 +40,10 @@ class Applied(Protocol):
         """How many jobs the queue takes in a time."""
         ...
 
+    def payload_schema(self, queue: str) -> bytes | None:
+        """The JSON Schema of the queue's payloads."""
+        ...
+
     def answer(self, query: Query) -> Reply:
         """Raises `ApiError`."""
         ...

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import assert_never
 
 import msgspec
+from msgspec import UNSET
 
 from rustqueue.machine import endings, idempotency, keys, retention, rows
 from rustqueue.machine.kv import KV, View
@@ -120,6 +121,12 @@ class Machine:
         found = self.state.queue(self._kv, queue)
         limited = None if found is None else found.settings.limits
         return None if limited is None else limited.rate
+
+    def payload_schema(self, queue: str) -> bytes | None:
+        """The JSON Schema of the queue's payloads."""
+        found = self.state.queue(self._kv, queue)
+        schema = UNSET if found is None else found.settings.payload_schema
+        return None if schema is UNSET else bytes(schema)
 
     def queue_counts(self) -> Iterable[tuple[str, Counts]]:
         """Counters of every queue, by name."""

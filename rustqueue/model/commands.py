@@ -203,6 +203,7 @@ class QueueSet(Declaring, frozen=True, kw_only=True, tag="queue_settings"):
     limits: QueueLimits | None = None
     retention: RetentionSettings | None = None
     lease_ms: LeaseMs | None = None
+    payload_schema: Raw | UnsetType = UNSET
     mode: QueueMode | None = None
 
 

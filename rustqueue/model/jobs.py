@@ -214,6 +214,7 @@ class QueueSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     limits: QueueLimits | None = None
     retention: RetentionSettings | None = None
     lease_ms: LeaseMs | None = None
+    payload_schema: Raw | UnsetType = UNSET
     mode: QueueMode = "normal"
 
 

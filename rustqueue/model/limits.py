@@ -94,6 +94,10 @@ COMPLETED_TOKEN_WINDOW_MS: Final = 600_000  # How long a repeated ack with the c
 GROUP_WINDOWS_MAX: Final = 1_024  # Groups of one queue whose next jobs are kept in memory.
 GROUPS_LOOKED_MAX: Final = 1_000  # Groups looked at in the entry that changes their limit; others follow one by one.
 GROUPS_A_TURN_MAX: Final = 256  # Groups that a pull looks at together; it goes on with the next ones.
+SCHEMA_BYTES_MAX: Final = 65_536  # One payload schema; it is read again by every node that starts.
+SCHEMA_STEPS_MAX: Final = 10_000  # Subschemas that one value can meet, references followed.
+SCHEMA_PATTERN_BYTES_MAX: Final = 1_048_576  # One compiled pattern of a schema.
+SCHEMAS_READY_MAX: Final = 1_000  # Compiled schemas kept in memory.
 RATE_COUNT_MAX: Final = 1_000_000_000  # Pushes a period: products with microseconds stay far below 2^63.
 RATE_PER_MS_MAX: Final = 86_400_000  # A day.
 

@@ -128,9 +128,8 @@ def _check_others(wire: Command | Query | ShellQuery) -> None:
                 raise ValidationFailed("give either 'items' or 'ids'", "items", shape=wire.items is None)
             for position, item in enumerate(wire.items or ()):
                 _check_result(item.result, f"items[{position}].result")
-        case QueueSet(defaults=JobOptions() as defaults):
-            _check_options(defaults, "defaults.")
-            _check_no_identity(defaults)
+        case QueueSet():
+            _check_settings(wire)
         case DlqRetry(filter=DlqFilter() as wanted):
             parse_time(wanted.before, "filter.before")
             parse_time(wanted.after, "filter.after")
@@ -151,6 +150,14 @@ def _check_token(wire: TokenCreate) -> None:
             if PATTERN.fullmatch(pattern) is None:
                 field = f"scopes[{place}].queues[{position}]"
                 raise ValidationFailed(f"'{field}' may only hold what queue names hold, and '*'", field)
+
+
+def _check_settings(wire: QueueSet) -> None:
+    if isinstance(wire.payload_schema, Raw):
+        _check_payload(bytes(wire.payload_schema), "payload_schema", limits.SCHEMA_BYTES_MAX)
+    if wire.defaults is not None:
+        _check_options(wire.defaults, "defaults.")
+        _check_no_identity(wire.defaults)
 
 
 def _check_texts(wire: Fail | FailBatch | Progress) -> None:

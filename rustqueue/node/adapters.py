@@ -35,6 +35,7 @@ class MachineReads:
         self._machine = machine
         self.ready_count = machine.ready_count
         self.push_rate = machine.push_rate
+        self.payload_schema = machine.payload_schema
         self.health = health
 
     def queue_of_job(self, reference: str) -> str | None:

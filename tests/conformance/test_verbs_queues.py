@@ -5,7 +5,6 @@ as `~1`, times as `T` (`protocols.Names`).
 """
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -25,20 +24,8 @@ from tests.conformance.bodies import (
     push,
     refused,
 )
-from tests.conformance.protocols import NOBODY, RAW_WAYS, WAYS, Json, Names, asking, play
+from tests.conformance.protocols import NOBODY, RAW_WAYS, WAYS, Names, asking, play
 from tests.unit.tcp_client import a_node, connected, until
-
-OWNER = {"uid": "u1", "ref": "Queue/mail/q"}
-OWNED = declared(1, OWNER, team="mail")
-
-
-CAPS = {"rate": {"count": 4, "per_ms": 600_000}, "concurrency": 2, "group_concurrency": 1}
-
-
-def queue(**members: Any) -> Json:
-    """The answer about queue `q` without jobs and settings."""
-    return ok(name="q", counts=counts(), settings={}, mode="normal", **members)
-
 
 CASES: dict[str, list[Step]] = {
     "queues": [
@@ -108,69 +95,6 @@ CASES: dict[str, list[Step]] = {
             200,
             ok(name="q", counts=counts(), settings={"lease_ms": 60000, "mode": "hold"}, mode="hold", **declared(2)),
         ),
-    ],
-    "who declared a queue": [
-        (
-            ask("queue_settings", queue="q", labels={"team": "mail"}, owner=OWNER, if_match=0, if_owner="u1"),
-            201,
-            queue(created=True, **declared(1, OWNER, team="mail")),
-        ),
-        (ask("queue_settings", queue="q", labels={"team": "mail"}, if_match=1), 200, queue(created=False, **OWNED)),
-        (ask("list_queues"), 200, ok(queues=[{"name": "q", "counts": counts(), "mode": "normal", **OWNED}])),
-        (
-            ask("queue_settings", queue="q", if_match=0),
-            412,
-            refused("PRECONDITION_FAILED", "The record has revision 1, not 0", field="if_match", revision=1),
-        ),
-        (
-            ask("queue_settings", queue="q", if_owner="u2"),
-            412,
-            refused("PRECONDITION_FAILED", "The record belongs to another owner", field="if_owner", owner="u1"),
-        ),
-        (
-            ask("queue_settings", queue="new", if_match=7),
-            412,
-            refused("PRECONDITION_FAILED", "There is no such record yet", field="if_match", revision=0),
-        ),
-        (
-            ask("queue_delete", queue="q", if_owner="u2"),
-            412,
-            refused("PRECONDITION_FAILED", "The record belongs to another owner", field="if_owner", owner="u1"),
-        ),
-        (
-            ask("queue_settings", queue="q", labels={}, owner=None, if_owner="u1"),
-            200,
-            queue(created=False, **declared(2)),
-        ),
-        (
-            ask("queue_delete", queue="q", if_owner="u1"),
-            412,
-            refused("PRECONDITION_FAILED", "The record belongs to nobody", field="if_owner", owner=None),
-        ),
-        (ask("queue_delete", queue="q", if_match=2), 200, bulk(0, 0)),
-    ],
-    "limits of a queue": [
-        (
-            ask("queue_settings", queue="q", limits=CAPS),
-            201,
-            {**queue(created=True, **declared(1)), "settings": {"limits": CAPS}},
-        ),
-        (push(), 201, ok(id="#1")),
-        (push(group_id="a"), 201, ok(id="#2")),
-        (push(group_id="a"), 201, ok(id="#3")),
-        (push(group_id="b"), 201, ok(id="#4")),
-        (
-            push(),
-            429,
-            refused("RATE_LIMITED", "Queue 'q' takes 4 jobs in 600000 ms", field="rate", limit=4, per_ms=600000),
-        ),
-        (pull(count=9), 200, ok(jobs=[leased("#1", "~1"), leased("#2", "~1", group_id="a")])),
-        (ask("ack", id="#1"), 200, ok()),
-        (pull(count=9), 200, ok(jobs=[leased("#4", "~2", group_id="b")])),
-        (ask("ack", id="#4"), 200, ok()),
-        (pull(count=9), 200, ok(jobs=[])),
-        (ask("ack", id="#2"), 200, ok()),
-        (pull(count=9), 200, ok(jobs=[leased("#3", "~3", group_id="a")])),
     ],
     "defaults of a queue": [
         (

@@ -51,7 +51,7 @@ _SETTINGS: tuple[Json, ...] = (
     {"mode": "hold"},
     {"mode": "normal", "lease_ms": 200},
     {"limits": {"max_waiting": 6}},
-    {"limits": {"concurrency": 3}},
+    {"limits": {"concurrency": 3}, "payload_schema": {"type": "object"}},
     {"limits": {"group_concurrency": 1}},
     {"limits": {"group_concurrency": 2, "concurrency": 4}},
     {"retention": {"completed": {"count": 1}, "dlq": {"count": 0}, "cancelled": {"age_ms": 1_000}}},

@@ -97,6 +97,9 @@ class SimApplied:
     def push_rate(self, queue: str) -> Rate | None:
         return self._machine.push_rate(queue)
 
+    def payload_schema(self, queue: str) -> bytes | None:
+        return self._machine.payload_schema(queue)
+
     def answer(self, query: Query) -> Reply:
         return queries.answer(self._machine, query)
 

@@ -135,6 +135,9 @@ class World:
     def push_rate(self, queue: str) -> Rate | None:
         return self.machine.push_rate(queue)
 
+    def payload_schema(self, queue: str) -> bytes | None:
+        return self.machine.payload_schema(queue)
+
     def answer(self, query: Query) -> Reply:
         return queries.answer(self.machine, query)
 

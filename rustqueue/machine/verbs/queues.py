@@ -1,6 +1,9 @@
 """What clients do to queues: pause, resume, settings, delete. Everything that can be set is stored and replicated."""
 
+from typing import Final
+
 import msgspec
+from msgspec import UNSET, Raw
 
 from rustqueue.machine import keys, retention, rows
 from rustqueue.machine.rows import CountersRow, Ownership, QueueRow, SweepRow
@@ -13,6 +16,8 @@ from rustqueue.model.events import QueueChanged
 from rustqueue.model.ids import id_text
 from rustqueue.model.jobs import Counts, QueueSettings
 from rustqueue.model.replies import BulkDone, Done, QueueReplaced, Reply
+
+_NULL: Final = Raw(b"null")
 
 
 def counts(counters: CountersRow) -> Counts:
@@ -62,6 +67,7 @@ def configure(state: State, tx: Tx, command: QueueSet) -> Reply:
         limits=command.limits,
         retention=command.retention,
         lease_ms=command.lease_ms,
+        payload_schema=UNSET if command.payload_schema == _NULL else command.payload_schema,
         mode=command.mode or queue.settings.mode,
     )
     _store(tx, queue, settings, ownership.declared(present, command))
