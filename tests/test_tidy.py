@@ -5,9 +5,11 @@ today's size and its reason, the size can only shrink, and an entry that is no l
 """
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -194,6 +196,21 @@ def test_no_pickle_is_imported() -> None:
                 continue
             found += [f"{name}:{node.lineno}: {module}" for module in imported if module.split(".")[0] in banned]
     assert found == []
+
+
+# What makes code from bytes. The one mention is the stub that takes the place of pysyncobj's own.
+CODE_FROM_BYTES = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "eval", "exec"}
+MENTIONS_ALLOWED = {"rustqueue/raft/cluster/syncobj.py": ["pickle"]}
+
+
+def test_nothing_shipped_makes_code_from_bytes() -> None:
+    found = {}
+    for name in shipped_files():
+        tokens = tokenize.generate_tokens(io.StringIO(text_of(name)).readline)
+        words = [token.string for token in tokens if token.type == tokenize.NAME and token.string in CODE_FROM_BYTES]
+        if words:
+            found[name] = words
+    assert found == MENTIONS_ALLOWED
 
 
 def test_the_operator_folder_is_not_a_package() -> None:

@@ -20,7 +20,7 @@ NO_CLUSTER: Final = bytes(16)
 """The cluster id of a node that belongs to none yet."""
 
 NodeId = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=limits.NODE_ID_BYTES_MAX)
+    str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z", max_length=limits.NODE_ID_BYTES_MAX)
 ]
 Address = Annotated[str, Meta(pattern=r"^\S+:[0-9]{1,5}\Z", max_length=limits.ADDRESS_BYTES_MAX)]
 

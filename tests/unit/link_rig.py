@@ -1,7 +1,6 @@
 """Real links on loopback for tests: members that remember what happened, certificates, and a caller of any bytes."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -45,7 +44,7 @@ class Member:
         self._admit = admit
         given: dict[str, Any] = {"listen": "127.0.0.1:0", "tls": tls, **options}
         clock = LoopClock(asyncio.get_running_loop())
-        self.links = TcpLinks(lambda: self.hello, self.admit, LinkOptions(**given), clock, random.Random(1).random)
+        self.links = TcpLinks(lambda: self.hello, self.admit, LinkOptions(**given), clock, lambda: 0.0)
         self.links.on_up = lambda peer: self.events.append(("up", peer))
         self.links.on_down = lambda peer: self.events.append(("down", peer))
         self.links.on_message = lambda peer, message: self.events.append(("message", peer, message))
