@@ -50,11 +50,17 @@ class PrettyLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = _NAMES.get(record.levelno, record.levelname.lower())
         parts = [_time_of(record), f"{level.upper():5}", record.name, record.getMessage()]
-        parts += [f"{name}={value}" for name, value in fields_of(record).items()]
+        parts += [f"{name}={_on_one_line(value)}" for name, value in fields_of(record).items()]
         line = " ".join(parts)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
+
+
+def _on_one_line(value: object) -> str:
+    """A value as text. What a client chose may hold line ends and escape codes: then it is quoted."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:

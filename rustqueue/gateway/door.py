@@ -42,6 +42,9 @@ Observe = Callable[[Command, Reply, int], None]
 """Told a command, its reply, and the microseconds from proposal to reply."""
 
 
+Audit = Callable[[Principal, Request, Reply], None]
+
+
 class _Flight:
     """A command on its way through the log. `done` is None when it has been answered; `raw` what is sent to another
     leader, None when somebody else sees to that.
@@ -81,6 +84,8 @@ class Gateway:
         self.payload_rules = PayloadRules(applied.payload_schema)
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
         self._neighbours: Neighbours | None = None
+        self.audit: Audit | None = None
+        """Told everything that administrators ask, and what became of it."""
         self._pulled: Callable[[Waiter, Reply], None] = self._room.answered
         replicator.on_assemble = self._assemble
 
@@ -114,6 +119,8 @@ class Gateway:
         `behind_own`: the caller has commands on their way that this one comes after, so that the applied state does
         not yet tell whether a pull would find nothing.
         """
+        if type(request) in permits.AUDITED and self.audit is not None:
+            done = partial(_audited, self.audit, principal, request, done)
         try:
             if principal is not ANYBODY:
                 request, raw, done = self._admitted(principal, request, raw, done)
@@ -363,6 +370,11 @@ class Gateway:
             self._clock.call_later(-(-delay_us // 1_000), self._watch)
         else:
             self._watching = False
+
+
+def _audited(audit: Audit, principal: Principal, request: Request, done: Done, reply: Reply) -> None:
+    audit(principal, request, reply)
+    done(reply)
 
 
 def _resolve(answered: "asyncio.Future[Reply]", reply: Reply) -> None:

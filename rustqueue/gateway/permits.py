@@ -8,7 +8,7 @@ that job's queue; one part that is not allowed refuses the whole request.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast, get_args
 
 import msgspec
 from msgspec import Raw, Struct
@@ -126,6 +126,14 @@ NEEDS: Final[dict[type[Struct], Need]] = {
     queries.TokenList: Need("admin", _everywhere),
 }
 """Whoever adds a verb adds its need here; a test compares the two. A job list without a queue is one of all queues."""
+
+
+AUDITED: Final = frozenset(
+    kind
+    for kind, need in NEEDS.items()
+    if need.verb == "admin" and need.where is not _the_job and kind not in get_args(queries.Query)
+)
+"""What administrators do to queues and to the node. What is done to single jobs stands in their history."""
 
 
 def check(principal: Principal, request: Request, places: Places) -> Grants | None:

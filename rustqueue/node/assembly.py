@@ -19,6 +19,7 @@ import rustqueue
 from rustqueue.api.app import HttpShell
 from rustqueue.api.ports import HttpOptions
 from rustqueue.bus import Bus
+from rustqueue.effects.audit import AuditLog
 from rustqueue.effects.depths import QueueDepths
 from rustqueue.effects.metrics import Gauges, Metrics
 from rustqueue.effects.stream import EventStream
@@ -144,6 +145,7 @@ class Node:
         observe = self.metrics.command_answered
         reads = MachineReads(self.machine, self.health)
         self.gateway = Gateway(self.replicator, reads, clock, limits, observe, preparing(os.urandom))
+        self.gateway.audit = AuditLog(time.monotonic)
         bus = Bus(clock.call_soon)
         bus.subscribe(self.metrics.on_events)
         bus.subscribe(self.gateway.on_events)
