@@ -29,7 +29,9 @@ class AuditLog:
         self._refusals = 0
 
     def __call__(self, principal: Principal, request: Request, reply: Reply) -> None:
-        target = {name: value for name in _TOLD if (value := getattr(request, name, None)) not in (None, False)}
+        target: dict[str, object] = {
+            name: value for name in _TOLD if (value := getattr(request, name, None)) not in (None, False)
+        }
         made = getattr(reply, "id", None)
         if made is not None:
             target["id"] = made
@@ -37,7 +39,12 @@ class AuditLog:
         skipped = self._skipped() if outcome != "ok" else 0
         if skipped is None:
             return
-        fields = {"principal": principal.name, "verb": _verb_of(request), "target": target, "outcome": outcome}
+        fields: dict[str, object] = {
+            "principal": principal.name,
+            "verb": _verb_of(request),
+            "target": target,
+            "outcome": outcome,
+        }
         if principal.tenant:
             fields["tenant"] = principal.tenant
         if skipped:

@@ -5,7 +5,7 @@ written down here is refused to everybody with less than all rights; whoever nam
 that job's queue; one part that is not allowed refuses the whole request.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, Protocol, cast, get_args
@@ -41,61 +41,65 @@ class Need(NamedTuple):
     where: Where
 
 
-def _one_queue(request: Any, places: Places) -> Iterator[str | None]:
-    yield request.queue
+def _one_queue(request: Any, places: Places) -> Iterable[str | None]:
+    return (request.queue,)
 
 
-def _everywhere(request: Any, places: Places) -> Iterator[str | None]:
-    yield None
+def _everywhere(request: Any, places: Places) -> Iterable[str | None]:
+    return (None,)
 
 
-def _nowhere(request: Any, places: Places) -> Iterator[str | None]:
+def _nowhere(request: Any, places: Places) -> Iterable[str | None]:
     """The answer is cut down to what may be seen instead."""
-    yield from ()
+    return ()
 
 
-def _pulled_queues(request: commands.Pull, places: Places) -> Iterator[str | None]:
-    if request.queue is not None:
-        yield request.queue
-    for weighted in request.queues or ():
-        yield weighted.queue
+def _pulled_queues(request: commands.Pull, places: Places) -> Iterable[str | None]:
+    if request.queues is None:
+        return (request.queue,)
+    return [weighted.queue for weighted in request.queues]
 
 
-def _the_job(request: Any, places: Places) -> Iterator[str | None]:
-    yield from _queue_of(request.id, places)
+def _the_job(request: Any, places: Places) -> Iterable[str | None]:
+    return _queues_of((request.id,), places)
 
 
-def _the_jobs(request: commands.AckBatch | commands.FailBatch, places: Places) -> Iterator[str | None]:
-    for item in request.items or ():
-        yield from _queue_of(item.id, places)
-    for reference in getattr(request, "ids", None) or ():
-        yield from _queue_of(reference, places)
+def _the_acked(request: commands.AckBatch, places: Places) -> Iterable[str | None]:
+    if request.items is not None:
+        return _queues_of([item.id for item in request.items], places)
+    return _queues_of(request.ids or (), places)
 
 
-def _queue_of(reference: str, places: Places) -> Iterator[str]:
-    """A job that is not there has no queue to protect: asking for it finds out only that."""
-    if reference.startswith("custom:"):
-        # The queue stands in the reference, and whether it has such a job is not for everybody to know.
-        yield reference.split(":", 2)[1]
-        return
-    queue = places.queue_of_job(reference)
-    if queue is not None:
-        yield queue
+def _the_failed(request: commands.FailBatch, places: Places) -> Iterable[str | None]:
+    return _queues_of([item.id for item in request.items], places)
 
 
-def _the_sweep(request: Any, places: Places) -> Iterator[str | None]:
+def _queues_of(references: Iterable[str], places: Places) -> dict[str, None]:
+    """The queues of jobs, each once. A job that is not there has no queue to protect: asking finds out only that."""
+    found: dict[str, None] = {}
+    for reference in references:
+        if reference.startswith("custom:"):
+            # The queue stands in the reference, and whether it has such a job is not for everybody to know.
+            found[reference.split(":", 2)[1]] = None
+        else:
+            queue = places.queue_of_job(reference)
+            if queue is not None:
+                found[queue] = None
+    return found
+
+
+def _the_sweep(request: Any, places: Places) -> Iterable[str | None]:
     queue = places.queue_of_sweep(request.id)
-    if queue is not None:
-        yield queue
+    return () if queue is None else (queue,)
 
 
 NEEDS: Final[dict[type[Struct], Need]] = {
     commands.PushJobs: Need("push", _one_queue),
     commands.Pull: Need("pull", _pulled_queues),
     commands.Ack: Need("pull", _the_job),
-    commands.AckBatch: Need("pull", _the_jobs),
+    commands.AckBatch: Need("pull", _the_acked),
     commands.Fail: Need("pull", _the_job),
-    commands.FailBatch: Need("pull", _the_jobs),
+    commands.FailBatch: Need("pull", _the_failed),
     commands.Progress: Need("pull", _the_job),
     commands.Heartbeat: Need("pull", _the_job),
     commands.Cancel: Need("admin", _the_job),
@@ -138,14 +142,15 @@ AUDITED: Final = frozenset(
 
 def check(principal: Principal, request: Request, places: Places) -> Grants | None:
     """Raise unless `principal` may ask this. Gives the grants of one whose answers must be cut down, else None."""
-    if isinstance(request, queries.Health):
+    kind = type(request)
+    if kind is queries.Health:
         return None
     if principal is NOBODY:
         raise Unauthorized("Authentication required: send an 'auth' command or a bearer token first")
     grants = principal.grants()
     if grants.is_full:
         return None
-    need = NEEDS.get(type(request))
+    need = NEEDS.get(kind)
     if need is None:
         raise Forbidden("admin", None)
     require = grants.require
@@ -153,17 +158,22 @@ def check(principal: Principal, request: Request, places: Places) -> Grants | No
         require(need.verb, queue)
     if need.where is _nowhere and not grants.allows_somewhere(need.verb):
         raise Forbidden(need.verb, None)
-    if isinstance(request, PushJobs | QueueSet):
-        for options in _options_in(request):
-            _check_reach(grants, request.queue, options, places)
+    if kind is PushJobs:
+        _check_pushed(grants, cast("PushJobs", request), places)
+    elif kind is QueueSet:
+        _check_defaults(grants, cast("QueueSet", request), places)
     return grants
 
 
-def _options_in(request: PushJobs | QueueSet) -> Iterator[JobOptions]:
-    if isinstance(request, QueueSet):
-        yield from () if request.defaults is None else (request.defaults,)
-    else:
-        yield from (job.options for job in request.jobs if job.options is not None)
+def _check_pushed(grants: Grants, request: PushJobs, places: Places) -> None:
+    for job in request.jobs:
+        if job.options is not None:
+            _check_reach(grants, request.queue, job.options, places)
+
+
+def _check_defaults(grants: Grants, request: QueueSet, places: Places) -> None:
+    if request.defaults is not None:
+        _check_reach(grants, request.queue, request.defaults, places)
 
 
 class _FollowUp(Struct):
@@ -180,11 +190,10 @@ _metadata: Final = msgspec.json.Decoder(_Metadata)
 
 def _check_reach(grants: Grants, queue: str, options: JobOptions, places: Places) -> None:
     """A job reaches beyond its queue: it is given its parents' results, and what follows it is pushed elsewhere."""
-    for parent in options.depends_on or ():
-        if isinstance(parent, str):
-            for its_queue in _queue_of(parent, places):
-                if its_queue != queue:
-                    grants.require("read", its_queue)
+    parents = [parent for parent in options.depends_on or () if isinstance(parent, str)]
+    for its_queue in _queues_of(parents, places):
+        if its_queue != queue:
+            grants.require("read", its_queue)
     if not isinstance(options.metadata, Raw) or b"follow_ups" not in bytes(options.metadata):
         return
     try:
