@@ -54,7 +54,8 @@ def image_of(archive: Path, name: str, program: Path) -> Path:
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    return info.replace(mtime=0, uid=0, gid=0, mode=0o755, deep=False)
+    info.mtime, info.uid, info.gid, info.mode = 0, 0, 0, 0o755
+    return info
 
 
 def _blob(out: tarfile.TarFile, data: IO[bytes], media: str) -> dict[str, object]:

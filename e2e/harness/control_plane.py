@@ -67,6 +67,11 @@ class ControlPlane:
     def stop_api(self) -> None:
         self.api_server.kill()
 
+    def restart_controllers(self) -> None:
+        """After a long absence of the API server they would come back by themselves, but up to a minute later."""
+        self.controllers.stop()
+        self.controllers.start()
+
     def stop(self) -> None:
         self.controllers.stop()
         # Nothing is kept, so that nobody waits for the API server to see its watchers off.

@@ -2,7 +2,8 @@
 
 Uses the standard library only, because it is mounted into a pod as one file. Lines are those of `tests.chaos.history`,
 so that the same judge reads them. When the file STOP appears, clients end what they have begun; then the state of the
-queue is written down, job by job. Arguments: HOST PORT STOP. Environment: RUSTQUEUE_TOKEN, if the queue asks for one.
+queue is written down, job by job. Arguments: HOST PORT STOP PREFIX; the prefix makes the names of two loads differ.
+Environment: RUSTQUEUE_TOKEN, if the queue asks for one.
 """
 
 import json
@@ -224,7 +225,7 @@ def listing(connection: Connection) -> list[Object]:
             return jobs
 
 
-def main(host: str, port: str, stop: str) -> None:
+def main(host: str, port: str, stop: str, prefix: str = "") -> None:
     finishing = threading.Event()
     acts = {"p1": push, "p2": push, "b1": push_batch, "w1": work, "w2": work}
 
@@ -232,7 +233,8 @@ def main(host: str, port: str, stop: str) -> None:
         return Connection(host, int(port))
 
     threads = [
-        threading.Thread(target=live, args=(Client(name, connect, finishing), act)) for name, act in acts.items()
+        threading.Thread(target=live, args=(Client(prefix + name, connect, finishing), act))
+        for name, act in acts.items()
     ]
     for thread in threads:
         thread.start()

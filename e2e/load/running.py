@@ -19,6 +19,8 @@ NAME = "load"
 HISTORY, STOP, DONE = "/out/history.jsonl", "/out/stop", "/out/done"
 START_DEADLINE_S = 60
 END_DEADLINE_S = 400
+SERVED_DEADLINE_S = 60
+SERVED_CALLS = 50
 RESTRICTED_POD = {
     "runAsNonRoot": True,
     "runAsUser": 65532,
@@ -61,11 +63,12 @@ class Load:
     kubectl: Kubectl
     target: Target
     node: str | None = None
+    prefix: str = ""
     events: list[Event] = field(default_factory=list)
 
     def start(self) -> None:
         self.kubectl.apply(self._script(), self._pod())
-        until("the load to make calls", self._calls_were_made, START_DEADLINE_S, every=0.3)
+        until("the load to make calls", self._was_served, START_DEADLINE_S, every=0.3)
 
     def note(self, what: str, **details: Any) -> None:
         """Everything that is done to the cluster is a `cut` for the judge, who only compares what clients saw."""
@@ -90,7 +93,15 @@ class Load:
         (out / "outcome.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
         return outcome
 
-    def _calls_were_made(self) -> bool:
+    def go_on(self) -> None:
+        """Until clients are served again, for a while."""
+        before = self._successes()
+        until("clients to be served", lambda: self._successes() >= before + SERVED_CALLS, SERVED_DEADLINE_S, every=0.5)
+
+    def _successes(self) -> int:
+        return int(self.kubectl.run("exec", NAME, "--", "sh", "-c", f"grep -c '\"ok\":true' {HISTORY} || true"))
+
+    def _was_served(self) -> bool:
         return self.kubectl.works("exec", NAME, "--", "grep", "-q", '"ok":true', HISTORY)
 
     def _script(self) -> Object:
@@ -98,7 +109,7 @@ class Load:
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": data}
 
     def _pod(self) -> Object:
-        words = f"python /load/client.py {self.target.service} {self.target.port} {STOP} > {HISTORY}"
+        words = f"python /load/client.py {self.target.service} {self.target.port} {STOP} {self.prefix} > {HISTORY}"
         environment = []
         if self.target.token_secret is not None:
             source = {"name": self.target.token_secret, "key": self.target.token_key}

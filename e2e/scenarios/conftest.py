@@ -14,8 +14,8 @@ from e2e.harness import images
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import until
 from e2e.load.running import Load, Outcome, Target, out_folder
+from e2e.scenarios.release import ROOT, Release
 
-IMAGE = "rustqueue:dev"
 HEAL_DEADLINE_S = 120
 numbers = itertools.count(1)
 failed = pytest.StashKey[bool]()
@@ -29,13 +29,14 @@ class Space:
     kubectl: Kubectl
     out: Path
 
-    def load(self, target: Target, node: str | None = None) -> Load:
-        load = Load(self.kubectl, target, node)
+    def load(self, target: Target, node: str | None = None, prefix: str = "") -> Load:
+        load = Load(self.kubectl, target, node, prefix)
         load.start()
         return load
 
     def judge(self, load: Load) -> Outcome:
         """End the load: nothing acknowledged may be lost, nothing may have happened twice."""
+        load.go_on()
         outcome = load.finish(self.out)
         assert (outcome.problems, outcome.broken) == ([], []), f"see {self.out}"
         assert outcome.completed > 0
@@ -75,6 +76,18 @@ def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Space]:
     cluster.kubectl.run("delete", "namespace", name, "--wait=false")
 
 
+@pytest.fixture(scope="session")
+def kinds(cluster: Cluster) -> None:
+    """Queue, Schedule and Webhook are known to the cluster; every release shares them."""
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
+        cluster.kubectl.run("apply", "--server-side", "-f", file)
+
+
+@pytest.fixture
+def release(space: Space, kinds: None) -> Release:
+    return Release(space.cluster, space.kubectl)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
@@ -99,7 +112,7 @@ def keep_evidence(space: Space) -> None:
     space.out.mkdir(parents=True, exist_ok=True)
     kubectl = space.kubectl
     looks: dict[str, Callable[[], str]] = {
-        "pods.txt": partial(kubectl.run, "get", "all,pvc", "-o", "wide"),
+        "pods.txt": partial(kubectl.run, "get", "all,pvc,queues,schedules,webhooks", "-o", "wide"),
         "describe.txt": partial(kubectl.run, "describe", "pods"),
         "events.txt": partial(kubectl.run, "get", "events", "--sort-by=.lastTimestamp"),
     }

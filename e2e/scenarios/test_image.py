@@ -1,14 +1,12 @@
 """The image alone, without a chart: it runs as nobody in particular, and a killed container loses nothing."""
 
-from pathlib import Path
-
 from e2e.cluster.machine import MachineCluster
 from e2e.harness.kubectl import Object
 from e2e.harness.waiting import until
 from e2e.load.running import RESTRICTED, RESTRICTED_POD, Target
-from e2e.scenarios.conftest import IMAGE, Space
+from e2e.scenarios.conftest import Space
+from e2e.scenarios.release import IMAGE, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 POD = "node-0"
 
 

@@ -20,9 +20,10 @@ def ask(method: str, path: str, body: object = None) -> dict:
 
 
 pushed = ask("POST", f"/queues/{QUEUE}/jobs", {"name": "helm-test", "data": {"n": 1}})
-pulled = ask("POST", f"/queues/{QUEUE}/pull", {"count": 1, "wait_ms": 5_000})["jobs"]
-assert [job["id"] for job in pulled] == [pushed["id"]], (pushed, pulled)
-ask("POST", f"/jobs/{pushed['id']}/ack", {"attempt_token": pulled[0]["attempt_token"]})
+pulled = ask("POST", f"/queues/{QUEUE}/pull", {"count": 1, "wait_ms": 5_000})["job"]
+assert pulled is not None, f"{pushed} was not given to a worker"
+assert pulled["id"] == pushed["id"], (pushed, pulled)
+ask("POST", f"/jobs/{pushed['id']}/ack", {"attempt_token": pulled["attempt_token"]})
 done = ask("GET", f"/jobs/{pushed['id']}")["job"]["state"]
 assert done == "completed", done
 ask("DELETE", f"/queues/{QUEUE}?force=true")
