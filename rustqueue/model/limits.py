@@ -182,6 +182,7 @@ METRIC_QUEUES_MAX: Final = 1_000  # Queues with series of their own; Prometheus 
 
 NODE_ID_BYTES_MAX: Final = 32  # The header of a log segment has room for so many.
 ADDRESS_BYTES_MAX: Final = 300  # A host name of 253 bytes, brackets, a colon, a port.
+MEMBERS_MAX: Final = 15  # Every write waits for a majority of the voters; three or five of them are usual.
 PEER_GREETING_BYTES_MAX: Final = 4_096  # A frame of somebody who has not said who he is.
 PEER_GREETING_MS: Final = 5_000  # From the accepted connection to a valid hello, the TLS handshake included.
 PEER_FRAME_BYTES_MAX: Final = JOURNAL_RECORD_BYTES_MAX + 65_536  # The largest record, and what stands around it.

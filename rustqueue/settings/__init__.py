@@ -5,6 +5,7 @@ with the nearest name; a key that has no effect in this version is refused or na
 inert.
 """
 
+from rustqueue.settings.cluster import ClusterSettings, ClusterTls
 from rustqueue.settings.loading import SettingsError, load_settings, setting_keys
 from rustqueue.settings.sections import (
     AuthSettings,
@@ -24,6 +25,8 @@ from rustqueue.settings.sections import (
 
 __all__ = [
     "AuthSettings",
+    "ClusterSettings",
+    "ClusterTls",
     "JobsSettings",
     "KubernetesSettings",
     "LimitsSettings",

@@ -7,6 +7,7 @@ told without looking at the machine.
 import ipaddress
 from collections.abc import Iterator
 
+from rustqueue.settings.cluster import cluster_problems
 from rustqueue.settings.sections import Settings
 
 
@@ -24,6 +25,7 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "kubernetes.accounts", str(error)
     if settings.kubernetes.accounts and not settings.auth.enabled:
         yield "kubernetes.accounts", "it needs auth.enabled: without it everybody may do everything"
+    yield from cluster_problems(settings.cluster)
     for text in server.trusted_proxies:
         try:
             ipaddress.ip_network(text)

@@ -8,7 +8,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -154,7 +154,7 @@ def _from_text(key: str, text: str, source: str) -> object:
     """A text of the environment or a flag as the kind of value that the key wants; the exact check comes after."""
     _check_known(key, source)
     wanted = _FIELD_TYPES[key]
-    if get_origin(wanted) is list:
+    if _is_list(wanted):
         if not text.startswith("["):
             return [part.strip() for part in text.split(",") if part.strip()]
     elif _is_text(wanted):
@@ -163,6 +163,10 @@ def _from_text(key: str, text: str, source: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _is_list(wanted: Any) -> bool:
+    return get_origin(get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted) is list
 
 
 def _is_text(wanted: Any) -> bool:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from rustqueue.model import limits
 from rustqueue.model.jobs import BackoffName, NodeDefaults
 from rustqueue.model.tokens import Scope, scope_of_text
+from rustqueue.settings.cluster import ClusterSettings
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 KeptCount = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | Literal["unlimited"]
@@ -176,10 +177,6 @@ class QueuesSettings(Struct, frozen=True):
     """`auto_create = false`: a push to a queue that nobody declared is 404 `QUEUE_NOT_FOUND`."""
 
     auto_create: bool = True
-
-
-class ClusterSettings(Struct, frozen=True):
-    enabled: bool = False
 
 
 class RaftSettings(Struct, frozen=True):
