@@ -33,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--http-port", type=int, default=Settings().http_port, help="0 takes a free one")
     run.add_argument("--drift-seconds", type=_seconds, default=Settings().drift_s, help="between checks for drift")
     run.add_argument(
+        "--cluster-seconds", type=_seconds, default=Settings().clusters_s, help="between two readings of the clusters"
+    )
+    run.add_argument(
         "--deletion-deadline-seconds",
         type=_seconds,
         default=Settings().deletion_deadline_s,
@@ -71,6 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
         http_host=arguments.http_host,
         http_port=arguments.http_port,
         drift_s=arguments.drift_seconds,
+        clusters_s=arguments.cluster_seconds,
         deletion_deadline_s=arguments.deletion_deadline_seconds,
         lease_name=arguments.lease_name,
         identity=f"{os.environ.get('POD_NAME') or os.uname().nodename}-{os.getpid()}",
@@ -83,10 +87,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
     async def work() -> int:
         stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        operator = Operator(access, settings)
-        return await operator.run(stop)
+
+        def take_signals() -> None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+        take_signals()
+        return await Operator(access, settings, take_signals).run(stop)
 
     return asyncio.run(work())
 

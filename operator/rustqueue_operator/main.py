@@ -8,7 +8,7 @@ begins from nothing, which is the only state that a leader starts from.
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from rustqueue_operator.clusters import Clusters
@@ -28,7 +28,7 @@ from rustqueue_operator.work import Work
 
 log: Final = logging.getLogger("rustqueue.operator")
 
-_TRY_AGAIN_S: Final = 2.0
+_TRY_AGAIN_S: Final = 0.5
 _STUCK_S: Final = 120.0
 _PROBE_S: Final = 0.5
 
@@ -36,7 +36,9 @@ _PROBE_S: Final = 0.5
 class Operator:
     """One replica."""
 
-    def __init__(self, access: Access, settings: Settings) -> None:
+    def __init__(self, access: Access, settings: Settings, take_signals: Callable[[], None]) -> None:
+        """`take_signals` makes signals stop this process; it is called again when kopf has taken them."""
+        self._take_signals = take_signals
         self._access = access
         self._settings = settings
         self._calls = Calls(access)
@@ -67,18 +69,14 @@ class Operator:
 
     async def _lead(self, stop: asyncio.Event) -> int:
         self._metrics.leader.set(1)
-        ended = asyncio.Event()
         holding = asyncio.create_task(self._lease.hold())
-        work = asyncio.create_task(self._work_all(ended))
+        work = asyncio.create_task(self._work_all())
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait({holding, work, stopping}, return_when=asyncio.FIRST_COMPLETED)
         self._state = "ending"
-        ended.set()
-        for task in (holding, stopping):
+        # A write that is cut off here is carried out or not; whoever leads next looks before it writes.
+        for task in (holding, stopping, work):
             task.cancel()
-        # A write that is on its way is given the time that is left before another may lead.
-        await asyncio.wait({work}, timeout=self._settings.times.duration - self._settings.times.renew_deadline - 1)
-        work.cancel()
         await asyncio.gather(work, holding, stopping, return_exceptions=True)
         if stopping in done:
             await self._lease.release()
@@ -86,7 +84,7 @@ class Operator:
         log.error("leadership lost" if holding in done else "watch or work ended")
         return 1
 
-    async def _work_all(self, ended: asyncio.Event) -> None:
+    async def _work_all(self) -> None:
         """Everything that a leader does; ends when any part of it does."""
         origin = await self._begin()
         reconciler = Reconciler(
@@ -99,7 +97,9 @@ class Operator:
         )
         self._state = "leading"
         parts = [
-            asyncio.create_task(watching.watch(self._access, self._settings.namespaces, self._seen, ended)),
+            asyncio.create_task(
+                watching.watch(self._access, self._settings.namespaces, self._seen, self._take_signals)
+            ),
             asyncio.create_task(self._look_after_clusters()),
             *(asyncio.create_task(self._worker(reconciler)) for _ in range(self._settings.workers)),
         ]
@@ -108,8 +108,7 @@ class Operator:
             for part in done:
                 part.result()
         finally:
-            ended.set()
-            for part in parts[1:]:
+            for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
 

@@ -20,6 +20,7 @@ Seen = Callable[[str, Key, dict[str, Any]], None]
 _INACTIVITY_S: Final = 70.0
 # The API server takes whole numbers only.
 _SERVER_TIMEOUT_S: Final = 300
+_EXIT_S: Final = 2.0
 
 
 def settings() -> kopf.OperatorSettings:
@@ -69,13 +70,25 @@ def _watch(made: kopf.OperatorRegistry, plural: str, seen: Seen) -> None:
         seen(str(event.get("type")), Key(plural, metadata["namespace"], metadata["name"]), raw)
 
 
-async def watch(access: Access, namespaces: Collection[str], seen: Seen, stop: asyncio.Event) -> None:
-    """Watch until `stop`, or until kopf gives up; then the process should end and be started anew."""
-    await kopf.operator(
+async def watch(access: Access, namespaces: Collection[str], seen: Seen, take_signals: Callable[[], None]) -> None:
+    """Watch until cancelled, or until kopf gives up; then the process should end and be started anew.
+
+    kopf's own `operator` and `run_tasks` are not used: the one listens to signals in our place, the other ends every
+    task of the event loop and takes five seconds for it.
+    """
+    tasks = await kopf.spawn_tasks(
         registry=registry(access, seen),
         settings=settings(),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
-        stop_flag=stop,
     )
+    take_signals()
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_EXIT_S)

@@ -1,0 +1,266 @@
+"""The chart as helm renders it, and what a real API server says to that."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.api.operated import CHART
+from e2e.harness.control_plane import ControlPlane
+from e2e.harness.kubectl import Kubectl
+from e2e.harness.waiting import until
+from rustqueue_operator.kube.calls import VERBS
+
+Object = dict[str, Any]
+
+PROFILES = {
+    "default": [],
+    "three": ["--set=replicas=3"],
+    "all": [
+        "--set=replicas=3",
+        "--set=operator.namespaces={*}",
+        "--set=tls.existingSecret=tls,tls.ca=PEM",
+        "--set=admissionPolicies.webhookHosts.enabled=true,admissionPolicies.webhookHosts.allowed={*.example.org}",
+        "--set=admissionPolicies.protectedQueues.enabled=true",
+        "--set=monitoring.dashboards.enabled=true",
+        "--set=settings.jobs.default_max_attempts=5",
+        "--set=networkPolicy.clients[0].podSelector.matchLabels.queue-client=yes",
+    ],
+    "without operator": ["--set=operator.enabled=false,auth.enabled=false,networkPolicy.enabled=false"],
+}
+profiles = pytest.mark.parametrize("words", PROFILES.values(), ids=list(PROFILES))
+
+
+class Helm:
+    """helm without a cluster."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._program = plane.helm
+        self._environment = plane.environment()
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self._program, *words], env=self._environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def template(self, *words: str, namespace: str = "queues") -> list[Object]:
+        done = self.run("template", "rq", CHART, f"--namespace={namespace}", "--set=fullnameOverride=rq", *words)
+        assert done.returncode == 0, done.stderr
+        return [item for item in yaml.safe_load_all(done.stdout) if item]
+
+    def refusal(self, *words: str) -> str:
+        done = self.run("template", "rq", CHART, *words)
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
+
+@pytest.fixture(scope="session")
+def helm(plane: ControlPlane) -> Helm:
+    return Helm(plane)
+
+
+def of_kind(objects: list[Object], *kinds: str) -> Iterator[Object]:
+    return (item for item in objects if item["kind"] in kinds)
+
+
+def pods(objects: list[Object]) -> list[Object]:
+    found = [item["spec"]["template"]["spec"] for item in of_kind(objects, "StatefulSet", "Deployment")]
+    return [*found, *(item["spec"] for item in of_kind(objects, "Pod"))]
+
+
+@profiles
+def test_lint_is_clean(helm: Helm, words: list[str]) -> None:
+    done = helm.run("lint", "--strict", CHART, *words)
+
+    assert done.returncode == 0, done.stdout
+
+
+@profiles
+def test_the_server_takes_every_object(helm: Helm, kubectl: Kubectl, words: list[str]) -> None:
+    kubectl.apply(*helm.template(*words, namespace=kubectl.namespace), dry=True)
+
+
+@profiles
+def test_pods_are_accepted_where_security_is_restricted(helm: Helm, kubectl: Kubectl, words: list[str]) -> None:
+    kubectl.run("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    for number, spec in enumerate(pods(helm.template(*words))):
+        # Alone it has neither its account nor the volume that its claim would be.
+        volumes = [*spec.get("volumes", []), {"name": "data", "emptyDir": {}}]
+        alone = {**spec, "serviceAccountName": "default", "volumes": volumes}
+        kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"p{number}"}, "spec": alone}, dry=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--set=replicas=2"], "value must be one of 1, 3, 5"),
+        (["--set=replicsa=3"], "additional properties 'replicsa' not allowed"),
+        (["--set=operator.namespaces={*,team}"], '"*" means all namespaces, so name no others beside it.'),
+        (["--set=settings.server.http_port=80"], "settings.server.http_port: set by the chart"),
+        (["--set=settings.auth.tokens={secret}"], "tokens do not belong into values"),
+        (["--set=admissionPolicies.webhookHosts.enabled=true"], "enabled without a single allowed host"),
+        (["--set=tls.existingSecret=tls"], "tls.ca: needed with tls.existingSecret"),
+        (["--set=storage.size=big"], "/storage/size"),
+        (["--set=replicas=3,settings.cluster.node_id=x"], "the chart makes this section from replicas"),
+    ],
+)
+def test_wrong_values_fail_with_one_sentence_before_anything_is_installed(
+    helm: Helm, words: list[str], sentence: str
+) -> None:
+    assert sentence in helm.refusal(*words)
+
+
+def rules(objects: list[Object]) -> dict[tuple[str, str], set[str]]:
+    """Verbs by group and resource that the operator's roles grant."""
+    granted: dict[tuple[str, str], set[str]] = {}
+    for role in of_kind(objects, "Role", "ClusterRole"):
+        if role["metadata"]["labels"]["app.kubernetes.io/component"] != "operator" or "-operator" not in str(
+            role["metadata"]["name"]
+        ):
+            continue
+        for rule in role["rules"]:
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    granted.setdefault((group, resource), set()).update(rule["verbs"])
+    return granted
+
+
+@pytest.mark.parametrize("words", [[], ["--set=operator.namespaces={*}"], ["--set=operator.namespaces={a,b}"]])
+def test_the_operator_may_exactly_what_it_does(helm: Helm, words: list[str]) -> None:
+    assert rules(helm.template(*words)) == VERBS
+
+
+@profiles
+def test_no_rule_has_a_star_and_nobody_lists_secrets(helm: Helm, words: list[str]) -> None:
+    for role in of_kind(helm.template(*words), "Role", "ClusterRole"):
+        for rule in role["rules"]:
+            assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
+            assert "secrets" not in rule["resources"] or rule["verbs"] == ["get"]
+
+
+def test_secrets_of_other_namespaces_are_opened_one_by_one(helm: Helm) -> None:
+    roles = list(of_kind(helm.template("--set=operator.secretNamespaces={hooks}"), "Role"))
+
+    assert [role["metadata"]["namespace"] for role in roles if role["metadata"]["name"] == "rq-operator-secrets"] == [
+        "hooks"
+    ]
+
+
+def test_nodes_carry_no_token_of_kubernetes(helm: Helm) -> None:
+    (nodes,) = of_kind(helm.template(), "StatefulSet")
+
+    assert nodes["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_three_nodes_know_each_other_by_stable_names_and_go_one_at_a_time(helm: Helm) -> None:
+    objects = helm.template("--set=replicas=3")
+    (nodes,) = of_kind(objects, "StatefulSet")
+    budgets = {
+        item["metadata"]["name"]: item["spec"]["maxUnavailable"] for item in of_kind(objects, "PodDisruptionBudget")
+    }
+    arguments = nodes["spec"]["template"]["spec"]["containers"][0]["args"]
+
+    assert (
+        "--cluster-peers=rq-0=rq-0.rq-nodes.queues.svc:6800,rq-1=rq-1.rq-nodes.queues.svc:6800,"
+        "rq-2=rq-2.rq-nodes.queues.svc:6800"
+    ) in arguments
+    assert nodes["spec"]["podManagementPolicy"] == "Parallel"
+    assert budgets == {"rq": 1, "rq-operator": 1}
+    assert not [item for item in of_kind(helm.template(), "PodDisruptionBudget") if item["metadata"]["name"] == "rq"]
+
+
+def test_an_existing_secret_is_used_and_none_is_made(helm: Helm) -> None:
+    objects = helm.template("--set=auth.existingSecret=mine,auth.secretKey=t")
+
+    assert not list(of_kind(objects, "Secret"))
+    assert "name: mine, key: t" in yaml.dump(pods(objects), default_flow_style=True).replace(
+        "{key: t, name: mine}", "name: mine, key: t"
+    )
+
+
+def test_an_upgrade_keeps_the_token_that_was_made(plane: ControlPlane, kubectl: Kubectl) -> None:
+    helm = Helm(plane)
+    without = "--set=crds.install=false,operator.enabled=false,userRoles.enabled=false"
+    words = (CHART, f"--namespace={kubectl.namespace}", without)
+    assert helm.run("install", "kept", *words).returncode == 0
+    before = kubectl.get("secret", "kept-rustqueue-admin")["data"]
+
+    assert helm.run("upgrade", "kept", *words, "--set=service.httpPort=80").returncode == 0
+
+    assert kubectl.get("secret", "kept-rustqueue-admin")["data"] == before
+    notes = helm.run("get", "notes", "kept", f"--namespace={kubectl.namespace}").stdout
+    assert "tls.existingSecret is empty" in notes
+    assert helm.run("uninstall", "kept", f"--namespace={kubectl.namespace}").returncode == 0
+
+
+def test_policies_refuse_foreign_hosts_and_the_deletion_of_protected_queues(
+    helm: Helm, plane: ControlPlane, kubectl: Kubectl
+) -> None:
+    objects = helm.template(*PROFILES["all"], namespace=kubectl.namespace)
+    policies = list(of_kind(objects, "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"))
+    kubectl.apply(*of_kind(objects, "CustomResourceDefinition"))
+    kubectl.apply(*policies)
+    hook = {"apiVersion": "rustqueue.io/v1alpha1", "kind": "Webhook", "metadata": {"name": "hook"}}
+    queue = {
+        "apiVersion": "rustqueue.io/v1alpha1",
+        "kind": "Queue",
+        "metadata": {"name": "kept", "labels": {"rustqueue.io/protected": "true"}},
+        "spec": {},
+    }
+    try:
+        foreign = {**hook, "spec": {"url": "https://evil.test/in"}}
+        until(
+            "the policy to be in force",
+            lambda: not kubectl.works("apply", "--dry-run=server", "-f", "-", text=json.dumps(foreign)),
+            30,
+        )
+        assert "the host evil.test is not among those" in kubectl.apply_refused(foreign)
+        assert "evil.test" in kubectl.apply_refused({**hook, "spec": {"url": "https://evil.test#.example.org/"}})
+        kubectl.apply({**hook, "spec": {"url": "https://in.example.org/x"}}, dry=True)
+        kubectl.apply(queue)
+        assert "remove the label first" in kubectl.refusal("delete", "queue", "kept")
+        kubectl.run("label", "queue", "kept", "rustqueue.io/protected-")
+        kubectl.run("delete", "queue", "kept", "--wait=false")
+    finally:
+        names = [f"{item['kind'].lower()}/{item['metadata']['name']}" for item in policies]
+        plane.kubectl.run("delete", *names)
+
+
+def test_alerts_are_wrapped_with_a_page_each(helm: Helm) -> None:
+    objects = helm.template(
+        "--set=monitoring.prometheusRule.enabled=true,monitoring.prometheusRule.exclude={RustQueueDrift}",
+        "--api-versions=monitoring.coreos.com/v1",
+    )
+    (wrapped,) = of_kind(objects, "PrometheusRule")
+    alerts = {rule["alert"]: rule for group in wrapped["spec"]["groups"] for rule in group["rules"]}
+    plain = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
+    names = {rule["alert"] for group in plain["groups"] for rule in group["rules"]}
+
+    assert set(alerts) == names - {"RustQueueDrift"}
+    for name, alert in alerts.items():
+        assert alert["annotations"]["runbook_url"].endswith(f"/{name}.md")
+        assert (CHART.parent.parent / "docs/kubernetes/runbooks" / f"{name}.md").exists(), name
+
+
+def test_every_value_is_described(helm: Helm) -> None:
+    """The page has a row for each leaf of the values."""
+    described = set(re.findall(r"^\| `([^`]+)`", (CHART.parent.parent / "docs/kubernetes/values.md").read_text(), re.M))
+
+    def leaves(value: object, path: str) -> Iterator[str]:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                yield from leaves(inner, f"{path}.{key}" if path else key)
+        else:
+            yield path
+
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    wanted = {
+        re.sub(r"\.(resources|labels)\..*", r".\1", re.sub(r"^resources\..*", "resources", leaf))
+        for leaf in leaves(values, "")
+    }
+    assert described == wanted

@@ -1,0 +1,284 @@
+"""The operator against a real API server and a real node, with exactly the rights that the chart gives it."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.api.operated import DEADLINE_S, DRIFT_S, RELEASE_NAMESPACE, Operated, cluster, operated, queue, ready
+from e2e.harness.control_plane import ControlPlane
+from e2e.harness.kubectl import Kubectl
+from e2e.harness.waiting import pause, until
+
+
+@pytest.fixture(scope="module")
+def release(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    with operated(plane, tmp_path_factory.mktemp("release")) as running:
+        yield running
+
+
+def reasons(kubectl: Kubectl, name: str) -> list[str]:
+    """Reasons of the events about an object. Their times are whole seconds, so they have no order."""
+    return sorted(event["reason"] for event in kubectl.items("events") if event["involvedObject"]["name"] == name)
+
+
+def test_an_applied_queue_is_ready_and_a_change_is_in_force_in_two_seconds(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(queue("mail", leaseSeconds=60, limits={"maxWaiting": 1000}, labels={"team": "mail"}))
+    ready(kubectl, "mail")
+    found = release.node.queue("mail")
+    assert found is not None
+    assert (found["settings"], found["labels"]) == (
+        {"lease_ms": 60_000, "limits": {"max_waiting": 1_000}},
+        {"team": "mail"},
+    )
+    assert found["owner"]["ref"].endswith(f"/{kubectl.namespace}/mail")
+
+    kubectl.apply(queue("mail", leaseSeconds=90))
+    begun = time.monotonic()
+    until("the new lease", lambda: (release.node.queue("mail") or {})["settings"] == {"lease_ms": 90_000}, 5, 0.02)
+
+    assert time.monotonic() - begun <= 2
+    ready(kubectl, "mail")
+    assert reasons(kubectl, "mail") == ["Created", "Updated"]
+
+
+def test_drift_is_healed_and_told(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(queue("drifting", leaseSeconds=60))
+    ready(kubectl, "drifting")
+
+    assert release.node.ask("PUT", "/queues/drifting", {"lease_ms": 1_000})["ok"]
+
+    until(
+        "the lease of before",
+        lambda: (release.node.queue("drifting") or {})["settings"] == {"lease_ms": 60_000},
+        DRIFT_S * 4,
+    )
+    until("the event", lambda: "DriftCorrected" in reasons(kubectl, "drifting"), 5)
+
+
+def test_what_is_wrong_in_itself_is_refused_by_the_api_server_with_a_sentence(
+    release: Operated, kubectl: Kubectl
+) -> None:
+    kubectl.apply(queue("fixed", leaseSeconds=60))
+    schedule = {
+        "apiVersion": "rustqueue.io/v1alpha1",
+        "kind": "Schedule",
+        "metadata": {"name": "both"},
+        "spec": {"queue": "q", "jobTemplate": {"name": "n"}, "cron": "* * * * *", "everySeconds": 5},
+    }
+    webhook = {
+        "apiVersion": "rustqueue.io/v1alpha1",
+        "kind": "Webhook",
+        "metadata": {"name": "none"},
+        "spec": {"events": ["job.dlq"]},
+    }
+
+    assert "name is immutable" in kubectl.apply_refused(queue("fixed", leaseSeconds=60, name="other"))
+    assert "exactly one of cron and everySeconds" in kubectl.apply_refused(schedule)
+    assert "exactly one of url and serviceRef" in kubectl.apply_refused(webhook)
+    assert "leaseSeconds" in kubectl.apply_refused(queue("long", leaseSeconds=86_401))
+    assert 'unknown field "laeseSeconds"' in kubectl.apply_refused(queue("typo", laeseSeconds=5))
+
+
+def test_what_the_cluster_refuses_is_a_condition_that_names_the_field(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(queue("labels", labels={"not a label!": "x"}))
+
+    condition = ready(kubectl, "labels", "False", "ValidationError")
+
+    assert "labels" in condition["message"]
+    assert release.node.queue("labels") is None
+
+
+def test_a_queue_with_jobs_blocks_its_deletion_until_it_is_empty(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(queue("full"))
+    ready(kubectl, "full")
+    release.node.push("full")
+    kubectl.run("delete", "queue", "full", "--wait=false")
+
+    condition = kubectl.wait_condition("queue", "full", "DeletionBlocked")
+    assert "waiting 1" in condition["message"]
+    assert release.node.queue("full") is not None
+
+    assert release.node.ask("POST", "/queues/full/drain")["ok"]
+    until("the object to go", lambda: kubectl.find("queue", "full") is None, 30)
+    assert release.node.queue("full") is None
+    assert reasons(kubectl, "full") == ["Created", "Deleted", "DeletionBlocked"]
+
+
+@pytest.mark.parametrize(("policy", "stays"), [("Delete", False), ("Retain", True)])
+def test_delete_takes_the_jobs_along_and_retain_leaves_them(
+    release: Operated, kubectl: Kubectl, policy: str, stays: bool
+) -> None:
+    name = f"with-{policy.lower()}"
+    kubectl.apply(queue(name, deletionPolicy=policy))
+    ready(kubectl, name)
+    release.node.push(name)
+
+    kubectl.run("delete", "queue", name)
+
+    assert (release.node.queue(name) is not None) == stays
+
+
+def test_a_retained_queue_is_taken_over_by_the_same_object_made_anew(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(queue("again", deletionPolicy="Retain", leaseSeconds=60))
+    ready(kubectl, "again")
+    kubectl.run("delete", "queue", "again")
+
+    kubectl.apply(queue("again", leaseSeconds=70))
+
+    ready(kubectl, "again")
+
+
+def test_of_two_objects_the_older_wins_and_the_younger_follows(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(queue("first", name="shared", leaseSeconds=60))
+    ready(kubectl, "first")
+    kubectl.apply(queue("second", name="shared", leaseSeconds=70))
+
+    condition = ready(kubectl, "second", "False", "ResourceConflict")
+    assert f"{kubectl.namespace}/first is older" in condition["message"]
+    assert (release.node.queue("shared") or {})["settings"] == {"lease_ms": 60_000}
+
+    kubectl.run("delete", "queue", "first")
+    ready(kubectl, "second")
+    assert (release.node.queue("shared") or {})["settings"] == {"lease_ms": 70_000}
+
+
+def test_what_people_made_is_adopted_only_when_asked(release: Operated, kubectl: Kubectl) -> None:
+    assert release.node.ask("PUT", "/queues/handmade", {"lease_ms": 1_000})["ok"]
+    kubectl.apply(queue("handmade", leaseSeconds=60))
+    assert "differs in lease_ms" in ready(kubectl, "handmade", "False", "AlreadyExists")["message"]
+
+    kubectl.apply(queue("handmade", leaseSeconds=60, adopt="Always"))
+
+    ready(kubectl, "handmade")
+    assert (release.node.queue("handmade") or {})["settings"] == {"lease_ms": 60_000}
+
+
+def test_a_cluster_lists_the_namespaces_that_may_use_it(release: Operated, kubectl: Kubectl) -> None:
+    release.kubectl.apply(cluster("closed", release.node.url))
+    reference = {"name": "closed", "namespace": RELEASE_NAMESPACE}
+    kubectl.apply(queue("guest", clusterRef=reference), queue("lost", clusterRef={"name": "nowhere"}))
+    ready(kubectl, "guest", "False", "NamespaceNotAllowed")
+    ready(kubectl, "lost", "False", "ClusterNotFound")
+
+    release.kubectl.apply(cluster("closed", release.node.url, kubectl.namespace))
+
+    ready(kubectl, "guest")
+
+
+def test_an_outage_is_a_condition_and_nobody_is_stuck(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(queue("patient", leaseSeconds=60), queue("leaving"))
+    ready(kubectl, "patient")
+    ready(kubectl, "leaving")
+    release.node.program.kill()
+    try:
+        kubectl.apply(queue("patient", leaseSeconds=61))
+        ready(kubectl, "patient", "False", "ClusterUnreachable")
+        writes = release.operator.metric("rustqueue_operator_kubernetes_calls_total", method="PATCH")
+        pause(3)
+        more = release.operator.metric("rustqueue_operator_kubernetes_calls_total", method="PATCH") - writes
+        assert more <= 1, "an outage that goes on is not told again"
+
+        kubectl.run("delete", "queue", "leaving", f"--timeout={DEADLINE_S * 15}s")
+        assert "ReleasedWithoutDeletion" in reasons(kubectl, "leaving")
+    finally:
+        release.node.start()
+
+    ready(kubectl, "patient")
+    assert (release.node.queue("patient") or {})["settings"] == {"lease_ms": 61_000}
+    assert release.node.queue("leaving") is not None
+
+
+def test_a_namespace_goes_with_all_that_is_in_it(release: Operated, plane: ControlPlane) -> None:
+    plane.kubectl.run("create", "namespace", "short-lived")
+    inside = plane.kubectl.within("short-lived")
+    inside.apply(queue("blocked"))
+    ready(inside, "blocked")
+    release.node.push("blocked")
+
+    plane.kubectl.run("delete", "namespace", "short-lived", "--timeout=60s")
+
+    assert release.node.queue("blocked") is not None
+
+
+def test_a_paused_object_and_an_observed_one_are_left_alone(release: Operated, kubectl: Kubectl) -> None:
+    assert release.node.ask("PUT", "/queues/seen", {"lease_ms": 1_000})["ok"]
+    kubectl.apply(queue("seen", leaseSeconds=60, managementPolicy="Observe"))
+    kubectl.apply(
+        {
+            **queue("held", leaseSeconds=60),
+            "metadata": {"name": "held", "annotations": {"rustqueue.io/paused": "true"}},
+        }
+    )
+
+    assert kubectl.wait_condition("queue", "seen", "Drifted")["message"] == "lease_ms"
+    ready(kubectl, "held", "Unknown", "ReconciliationPaused")
+    assert (release.node.queue("seen") or {})["settings"] == {"lease_ms": 1_000}
+    assert release.node.queue("held") is None
+
+
+def test_the_second_replica_takes_over(release: Operated, kubectl: Kubectl) -> None:
+    second = release.replica("operator-1")
+    second.start()
+    try:
+        assert not second.leads()
+        release.operator.program.stop()
+        begun = time.monotonic()
+        until("the second to lead", second.leads, 30)
+        assert time.monotonic() - begun < 10, "a leader that ends lets the next begin"
+        kubectl.apply(queue("second-leader"))
+        ready(kubectl, "second-leader")
+    finally:
+        second.program.stop()
+        release.operator.start()
+        until("the first to lead again", release.operator.leads, 30)
+
+
+def test_two_hundred_queues_are_ready_within_a_minute(release: Operated, kubectl: Kubectl) -> None:
+    begun = time.monotonic()
+    kubectl.apply(*(queue(f"many-{number}", leaseSeconds=60) for number in range(200)))
+
+    def all_ready() -> bool:
+        found = kubectl.items("queues")
+        return len(found) == 200 and all(
+            any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for condition in item.get("status", {}).get("conditions", [])
+            )
+            for item in found
+        )
+
+    until("200 queues to be ready", all_ready, 60, 0.5)
+    assert time.monotonic() - begun <= 60
+
+
+def test_an_idle_operator_writes_nothing_but_its_lease(release: Operated, kubectl: Kubectl) -> None:
+    def writes() -> float:
+        count = release.operator.metric
+        return sum(count("rustqueue_operator_kubernetes_calls_total", method=method) for method in ("PATCH", "POST"))
+
+    def quiet() -> bool:
+        before = writes()
+        pause(2)
+        return writes() == before
+
+    kubectl.apply(queue("quiet", leaseSeconds=60))
+    # The objects of earlier tests go with their namespaces.
+    alone = "the objects of other tests to be gone"
+    until(alone, lambda: release.operator.metric("rustqueue_operator_objects") == 1, 120, 0.5)
+    until("the operator to come to rest", quiet, 60)
+    before = writes()
+    pause(DRIFT_S * 3)
+
+    assert writes() == before
+
+
+def test_what_kubectl_get_tells_stands_in_the_docs(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(queue("mail", leaseSeconds=60))
+    ready(kubectl, "mail")
+
+    heading, row = kubectl.run("get", "rq", "mail").splitlines()
+
+    assert heading.split() == ["NAME", "CLUSTER", "READY", "REASON", "PAUSED", "AGE"]
+    assert row.split()[:5] == ["mail", f"{RELEASE_NAMESPACE}/local", "True", "Applied", "False"]
+    assert kubectl.run("get", "rustqueue", "--output=name").splitlines() == ["queue.rustqueue.io/mail"]
