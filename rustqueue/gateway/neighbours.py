@@ -25,7 +25,7 @@ PlacedAt = Callable[[int, int, int], None]
 _no_leader = refusal_text(Refused.of(Unavailable.no_leader()))
 
 
-class Leadership(Placing, Protocol):
+class Leadership(Protocol):
     """What is asked of the replicator."""
 
     @property
@@ -33,6 +33,9 @@ class Leadership(Placing, Protocol):
 
     @property
     def applied_index(self) -> int: ...
+
+    @property
+    def placements(self) -> Placing: ...
 
 
 class Serve(Protocol):
@@ -70,7 +73,7 @@ class Neighbours:
     def __init__(self, links: Links, log: Leadership, clock: Clock, own_index: OwnIndex, deadline_ms: int) -> None:
         self._links = links
         self._log = log
-        self.relay = Relay(links, log, clock, deadline_ms)
+        self.relay = Relay(links, log.placements, clock, deadline_ms)
         self.reads = ReadPoints(links, clock, own_index, lambda: log.applied_index)
         self._guests: dict[tuple[str, int], _Guest] = {}
         self.serve: Serve | None = None

@@ -69,10 +69,15 @@ class Machine:
     """The state machine over a store. Entries must come in order of index, each once."""
 
     def __init__(self, kv: KV, windows: WindowLimits | None = None) -> None:
-        self._kv = kv
-        self.state = State(kv, windows or WindowLimits())
+        self._windows = windows or WindowLimits()
         self.publish: Callable[[int, int, list[Event]], None] | None = None
         """Told the index, the stamp and the events of every entry that changed something, after its batch."""
+        self.open(kv)
+
+    def open(self, kv: KV) -> None:
+        """Go on from the state that this store holds. What was there before is forgotten."""
+        self._kv = kv
+        self.state = State(kv, self._windows)
         self._unwritten: tuple[Tx, list[Reply]] | None = None
 
     @property

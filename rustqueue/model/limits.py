@@ -227,3 +227,7 @@ DIGEST_ENTRIES: Final = 1_024  # Replicas compare their state after so many entr
 DIGESTS_KEPT_MAX: Final = 64  # Of the leader, for a follower that is behind.
 STALE_READS_AFTER_MS: Final = 1_000  # Without a leader for so long, reads are answered locally and marked.
 READ_RETRY_MS: Final = 100  # Before a question for a read index is put again.
+SNAPSHOT_PART_BYTES: Final = 262_144  # Of one message of a snapshot: a loop turn of a member that also serves clients.
+SNAPSHOT_PARTS_UNACKED: Final = 8  # Sent and not acknowledged, before the sender waits.
+SNAPSHOT_SILENCE_MS: Final = 5_000  # Without an answer for so long, a snapshot is offered anew.
+INSTALL_RETRY_MS: Final = 2  # A snapshot is installed between two syncs of the log.

@@ -112,7 +112,7 @@ async def _end_with_fault(node: Node) -> int:
         extra={
             "reason": f"{type(error).__name__}: {error}",
             "data": node.folder,
-            "durable_index": node.replicator.durable_index,
+            "durable_index": node.journal.durable_index,
             "applied_index": node.replicator.applied_index,
             "advice": advice,
         },

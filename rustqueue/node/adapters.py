@@ -126,7 +126,7 @@ class MeasuredMachine:
 
     def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None) -> list[Reply]:
         # A tick has an entry of its own; what a replay applies is not measured.
-        if commands is None or not isinstance(commands[0], Tick):
+        if not commands or not isinstance(commands[0], Tick):
             return self._machine.apply(index, entry, commands)
         started_ns = time.perf_counter_ns()
         replies = self._machine.apply(index, entry, commands)

@@ -31,9 +31,15 @@ from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.wire import encode_command
 from rustqueue.node.access import authenticator
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
+from rustqueue.node.cluster import ClusterError, ClusterSide, MemberParts
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
 from rustqueue.node.secrets import preparing
+from rustqueue.node.state_files import CurrentStore, FileParts, NodeFiles, settle
 from rustqueue.node.tls import CertificateWatch, TlsError
+from rustqueue.raft.cluster.parts import ReplicatorOptions
+from rustqueue.raft.cluster.passport import read_passport
+from rustqueue.raft.cluster.replicator import ClusterReplicator
+from rustqueue.raft.cluster.syncobj import LibraryChanged
 from rustqueue.raft.flush import FlushRules
 from rustqueue.raft.group import GroupRules
 from rustqueue.raft.journal import Journal, JournalError, stored_identity
@@ -42,6 +48,7 @@ from rustqueue.raft.ports import Disk, Proposal
 from rustqueue.raft.real import LoopClock, OsDisk, ThreadExecutor
 from rustqueue.raft.records import Identity
 from rustqueue.raft.space import SpaceRules
+from rustqueue.raft.transport import CredentialsError
 from rustqueue.settings import Settings
 from rustqueue.storage import StorageError, StoreFullError, open_store
 from rustqueue.tcp import TcpOptions, TcpShell
@@ -61,6 +68,22 @@ class NodeError(Exception):
     """The node cannot start. The message says why and what can be done."""
 
 
+_CANNOT_START: Final = (
+    StorageError,
+    JournalError,
+    ApplyFailed,
+    ClusterError,
+    CredentialsError,
+    LibraryChanged,
+    TlsError,
+    OSError,
+)
+
+
+def _is_want_of_room(error: BaseException) -> bool:
+    return isinstance(error, StoreFullError)
+
+
 class Node:
     """One node in this process. `start`, then `stop` once; `fault` is set when it cannot go on."""
 
@@ -70,19 +93,30 @@ class Node:
         self._started_s = time.monotonic()
         self._stopping = False
         self._undo: list[Callable[[], None]] = []
+        self.cluster: ClusterSide | None = None
+        self.journal: Journal
+        self.replicator: LocalReplicator | ClusterReplicator
 
     # Lifecycle.
 
     async def start(self) -> None:
         """Open, replay, serve. Raises `NodeError`; then everything is closed again."""
         try:
-            self._open()
-            await self._configure()
+            self._open_store()
+            if self.settings.cluster.enabled:
+                await self._open_member()
+            else:
+                self._open_alone()
+            self._open_gateway()
+            if self.cluster is None:
+                await self._configure()
             await self._serve()
-        except (StorageError, JournalError, ApplyFailed, TlsError, OSError) as error:
+        except _CANNOT_START as error:
+            await self._leave_cluster()
             self._undo_all()
             raise NodeError(str(error)) from error
         except BaseException:
+            await self._leave_cluster()
             self._undo_all()
             raise
 
@@ -93,6 +127,8 @@ class Node:
         self._stopping = True
         self.room.stop()
         self.tcp.stop_accepting()
+        if self.cluster is not None:
+            await self.cluster.hand_over()
         self.gateway.close()
         faulty = self.replicator.stopped is not None
         if faulty:
@@ -108,39 +144,78 @@ class Node:
                 await closed
         except TimeoutError:
             return False
+        await self._leave_cluster()
         self._undo_all()
         return True
 
-    def _open(self) -> None:
-        settings, loop = self.settings, asyncio.get_running_loop()
-        clock, disk = LoopClock(loop), OsDisk()
-        self.folder = self._folder(disk)
-        journal_folder = f"{self.folder}/{JOURNAL_FOLDER}"
-        identity = stored_identity(disk, journal_folder) or Identity(secrets.token_bytes(16), _NODE_ID)
-        sizes = Sizes.of(disk.space(self.folder).total_bytes)
-        engine = settings.storage.engine
-        store = open_store(engine, f"{self.folder}/{STORE_FOLDER}", sizes.write_buffer_bytes)
-        self._undo.append(store.close)
-        self.machine = Machine(store)
-        self._depths = QueueDepths(self.machine.queue_counts, clock.call_later)
+    def _open_store(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.clock, self._disk = LoopClock(loop), OsDisk()
+        self.folder = self._folder(self._disk)
+        self._sizes = Sizes.of(self._disk.space(self.folder).total_bytes)
+        if self.settings.cluster.enabled:
+            settle(self.folder, STORE_FOLDER)
+        self._store = CurrentStore(self._open_kv())
+        self._undo.append(self._store.close)
+        self.machine = Machine(self._store.kv)
+        self._depths = QueueDepths(self.machine.queue_counts, self.clock.call_later)
         self.metrics = Metrics(rustqueue.__version__, self._gauges)
+        self._measured = MeasuredMachine(self.machine, self.metrics.tick_applied)
         writer = self._thread(loop, "rustqueue-journal")
-        measured_writer = MeasuredExecutor(writer, self.metrics.journal_sync)
-        self.journal = Journal(disk, measured_writer, journal_folder, identity, sizes.segment_bytes)
-        self._undo.append(self.journal.close)
-        background = self._thread(loop, "rustqueue-background")
-        ports = LocalPorts(disk, clock, background, lambda: os.urandom(16))
+        self._journal_thread = MeasuredExecutor(writer, self.metrics.journal_sync)
+        self._background = self._thread(loop, "rustqueue-background")
+
+    def _open_kv(self) -> KV:
+        engine, path = self.settings.storage.engine, f"{self.folder}/{STORE_FOLDER}"
+        return open_store(engine, path, self._sizes.write_buffer_bytes)
+
+    def _open_alone(self) -> None:
+        settings, disk, sizes = self.settings, self._disk, self._sizes
+        journal_folder = f"{self.folder}/{JOURNAL_FOLDER}"
+        if read_passport(disk, self.folder) is not None:
+            raise NodeError(f"{self.folder}: belongs to a node of a cluster. Start it with its [cluster] section.")
+        identity = stored_identity(disk, journal_folder) or Identity(secrets.token_bytes(16), _NODE_ID)
+        journal = Journal(disk, self._journal_thread, journal_folder, identity, sizes.segment_bytes)
+        self._undo.append(journal.close)
+        ports = LocalPorts(disk, self.clock, self._background, lambda: os.urandom(16))
         options = LocalOptions(
             flush=FlushRules(log_bytes=sizes.flush_log_bytes),
             space=SpaceRules(reserve_bytes=sizes.reserve_bytes),
             group=GroupRules(settings.storage.group_wait_ms, settings.storage.group_commands),
-            survivable=lambda error: isinstance(error, StoreFullError),
+            survivable=_is_want_of_room,
         )
-        measured = MeasuredMachine(self.machine, self.metrics.tick_applied)
-        self.replicator = LocalReplicator(measured, store, self.journal, ports, options)
-        self.replicator.on_fatal = self._failed
-        self.replicator.start()
-        self._say_what_was_found(store)
+        replicator = LocalReplicator(self._measured, self._store, journal, ports, options)
+        replicator.on_fatal = self._failed
+        replicator.start()
+        self.journal, self.replicator = journal, replicator
+        self._say_what_was_found(self._store)
+
+    async def _open_member(self) -> None:
+        """The log of a cluster's member. It speaks to nobody of consensus before the gateway is there."""
+        if self.settings.storage.engine == "memory":
+            raise NodeError("storage.backend: a member of a cluster keeps its store on its disk: use 'rocks'")
+        cluster = ClusterSide(self.settings.cluster, self.folder, self._disk, self.clock)
+        self.cluster = cluster
+        await cluster.belong()
+        sizes = self._sizes
+        options = ReplicatorOptions(
+            flush=FlushRules(log_bytes=sizes.flush_log_bytes),
+            space=SpaceRules(reserve_bytes=sizes.reserve_bytes),
+            survivable=_is_want_of_room,
+        )
+        parts = MemberParts(
+            self.machine, self._measured, self._store, self._journal_thread, self._background,
+            lambda: os.urandom(16), sizes.segment_bytes, options,
+        )  # fmt: skip
+        files = FileParts(self._disk, self._background, self._open_kv)
+        own_files = NodeFiles(self.folder, STORE_FOLDER, self._store, self.machine, files)
+        replicator = cluster.open(f"{self.folder}/{JOURNAL_FOLDER}", parts, own_files)
+        self._undo.append(cluster.log.close)
+        replicator.on_fatal = self._failed
+        self.journal, self.replicator = cluster.log, replicator
+
+    def _open_gateway(self) -> None:
+        settings, clock = self.settings, self.clock
         limits = GatewayLimits(settings.limits.command_deadline_ms, settings.limits.waiting_pulls_max)
         observe = self.metrics.command_answered
         reads = MachineReads(self.machine, self.health)
@@ -152,19 +227,36 @@ class Node:
         self.stream = EventStream(clock, text_frame, self.machine.applied_index)
         bus.subscribe(self.stream.on_events)
         self.machine.publish = bus.publish
-        self.clock = clock
         disk_log = DiskLog(self.replicator.space, clock)
         disk_log.start()
         self._undo.append(disk_log.stop)
-        self._make_room(store, loop)
+        if self.cluster is not None:
+            self.gateway.join(self.cluster.join_gateway(settings.limits.command_deadline_ms, self._role_changed))
+            self.replicator.start()
+            self._say_what_was_found(self._store)
+        self._make_room(self._store, asyncio.get_running_loop())
 
-    def _make_room(self, store: KV, loop: asyncio.AbstractEventLoop) -> None:
+    def _role_changed(self, leads: bool) -> None:
+        """This member of a cluster leads now, or no more."""
+        if not leads:
+            self.gateway.lost_leadership()
+            return
+        command = Configure(defaults=self.settings.node_defaults())
+        if command.defaults != self.machine.defaults:
+            # Proposed again at every election that finds another configuration in force; twice is as good as once.
+            self.replicator.propose(Proposal(command, encode_command(command), lambda reply: None))
+
+    async def _leave_cluster(self) -> None:
+        if self.cluster is not None:
+            await self.cluster.close()
+
+    def _make_room(self, store: CurrentStore, loop: asyncio.AbstractEventLoop) -> None:
         parts = RoomParts(
             log=self.replicator,
             begin_segment=self.journal.begin_segment,
             own_bytes=lambda: self.journal.size_bytes + store.size_bytes(),
             # Only the engine that is on the disk has anything to compact.
-            compact=getattr(store, "compact", None),
+            compact=store.compact if hasattr(store.kv, "compact") else None,
             background=self._thread(loop, "rustqueue-compaction"),
         )
         self.room = RoomMaker(parts, self.replicator.space, self.clock)
@@ -231,7 +323,7 @@ class Node:
             await self.tcp.stop(0)
             raise
 
-    def _say_what_was_found(self, store: KV) -> None:
+    def _say_what_was_found(self, store: CurrentStore) -> None:
         cut = self.journal.cut
         if cut is not None:
             log.warning("torn end of the log cut", extra={"file": cut.path, "offset": cut.offset, "reason": cut.reason})
@@ -254,17 +346,20 @@ class Node:
             status="healthy" if replicator.stopped is None else "failed",
             version=rustqueue.__version__,
             uptime_seconds=int(time.monotonic() - self._started_s),
-            role="leader",
-            leader=_NODE_ID,
+            role="leader" if self.cluster is None else self.cluster.role,
+            leader=_NODE_ID if self.cluster is None else self.cluster.leader_node,
             term=replicator.term,
             applied=replicator.applied_index,
-            lag=replicator.last_index - replicator.applied_index,
+            lag=self.journal.last_index - replicator.applied_index,
         )
 
     def ready(self) -> tuple[bool, str]:
         if self.replicator.stopped is not None:
             return False, "the log has failed"
-        return (False, "the node is shutting down") if self._stopping else (True, "")
+        if self._stopping:
+            return False, "the node is shutting down"
+        reason = "" if self.cluster is None else self.cluster.not_ready()
+        return reason == "", reason
 
     def _gauges(self) -> Gauges:
         replicator, space = self.replicator, self.replicator.space
@@ -282,8 +377,8 @@ class Node:
             ("disk_used_ratio", "Use of the file system with the data.", used),
             ("journal_bytes", "Size of the log on disk.", self.journal.size_bytes),
             ("raft_term", "Term of the log.", replicator.term),
-            ("raft_last_index", "Last entry of the log.", replicator.last_index),
-            ("raft_durable_index", "Last entry that survives a power cut.", replicator.durable_index),
+            ("raft_last_index", "Last entry of the log.", self.journal.last_index),
+            ("raft_durable_index", "Last entry that survives a power cut.", self.journal.durable_index),
             ("raft_applied_index", "Last applied entry.", replicator.applied_index),
             ("raft_flushed_index", "Last entry in the flushed store.", replicator.flushed_index),
             ("raft_pending_bytes", "Commands not yet applied.", replicator.pending_bytes),

@@ -67,9 +67,8 @@ class TakeOver(Struct, array_like=True, tag=5, frozen=True, gc=False):
 
 
 class SnapshotPart(Struct, array_like=True, tag=6, frozen=True, gc=False):
-    """A piece of a file of the checkpoint at `index`. `crc` is of `data`; `is_last` ends the last file of all.
-
-    An empty `name` offers the snapshot: the answer says where to go on.
+    """A piece of a file of `file_bytes` bytes of the checkpoint at `index`. `crc` is of `data`; `is_last` ends the last
+    file of all. An empty `name` offers the snapshot: the answer says where to go on.
     """
 
     term: int
@@ -77,6 +76,7 @@ class SnapshotPart(Struct, array_like=True, tag=6, frozen=True, gc=False):
     index: int
     index_term: int
     name: str
+    file_bytes: int
     offset: int
     data: bytes
     crc: int

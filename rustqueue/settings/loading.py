@@ -44,7 +44,6 @@ _NO_EFFECT: Final = {
 
 _REFUSED: Final[dict[tuple[str, object], str]] = {
     ("webhooks.enabled", True): "this version delivers no webhooks: leave it false",
-    ("cluster.enabled", True): "this version runs single nodes only: leave it false",
     ("raft.fsync", "none"): "this version never acknowledges before the disk has",
 }
 """Values that promise what is not there, or give up what we promise."""

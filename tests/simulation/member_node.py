@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import msgspec
+
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import MemberRecord
 from rustqueue.raft.cluster.config import Config, config_of
+from rustqueue.raft.cluster.install import Snapshots, finish_install
 from rustqueue.raft.cluster.log import MemberLog
-from rustqueue.raft.cluster.parts import ConfigLog, Parts, Timing, decode_config
-from rustqueue.raft.cluster.replicator import ClusterReplicator, ReplicatorOptions, ReplicatorPorts
+from rustqueue.raft.cluster.parts import Parts, ReplicatorOptions, ReplicatorPorts, Timing, open_configs
+from rustqueue.raft.cluster.replicator import ClusterReplicator
+from rustqueue.raft.cluster.snapshots import Checkpoint, read_note
 from rustqueue.raft.cluster.syncobj import Seat
 from rustqueue.raft.flush import FlushRules
 from rustqueue.raft.hardstate import HardState
-from rustqueue.raft.records import KIND_CONFIG, Identity
+from rustqueue.raft.messages import Message
+from rustqueue.raft.records import Identity
 from rustqueue.raft.space import SpaceRules
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
@@ -26,12 +31,42 @@ from tests.simulation.node import DISK_BYTES, WALL_MS, BackgroundExecutor, SimKV
 from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
 
 
-def open_configs(log: MemberLog, base_index: int, base: Config) -> ConfigLog:
-    configs = ConfigLog((base_index, base))
-    for record in log.read_from(max(log.first_index, base_index + 1)):
-        if record.kind == KIND_CONFIG:
-            configs.add(record.index, decode_config(record.payload))
-    return configs
+class SimFiles:
+    """The store of a member as files: one file that holds all rows."""
+
+    def __init__(self, node: "SimMember", background: BackgroundExecutor) -> None:
+        self._node = node
+        self._background = background
+
+    def checkpoint(self, name: str, done: Callable[[Checkpoint | None], None]) -> None:
+        node = self._node
+
+        def flushed(_: object, error: BaseException | None) -> None:
+            if error is not None:
+                done(None)
+                return
+            rows = dict(node.kv.scan(b"", b"\xff", 10_000_000))
+            try:
+                file = node.disk.create(f"{name}/rows")
+                file.write_at(0, msgspec.msgpack.encode(rows))
+            except OSError:
+                self.remove_folder(name)
+                done(None)
+                return
+            done(Checkpoint(node.machine.applied_index, node.machine.applied_term, name))
+
+        self.remove_folder(name)
+        store = node.store
+        assert store is not None, "the node has been started"
+        self._background.run(store.flush, flushed)
+
+    def remove_folder(self, name: str) -> None:
+        for file in self._node.disk.list(name):
+            self._node.disk.remove(f"{name}/{file}")
+
+    def adopt(self, name: str) -> None:
+        self._node.exchange(name)
+        self._node.machine.open(self._node.kv)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +78,7 @@ class MemberVariant:
     seat: type[Seat] = Seat
     segment_bytes: int = 16_000
     flush_bytes: int = 12_000
+    kept_bytes: int = 40_000
 
 
 class SimMember:
@@ -61,6 +97,7 @@ class SimMember:
         self.process: Process | None = None
         self.fatal: BaseException | None = None
         self.variant = MemberVariant()
+        self.store: SimStore | None = None
 
     @property
     def up(self) -> bool:
@@ -72,18 +109,21 @@ class SimMember:
         journal_thread = SimExecutor(process, lambda: self.sync_us())
         background = BackgroundExecutor(process, lambda: 5 * self.sync_us() + self._rng.randrange(20_000))
         identity = Identity(b"simulated cluste", self.name)
-        self.log = variant.log(self.disk, journal_thread, "j", identity, variant.segment_bytes)
+        self.log = variant.log(self.disk, journal_thread, "j", identity, variant.segment_bytes, variant.kept_bytes)
+        if read_note(self.disk, "d") is not None and self.disk.list("d/incoming"):
+            self.exchange("incoming")
         self.log.open()
+        finish_install(self.disk, "d", self.log)
         hard_state = HardState(self.disk, "j")
         hard_state.open()
         self.seat = variant.seat(self.name, hard_state)
         self.links = SimLinks(self._network, process, self.name, self.name)
         self.machine = Machine(self.kv)
         self.store = SimStore(self.kv)
-        stored = self.machine.members
         founding = Config(tuple(MemberRecord(name, name, True) for name in self._founders))
-        base = founding if stored is None else config_of(stored)
-        configs = open_configs(self.log, self.machine.applied_index, base)
+        known = self.machine.members is not None
+        base = self._config() if known else founding
+        configs = open_configs(self.log, self.machine.applied_index if known else 0, base)
         parts = Parts(self.seat, self.log, self.links, process, lambda n: self._rng.randrange(n), Timing(), configs)
         options = ReplicatorOptions(
             flush=FlushRules(log_bytes=variant.flush_bytes, interval_ms=5_000),
@@ -96,15 +136,41 @@ class SimMember:
         )  # fmt: skip
         self.replicator.digests.own_digest = lambda: self.machine.state_hash
         self.replicator.on_fatal = self._stopped
-        self.links.on_message = self.replicator.received
+        self.replicator.installed_config = self._config
+        self.snapshots = Snapshots(parts, self.replicator, self.disk, "d", background)
+        self.snapshots.use(SimFiles(self, background))
+        self.replicator.on_role = self.snapshots.role_changed
+        self.links.on_message = self._received
         self.links.on_up = self.replicator.member.link_up
-        self.links.on_down = self.replicator.member.link_down
+        self.links.on_down = self._link_down
         self.replicator.on_configured = self._dial
         self.fatal = None
         self.process, self._threads = process, (journal_thread, background)
         self._dial(parts.config)
         self.links.listen()
         self.replicator.start()
+
+    def _config(self) -> Config:
+        stored = self.machine.members
+        return Config(()) if stored is None else config_of(stored)
+
+    def _received(self, peer: str, message: Message) -> None:
+        if not self.snapshots.received(peer, message):
+            self.replicator.received(peer, message)
+
+    def _link_down(self, peer: str) -> None:
+        self.replicator.member.link_down(peer)
+        self.snapshots.link_down(peer)
+
+    def exchange(self, name: str) -> None:
+        """The folder takes the place of the store, which is one rename."""
+        path = f"{name}/rows" if name != "incoming" else "d/incoming/rows"
+        rows = msgspec.msgpack.decode(self.disk.read(path, 0, self.disk.size_bytes(path)), type=dict[bytes, bytes])
+        self.kv = SimKV(rows)
+        if self.store is not None:
+            self.store.kv = self.kv
+        self.disk.remove(path)
+        self.disk.sync_dir(name)
 
     def machine_port(self) -> Any:
         return self.machine

@@ -186,7 +186,6 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ("[server]\ntrusted_proxies = ['10.0.0.1/8']\n", "10.0.0.1/8 has host bits set"),
         ("[server]\ncors_origins = ['example.org']\n", "server.cors_origins = ['example.org']"),
         ("[webhooks]\nenabled = true\n", "this version delivers no webhooks"),
-        ("[cluster]\nenabled = true\n", "single nodes only"),
         ("[raft]\nfsync = 'none'\n", "never acknowledges before the disk has"),
         ("[storage]\nbackend = 'sqlite'\n", "storage.backend = 'sqlite'"),
         (

@@ -367,7 +367,7 @@ async def test_harmful_pickles_are_never_loaded(tmp_path: Path) -> None:
         carried: list[Message] = [
             Forward(1, evil),
             Append(1, 0, 0, 0, 1, [LogRecord(1, 1, evil)]),
-            SnapshotPart(1, evil, 1, 1, evil.decode(), 0, evil, 0, True),
+            SnapshotPart(1, evil, 1, 1, evil.decode(), 0, 0, evil, 0, True),
         ]
         for message in carried:
             assert two.links.send("n1", message)

@@ -233,6 +233,19 @@ class Leading:
             if peer.commit_sent < seat.commit_index and not peer.probing:
                 self._send_to(member, heartbeat=True)
 
+    def has_snapshot(self, member: str, index: int) -> None:
+        """The member has installed a snapshot, or had no need of one: it has everything up to `index`, durably."""
+        peer = self.peers.get(member)
+        if peer is None:
+            return
+        matched, _ = self._parts.seat.progress(member)
+        peer.wants_snapshot = False
+        if index > matched:
+            peer.forget_sent()
+            self._parts.seat.set_progress(member, index, index + 1)
+            self.count()
+        self._send_to(member)
+
     # Reads.
 
     def read_index(self, done: ReadDone) -> None:

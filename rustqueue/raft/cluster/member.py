@@ -96,10 +96,6 @@ class Member:
         return self._seat.commit_index
 
     @property
-    def config(self) -> Config:
-        return self._parts.config
-
-    @property
     def hands_over(self) -> bool:
         return self.leading is not None and self.leading.hands_over
 
@@ -375,6 +371,13 @@ class Member:
         self._hooks.configured(self._parts.config)
         if self.leading is not None:
             self.leading.members_changed()
+
+    def state_installed(self, index: int, config: Config) -> None:
+        """State and log begin at `index` now."""
+        self._ack = None
+        self._seat.commit_index = index
+        self._parts.configs.replace(index, config)
+        self._configured()
 
     # Other messages.
 

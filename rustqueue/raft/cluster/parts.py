@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from rustqueue.model import limits
 from rustqueue.model.commands import Members
 from rustqueue.model.entry import decode_entry
 from rustqueue.raft.cluster.config import Config, config_of
 from rustqueue.raft.cluster.log import MemberLog
 from rustqueue.raft.cluster.syncobj import Seat
+from rustqueue.raft.flush import FlushRules
 from rustqueue.raft.links import Links
-from rustqueue.raft.ports import Clock
+from rustqueue.raft.ports import Clock, Disk, Executor
+from rustqueue.raft.records import KIND_CONFIG
+from rustqueue.raft.space import SpaceRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,15 @@ class ConfigLog:
         self.base, self.later = (index, config), []
 
 
+def open_configs(log: MemberLog, base_index: int, base: Config) -> ConfigLog:
+    """`base` is in force at `base_index`; what the log holds behind it is newer."""
+    configs = ConfigLog((base_index, base))
+    for record in log.read_from(max(log.first_index, base_index + 1)):
+        if record.kind == KIND_CONFIG:
+            configs.add(record.index, decode_config(record.payload))
+    return configs
+
+
 @dataclass(slots=True)
 class Parts:
     """Shared by election, leading and following. `chance(n)` is a number from 0 to n - 1."""
@@ -102,3 +115,26 @@ class Parts:
 
     def other_voters(self) -> Iterator[str]:
         return (voter for voter in self.config.voters if voter != self.me)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicatorPorts:
+    """`seed` gives sixteen random bytes; `background` is a thread for flushes and files."""
+
+    disk: Disk
+    background: Executor
+    seed: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicatorOptions:
+    """What a node may set. `survivable` tells which failures of the store are only a want of room."""
+
+    pending_bytes: int = limits.PENDING_BYTES_MAX
+    entry_bytes: int = limits.ENTRY_BYTES_MAX
+    entry_commands: int = limits.ENTRY_COMMANDS_MAX
+    rounds: int = 2
+    digest_every: int = limits.DIGEST_ENTRIES
+    flush: FlushRules = field(default_factory=FlushRules)
+    space: SpaceRules = field(default_factory=SpaceRules)
+    survivable: Callable[[BaseException], bool] = lambda _: False

@@ -9,52 +9,30 @@ It must not know who asked, nor how members agree (`member` does). Invariants:
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rustqueue.model import limits
 from rustqueue.model.commands import Command, PushJobs, Tick
 from rustqueue.model.entry import ENTRY_VERSION, Entry, decode_entry, encode_entry
 from rustqueue.model.errors import ApiError, Limited, Unavailable
 from rustqueue.model.replies import Refused, Reply
-from rustqueue.raft.cluster.config import Config
+from rustqueue.model.wire import encode_command
+from rustqueue.raft.cluster.config import Config, command_of
 from rustqueue.raft.cluster.digests import Digests, StateDiffers
 from rustqueue.raft.cluster.member import Hooks, Member
-from rustqueue.raft.cluster.parts import Parts
+from rustqueue.raft.cluster.parts import Parts, ReplicatorOptions, ReplicatorPorts
 from rustqueue.raft.cluster.rules import election_stamp_ms
-from rustqueue.raft.flush import FlushParts, FlushRules, StoreFlush
+from rustqueue.raft.flush import FlushParts, StoreFlush
 from rustqueue.raft.local import ApplyFailed
 from rustqueue.raft.messages import LogRecord, Message, StateDigest
-from rustqueue.raft.ports import Disk, Executor, Proposal, StateMachine, Store
-from rustqueue.raft.records import KIND_ENTRY
-from rustqueue.raft.space import SpaceRules, SpaceWatch
+from rustqueue.raft.ports import Proposal, StateMachine, Store
+from rustqueue.raft.records import KIND_CONFIG, KIND_ENTRY
+from rustqueue.raft.space import SpaceWatch
 from rustqueue.raft.stamp import EntryClock
 from rustqueue.raft.tick import TickPace
 
 _TICK = Tick()
 _TICK_RAW = b'{"cmd":"!tick"}'
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicatorPorts:
-    """`seed` gives sixteen random bytes; `background` is a thread for flushes and files."""
-
-    disk: Disk
-    background: Executor
-    seed: Callable[[], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicatorOptions:
-    """What a node may set. `survivable` tells which failures of the store are only a want of room."""
-
-    pending_bytes: int = limits.PENDING_BYTES_MAX
-    entry_bytes: int = limits.ENTRY_BYTES_MAX
-    entry_commands: int = limits.ENTRY_COMMANDS_MAX
-    rounds: int = 2
-    digest_every: int = limits.DIGEST_ENTRIES
-    flush: FlushRules = field(default_factory=FlushRules)
-    space: SpaceRules = field(default_factory=SpaceRules)
-    survivable: Callable[[BaseException], bool] = lambda _: False
 
 
 @dataclass(slots=True)
@@ -68,13 +46,33 @@ class _Round:
     is_tick: bool
 
 
-@dataclass(slots=True)
-class _Expected:
-    """A command that this node forwarded and that the leader has placed."""
+class Placements:
+    """Commands that this node forwarded and that a leader has placed: their replies come out of this node's apply."""
 
-    term: int
-    ordinal: int
-    done: Callable[[Reply | None], None]
+    def __init__(self, applied_index: Callable[[], int]) -> None:
+        self._applied_index = applied_index
+        self._expected: dict[int, list[tuple[int, int, Callable[[Reply | None], None]]]] = {}
+
+    def expect(self, index: int, ordinal: int, term: int, done: Callable[[Reply | None], None]) -> bool:
+        """Tell the reply of the command placed there, or None if another leader's entry came to stand there.
+
+        False: the entry has been applied already, so that nobody can tell any more.
+        """
+        if index <= self._applied_index():
+            return False
+        self._expected.setdefault(index, []).append((term, ordinal, done))
+        return True
+
+    def applied(self, index: int, term: int, replies: list[Reply]) -> None:
+        if self._expected:
+            for placed_term, ordinal, done in self._expected.pop(index, ()):
+                done(replies[ordinal] if placed_term == term else None)
+
+    def lost_up_to(self, index: int, reply: Reply) -> None:
+        """The entries were not applied here, their result came as a whole."""
+        for at in [at for at in self._expected if at <= index]:
+            for _, _, done in self._expected.pop(at):
+                done(reply)
 
 
 class ClusterReplicator:
@@ -95,13 +93,13 @@ class ClusterReplicator:
             parts,
             Hooks(
                 self._elected, self._deposed, self._progressed, self._configured, self._leader_changed,
-                self._no_space, self._fail,
+                self._no_space, self.fail,
             ),
         )  # fmt: skip
         self._pending: deque[Proposal] = deque()
         self._queued_bytes = 0
         self._rounds: dict[int, _Round] = {}
-        self._expected: dict[int, list[_Expected]] = {}
+        self.placements = Placements(lambda: machine.applied_index)
         self._turn_asked = self._apply_asked = self._applying = False
         self._held = False
         self._tick_wanted = False
@@ -119,6 +117,8 @@ class ClusterReplicator:
         self.on_leader: Callable[[str | None], None] = lambda leader: None
         self.on_configured: Callable[[Config], None] = lambda config: None
         self.on_applied: Callable[[int], None] = lambda index: None
+        self.installed_config: Callable[[], Config] = lambda: Config(())
+        """The members as the state machine knows them."""
 
     # Status.
 
@@ -129,14 +129,6 @@ class ClusterReplicator:
     @property
     def applied_index(self) -> int:
         return self._machine.applied_index
-
-    @property
-    def durable_index(self) -> int:
-        return self._log.durable_index
-
-    @property
-    def last_index(self) -> int:
-        return self._log.last_index
 
     @property
     def flushed_index(self) -> int:
@@ -174,7 +166,7 @@ class ClusterReplicator:
         self._flush = StoreFlush(
             FlushParts(
                 self._log, self._machine, self._store, self._ports.background, self._clock,
-                self._options.survivable, self._fail,
+                self._options.survivable, self.fail,
             ),
             self._options.flush,
         )  # fmt: skip
@@ -212,7 +204,7 @@ class ClusterReplicator:
         self._store.close()
         done()
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """Stop dead: whatever was not answered stays unanswered, since nobody knows what became of it."""
         if self.stopped is not None:
             return
@@ -264,7 +256,7 @@ class ClusterReplicator:
             while self._may_begin() and (self._pending or self._tick_wanted):
                 self._begin_round()
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
 
     def _may_begin(self) -> bool:
         return len(self._rounds) < self._options.rounds and not self.member.hands_over and not self._held
@@ -292,6 +284,13 @@ class ClusterReplicator:
         for ordinal, proposal in enumerate(proposals):
             if proposal.placed is not None:
                 proposal.placed(index, ordinal, entry.term)
+
+    def change_members(self, config: Config) -> int:
+        """Append a configuration; it is in force at once, and safe as soon as it is committed. Gives its index."""
+        command = command_of(config)
+        raw = encode_command(command)
+        entry = Entry(ENTRY_VERSION, self.term, self._next_ms(), self._ports.seed(), [raw])
+        return self.member.append(KIND_CONFIG, encode_entry(entry))
 
     def _take_pending(self) -> list[Proposal]:
         """As many as belong in one entry."""
@@ -323,6 +322,9 @@ class ClusterReplicator:
         self._stamp = EntryClock(last_ms, clock.monotonic_us(), election_stamp_ms(clock.wall_ms(), walls_ms))
         self._pace = TickPace(clock, self._stamp, self._machine, self._want_tick)
         self._append([], is_tick=False)
+        if self._parts.configs.current_index == 0:
+            # The founders know each other from their hellos; from here on the log, and every snapshot, knows them.
+            self.change_members(self._parts.config)
         self.on_role(True)
 
     def _deposed(self) -> None:
@@ -377,7 +379,7 @@ class ClusterReplicator:
                     break
                 self._apply_some(index, upto)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         finally:
             self._applying = False
 
@@ -437,18 +439,19 @@ class ClusterReplicator:
                     self._pace.client_entry_applied()
         elif self._pace is not None:
             self._pace.consider()
-        for expected in self._expected.pop(index, ()):
-            expected.done(replies[expected.ordinal] if expected.term == entry.term else None)
+        self.placements.applied(index, entry.term, replies)
 
-    def expect(self, index: int, ordinal: int, term: int, done: Callable[[Reply | None], None]) -> bool:
-        """Tell the reply of a command that another node placed there, or None if another entry came to stand there.
-
-        False: the entry has been applied already, so that nobody can tell any more.
-        """
-        if index <= self._machine.applied_index:
-            return False
-        self._expected.setdefault(index, []).append(_Expected(term, ordinal, done))
-        return True
+    def state_installed(self, index: int) -> None:
+        """The state of `index` came from the leader: what became of everything before it nobody here can tell."""
+        unknown = Refused.of(Unavailable.unknown_outcome())
+        for at in [at for at in self._rounds if at <= index]:
+            own = self._rounds.pop(at)
+            self.pending_bytes -= own.bytes_count
+            for proposal in own.proposals:
+                proposal.done(unknown)
+        self.placements.lost_up_to(index, unknown)
+        self.member.state_installed(index, self.installed_config())
+        self.on_applied(index)
 
     def _hold(self) -> None:
         """The store has no room for a batch. Nothing of it was written, so the same entry is applied again later."""
@@ -472,7 +475,7 @@ class ClusterReplicator:
             try:
                 self.digests.told(message, self.applied_index)
             except StateDiffers as error:
-                self._fail(error)
+                self.fail(error)
 
 
 def _entry_of(record: LogRecord) -> tuple[Entry, None, int]:

@@ -1,0 +1,311 @@
+"""What a node of a cluster has and a single one has not: links, a past or a founding, a member's log, neighbours.
+
+It must not know shells, nor how members agree. Invariants: nothing is said to peers before this node's incarnation is
+on its disk; the log is opened only when it is certain to which cluster it belongs; without credentials a cluster does
+not start unless it was told to be insecure.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from rustqueue.gateway.neighbours import Neighbours
+from rustqueue.machine.machine import Machine
+from rustqueue.raft.cluster.config import Config, config_of, node_of
+from rustqueue.raft.cluster.founding import Founded, Founding
+from rustqueue.raft.cluster.install import Snapshots, finish_install
+from rustqueue.raft.cluster.log import MemberLog
+from rustqueue.raft.cluster.parts import Parts, ReplicatorOptions, ReplicatorPorts, Timing, open_configs
+from rustqueue.raft.cluster.passport import Passport, read_passport, write_passport
+from rustqueue.raft.cluster.replicator import ClusterReplicator
+from rustqueue.raft.cluster.snapshots import StateFiles
+from rustqueue.raft.cluster.syncobj import ROLE_NAMES, Seat
+from rustqueue.raft.hardstate import HardState
+from rustqueue.raft.journal import JournalError
+from rustqueue.raft.links import NO_CLUSTER, Hello, member_id
+from rustqueue.raft.messages import PROTOCOL_VERSION, Message
+from rustqueue.raft.ports import Clock, Disk, Executor, StateMachine, Store
+from rustqueue.raft.records import Identity
+from rustqueue.raft.transport import LinkOptions, TcpLinks, TlsFiles
+from rustqueue.settings import ClusterSettings
+
+log: Final = logging.getLogger("rustqueue.node")
+
+_COMPLAINT_S: Final = 5.0
+_TRANSFER_S: Final = 2.0
+
+
+class ClusterError(Exception):
+    """The settings of the cluster cannot work. The message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberParts:
+    """What the node has made already."""
+
+    machine: Machine
+    measured: StateMachine
+    store: Store
+    journal_thread: Executor
+    background: Executor
+    seed: Callable[[], bytes]
+    segment_bytes: int
+    options: ReplicatorOptions
+
+
+class ClusterSide:
+    """`belong` first, then `open`; `close` at the end."""
+
+    def __init__(self, settings: ClusterSettings, folder: str, disk: Disk, clock: Clock) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._disk = disk
+        self._clock = clock
+        self._peers = settings.first_members
+        self.address = self._peers.get(settings.node_id, settings.advertised)
+        self._passport = self._find_passport()
+        self._founding: Founding | None = None
+        self._founded: asyncio.Future[Founded] = asyncio.get_running_loop().create_future()
+        self._follows: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done as soon as this node leads no more."""
+        self._met: dict[str, str] = {}
+        self.strangers: dict[str, Hello] = {}
+        """Nodes that said hello and belong to no configuration that we know, by node id."""
+        tls = None if settings.tls is None else TlsFiles(*settings.tls)
+        self.links = TcpLinks(self._hello, self._admit, LinkOptions(settings.listen, tls), clock, random.random)
+        self.replicator: ClusterReplicator | None = None
+        self.neighbours: Neighbours | None = None
+
+    def _find_passport(self) -> Passport:
+        found = read_passport(self._disk, self._folder)
+        node_id = self._settings.node_id
+        if found is None:
+            found = Passport(node_id, secrets.randbelow(2**31 - 1) + 1)
+            write_passport(self._disk, self._folder, found)
+        if found.node_id != node_id:
+            raise ClusterError(
+                f"the data folder belongs to node {found.node_id!r}, not to {node_id!r}: start each node with its own"
+            )
+        return found
+
+    @property
+    def me(self) -> str:
+        """This node's member id."""
+        return member_id(self._passport.node_id, self._passport.incarnation)
+
+    @property
+    def cluster_id(self) -> bytes:
+        return self._passport.cluster_id or NO_CLUSTER
+
+    # Saying hello.
+
+    def _hello(self) -> Hello:
+        passport = self._passport
+        return Hello(
+            PROTOCOL_VERSION, PROTOCOL_VERSION, self.cluster_id, passport.node_id, passport.incarnation, self.address
+        )
+
+    def _admit(self, hello: Hello) -> str | None:
+        if self._passport.cluster_id is None:
+            return self._admit_founder(hello)
+        if hello.cluster == NO_CLUSTER:
+            # It belongs nowhere yet: our answer tells it that there is a cluster.
+            self.strangers[hello.node] = hello
+            return None
+        if hello.cluster != self.cluster_id:
+            return (
+                f"'{hello.node}' belongs to cluster {hello.cluster.hex()}, this is {self.cluster_id.hex()}: "
+                f"correct the peers of one of them, or wipe the one that is not needed"
+            )
+        config = self._config
+        if hello.member in config.addresses or self.me not in config.addresses:
+            if hello.member not in config.addresses:
+                self._meet(hello)
+            return None
+        self.strangers[hello.node] = hello
+        known = next(config.of_node(hello.node), None)
+        if known is not None:
+            return (
+                f"'{hello.node}' is a member with another disk. If it lost its disk, run: rustqueue cluster replace "
+                f"{hello.node}"
+            )
+        return f"'{hello.node}' is no member of this cluster: run rustqueue cluster add {hello.node} {hello.address}"
+
+    def _admit_founder(self, hello: Hello) -> str | None:
+        founding = self._founding
+        if founding is None:
+            return "this node is not ready yet"
+        founding.heard(hello)
+        if founding.result is not None and not self._founded.done():
+            self._founded.set_result(founding.result)
+        if hello.node not in self._peers and not self._settings.join:
+            return f"'{hello.node}' is not among the peers of '{self._settings.node_id}': list the same peers on all"
+        return None
+
+    def _meet(self, hello: Hello) -> None:
+        """Whoever takes this node into the cluster has to be answered, before the log tells who he is."""
+        if self._met.get(hello.member) != hello.address:
+            self._met[hello.member] = hello.address
+            self._clock.call_soon(self._dial)
+
+    # Founding.
+
+    async def belong(self) -> None:
+        """Listen, and wait until it is clear to which cluster this node belongs."""
+        await self.links.start()
+        if self._passport.cluster_id is not None:
+            return
+        join = self._settings.join or None
+        self._founding = Founding(self._hello(), self._peers, join)
+        others = {node: address for node, address in self._peers.items() if node != self._settings.node_id}
+        self.links.set_peers({join: join} if join is not None else others)
+        if not others and join is None:
+            self._founding.heard(self._hello())
+            if self._founding.result is not None:
+                self._founded.set_result(self._founding.result)
+        while not self._founded.done():
+            await asyncio.wait({self._founded}, timeout=_COMPLAINT_S)
+            if not self._founded.done():
+                log.warning("no cluster yet", extra={"reason": self._founding.complaint()})
+        founded = self._founded.result()
+        passport = Passport(self._passport.node_id, self._passport.incarnation, founded.cluster_id, founded.config)
+        write_passport(self._disk, self._folder, passport)
+        self._passport = passport
+        log.info("belongs to a cluster", extra={"cluster": founded.cluster_id.hex(), "member": self.me})
+
+    # The member.
+
+    def open(self, journal_folder: str, parts: MemberParts, files: StateFiles) -> ClusterReplicator:
+        """Open the log of this member and make its replicator. Raises `JournalError`."""
+        identity = Identity(self.cluster_id, self.me)
+        self.log = MemberLog(self._disk, parts.journal_thread, journal_folder, identity, parts.segment_bytes)
+        self.log.open()
+        finish_install(self._disk, self._folder, self.log)
+        self._hard_state = HardState(self._disk, journal_folder)
+        self._hard_state.open()
+        if self.log.last_index < parts.machine.applied_index:
+            raise JournalError(
+                f"the store has applied entry {parts.machine.applied_index}, but the journal ends at "
+                f"{self.log.last_index}: files of the journal are missing. Wipe this node and let the others refill it."
+            )
+        known = parts.machine.members is not None
+        base = _config_of(parts.machine) if known else self._passport.founders or Config(())
+        configs = open_configs(self.log, parts.machine.applied_index if known else 0, base)
+        low, high = self._settings.election_range_ms
+        self.seat = Seat(self.me, self._hard_state)
+        self._parts = Parts(
+            self.seat, self.log, self.links, self._clock, random.SystemRandom().randrange,
+            Timing(self._settings.heartbeat_ms, low, high), configs,
+        )  # fmt: skip
+        ports = ReplicatorPorts(self._disk, parts.background, parts.seed)
+        replicator = ClusterReplicator(self._parts, parts.measured, parts.store, ports, parts.options)
+        replicator.digests.own_digest = lambda: parts.machine.state_hash
+        replicator.installed_config = lambda: _config_of(parts.machine)
+        self.snapshots = Snapshots(self._parts, replicator, self._disk, self._folder, parts.background)
+        self.snapshots.use(files)
+        self.replicator = replicator
+        return replicator
+
+    def join_gateway(self, deadline_ms: int, on_role: Callable[[bool], None]) -> Neighbours:
+        """Connect links, replicator and gateway; call `start` on the replicator afterwards."""
+        replicator = self.replicator
+        assert replicator is not None, "the member is open"
+        neighbours = Neighbours(self.links, replicator, self._clock, replicator.member.read_index, deadline_ms)
+        self.neighbours = neighbours
+        replicator.on_leader = neighbours.leader_is
+        replicator.on_applied = neighbours.reads.applied
+        replicator.on_configured = lambda config: self._dial()
+        replicator.on_role = partial(self._role_changed, on_role)
+        self.links.on_message = self._received
+        self.links.on_up = self._link_up
+        self.links.on_down = self._link_down
+        self._dial()
+        return neighbours
+
+    def _role_changed(self, on_role: Callable[[bool], None], leads: bool) -> None:
+        if leads and self._follows.done():
+            self._follows = asyncio.get_running_loop().create_future()
+        elif not leads and not self._follows.done():
+            self._follows.set_result(None)
+        self.snapshots.role_changed(leads)
+        on_role(leads)
+
+    @property
+    def _config(self) -> Config:
+        return self._parts.config if self.replicator is not None else Config(())
+
+    def _dial(self) -> None:
+        config = self._config
+        peers = {member: address for member, address in config.addresses.items() if member != self.me}
+        if self.me not in config.addresses:
+            peers = {**self._met, **peers}
+        self.links.set_peers(peers)
+
+    def _received(self, peer: str, message: Message) -> None:
+        assert self.neighbours is not None, "links speak after the start"
+        assert self.replicator is not None, "links speak after the start"
+        if not self.neighbours.received(peer, message) and not self.snapshots.received(peer, message):
+            self.replicator.received(peer, message)
+
+    def _link_up(self, peer: str) -> None:
+        assert self.neighbours is not None, "links speak after the start"
+        assert self.replicator is not None, "links speak after the start"
+        self.replicator.member.link_up(peer)
+        self.neighbours.link_up(peer)
+
+    def _link_down(self, peer: str) -> None:
+        assert self.neighbours is not None, "links speak after the start"
+        assert self.replicator is not None, "links speak after the start"
+        self.replicator.member.link_down(peer)
+        self.snapshots.link_down(peer)
+        self.neighbours.link_down(peer)
+
+    # What the node says of itself.
+
+    @property
+    def role(self) -> str:
+        replicator = self.replicator
+        if replicator is None:
+            return "joining"
+        if self.me not in self._config.voters:
+            return "learner"
+        return ROLE_NAMES[self.seat.role]
+
+    @property
+    def leader_node(self) -> str | None:
+        leader = self.replicator.member.leader if self.replicator is not None else None
+        return None if leader is None else node_of(leader)
+
+    def not_ready(self) -> str:
+        """Why clients had better ask another node; empty when they need not."""
+        replicator = self.replicator
+        if replicator is None or self.me not in self._config.addresses:
+            return "this node is no member of the cluster yet"
+        if replicator.member.leader is None:
+            return "the cluster has no leader"
+        lag = replicator.member.commit_index - replicator.applied_index
+        return f"this node is {lag} entries behind" if lag > _READY_LAG_ENTRIES else ""
+
+    async def hand_over(self) -> None:
+        """Let another voter lead before this node goes."""
+        replicator = self.replicator
+        if replicator is None or not replicator.leads or replicator.member.transfer() is None:
+            return
+        await asyncio.wait({self._follows}, timeout=_TRANSFER_S)
+
+    async def close(self) -> None:
+        await self.links.close()
+        if self.replicator is not None:
+            self._hard_state.close()
+
+
+def _config_of(machine: Machine) -> Config:
+    return Config(()) if machine.members is None else config_of(machine.members)
+
+
+_READY_LAG_ENTRIES: Final = 5_000
