@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo e2e e2e-api image test lint format unit test-packaging test-slow bench bench-peers crash sim authz-matrix lock clean
+.PHONY: help install demo e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash sim authz-matrix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ unit: $(STAMP)
 
 test-packaging: $(STAMP) ## build the wheel, install it bare and complete into fresh environments
 	$(BIN)/pytest -rs -m packaging tests/test_packaging.py
+
+test-browser: $(STAMP) ## the pages in a real Chromium, clicked through; SCREENSHOTS=DIR keeps pictures
+	$(BIN)/pytest -rs -m browser tests/browser $(PYTEST_ARGS)
 
 test-slow: $(STAMP) ## the tests that are too slow for every change
 	$(BIN)/pytest -rs -m slow $(PYTEST_ARGS)

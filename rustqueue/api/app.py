@@ -28,6 +28,7 @@ from rustqueue.api.refusals import (
     Internal,
     MethodNotAllowed,
     NotReady,
+    RouteNotFound,
     UnsupportedMediaType,
     UpgradeRequired,
     too_many_connections,
@@ -182,6 +183,9 @@ class HttpShell:
         method = message.method
         try:
             route, parameters = self._router.find(method, path)
+        except RouteNotFound:
+            self._answer_page(exchange, path)
+            return
         except MethodNotAllowed as error:
             if method != "OPTIONS":
                 raise
@@ -226,7 +230,7 @@ class HttpShell:
         peer = self._visitors.peer_of(exchange.connection.peer, message.headers)
         principal = services.admit(peer, events.credentials_of(message.headers))
         events.check_reader(principal)
-        agreed = events.accepted(message, self.options)
+        agreed = events.accepted(message, self._visitors.allows_origin)
         asked = events.asked_of(route, query)
         if self._stopping:
             raise Unavailable.stopping()
@@ -240,6 +244,20 @@ class HttpShell:
         agreed += f"X-RustQueue-Index: {place.index}\r\n"
         exchange.hand_over(answers.switching(agreed, exchange.request_id), client)
         client.follow(place)
+
+    def _answer_page(self, exchange: Exchange, path: str) -> None:
+        """What is not a route may be a page for people."""
+        page = self.options.pages.get(path)
+        if page is None:
+            raise RouteNotFound(path)
+        self._visitors.check_host(exchange.message.headers)
+        method, allowed = exchange.message.method, ("GET", "HEAD")
+        if method in allowed:
+            self._send(exchange, 200, page.body, page.headers, page.media_type)
+        elif method == "OPTIONS":
+            self._send(exchange, 204, b"", _allow(allowed))
+        else:
+            raise MethodNotAllowed(method, allowed)
 
     def _answer_itself(self, exchange: Exchange, route: Route) -> None:
         match route.source:

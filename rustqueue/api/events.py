@@ -105,7 +105,7 @@ def check_reader(principal: Principal) -> None:
         raise Forbidden("read", None)
 
 
-def accepted(message: RawRequestMessage, options: HttpOptions) -> str:
+def accepted(message: RawRequestMessage, allows_origin: Callable[[str], bool]) -> str:
     """The headers that agree to the upgrade. Raises `ApiError`."""
     headers = message.headers
     if not message.upgrade or headers.get(hdrs.UPGRADE, "").lower() != "websocket":
@@ -115,15 +115,15 @@ def accepted(message: RawRequestMessage, options: HttpOptions) -> str:
     accept = ws.accept_of(headers.get(hdrs.SEC_WEBSOCKET_KEY, ""))
     if accept is None:
         raise ValidationFailed("'Sec-WebSocket-Key' is not sixteen bytes in base64", "sec-websocket-key")
-    _check_origin(headers, options)
+    _check_origin(headers, allows_origin)
     chosen = f"Sec-WebSocket-Protocol: {PROTOCOL}\r\n" if PROTOCOL in _protocols(headers) else ""
     return f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n{chosen}"
 
 
-def _check_origin(headers: Mapping[str, str], options: HttpOptions) -> None:
+def _check_origin(headers: Mapping[str, str], allows_origin: Callable[[str], bool]) -> None:
     """A page of another site would be told what its visitor may see. Programs send no origin."""
     origin = headers.get(hdrs.ORIGIN)
-    if origin is None or origin in options.cors_origins or "*" in options.cors_origins:
+    if origin is None or allows_origin(origin):
         return
     host = headers.get(hdrs.HOST, "").lower()
     if origin.lower() not in (f"http://{host}", f"https://{host}"):

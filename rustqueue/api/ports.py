@@ -4,8 +4,8 @@ It must not name a concrete class of the node: `node.py` brings gateway and serv
 """
 
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rustqueue.api.routes import API
@@ -74,6 +74,19 @@ class EventsAsked(Protocol):
     def after(self) -> Cursor | None: ...
 
 
+class Page(Protocol):
+    """Something to look at: a file with the headers that guard it, as whole lines."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def media_type(self) -> str: ...
+
+    @property
+    def headers(self) -> str: ...
+
+
 class Services(Protocol):
     """What the node itself answers, and where it is told what happened."""
 
@@ -117,13 +130,16 @@ class HttpOptions:
     connections_max: int = limits.CONNECTIONS_MAX
     half_bodies_bytes_max: int = limits.PENDING_BYTES_MAX  # As much as may wait behind the door may stand before it.
     cors_origins: tuple[str, ...] = ()  # Pages of other origins that may ask and follow.
+    pages: Mapping[str, Page] = field(default_factory=dict)
     metrics_path: str | None = f"{API}/metrics/prometheus"  # None: metrics are not served.
     tls: ssl.SSLContext | None = None
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, settings: Settings, tls: ssl.SSLContext | None = None) -> "HttpOptions":
+    def of(
+        cls, settings: Settings, tls: ssl.SSLContext | None = None, pages: Mapping[str, Page] | None = None
+    ) -> "HttpOptions":
         metrics = settings.metrics
         return cls(
             host=settings.server.host,
@@ -131,6 +147,7 @@ class HttpOptions:
             connections_max=settings.limits.http_connections_max,
             metrics_path=metrics.prometheus_path if metrics.prometheus_enabled else None,
             tls=tls,
+            pages=pages or {},
             cors_origins=tuple(settings.server.cors_origins),
             allowed_hosts=tuple(settings.server.allowed_hosts),
             trusted_proxies=tuple(settings.server.trusted_proxies),

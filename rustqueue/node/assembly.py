@@ -19,6 +19,7 @@ import rustqueue
 from rustqueue.api.app import HttpShell
 from rustqueue.api.ports import HttpOptions
 from rustqueue.bus import Bus
+from rustqueue.dashboard import pages_of
 from rustqueue.effects.audit import AuditLog
 from rustqueue.effects.depths import QueueDepths
 from rustqueue.effects.metrics import Gauges, Metrics
@@ -307,7 +308,8 @@ class Node:
         http_tls = certificates.context_of(settings.http_tls, ("http/1.1",))
         tcp_tls = certificates.context_of(settings.tcp_tls)
         services = HttpServices(auth, self.metrics, self, self.stream)
-        self.http = HttpShell(self.gateway, services, HttpOptions.of(settings, http_tls))
+        pages = pages_of(dashboard=settings.dashboard.enabled, prefix=settings.dashboard.path_prefix)
+        self.http = HttpShell(self.gateway, services, HttpOptions.of(settings, http_tls, pages))
         options = TcpOptions(
             settings.server.host,
             settings.server.tcp_port,

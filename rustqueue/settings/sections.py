@@ -145,7 +145,7 @@ class RetentionTimes(Struct, frozen=True):
 
 class DashboardSettings(Struct, frozen=True):
     enabled: bool = True
-    path_prefix: str = "/dashboard"
+    path_prefix: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9_-][A-Za-z0-9/_.-]*$")] = "/dashboard"
 
 
 class LoggingSettings(Struct, frozen=True):
