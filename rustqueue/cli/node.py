@@ -8,11 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
-from rustqueue.cli.output import as_json, as_text
+from rustqueue.cli.config import declare_settings, loaded
+from rustqueue.cli.output import as_json
 from rustqueue.cli.parsing import (
     EXIT_FAILED,
     EXIT_USAGE,
-    UsageError,
     add_connection,
     bounded,
     ca_file_of,
@@ -21,7 +21,6 @@ from rustqueue.cli.parsing import (
     url_of,
 )
 from rustqueue.cli.table import Commands
-from rustqueue.settings import Settings, SettingsError, load_settings, setting_keys
 
 BENCH_URL_DEFAULT = "tcp://127.0.0.1:6789"
 
@@ -65,51 +64,11 @@ def _declare_serve(commands: Commands) -> None:
     parser.usage = (
         "rustqueue serve [-c FILE] [--http-port PORT] [--tcp-port PORT] [--data DIR] [--SECTION-KEY VALUE]..."
     )
-    parser.add_argument("-c", "--config", metavar="FILE", help="settings file, else rustqueue.toml if it is there")
-    parser.add_argument("--http-port", metavar="PORT", dest="short_http_port", help="same as --server-http-port")
-    parser.add_argument("--tcp-port", metavar="PORT", dest="short_tcp_port", help="same as --server-tcp-port")
-    parser.add_argument("--data", metavar="DIR", dest="short_data", help="same as --storage-path")
-    group = parser.add_argument_group(
-        "settings", "Every key of the settings file is a flag; the environment has it as RUSTQUEUE_SECTION__KEY."
-    )
-    for key in setting_keys():
-        section, _, name = key.partition(".")
-        default = as_text(getattr(getattr(Settings(), section), name))
-        group.add_argument(
-            _flag_of(key), metavar="VALUE", dest=f"setting {key}", default=argparse.SUPPRESS, help=f"else {default}"
-        )
-
-
-def _flag_of(key: str) -> str:
-    return "--" + key.replace(".", "-").replace("_", "-")
-
-
-_SHORT_FLAGS = {
-    "short_http_port": ("server.http_port", "--http-port"),
-    "short_tcp_port": ("server.tcp_port", "--tcp-port"),
-    "short_data": ("storage.path", "--data"),
-}
-
-
-def setting_flags(arguments: argparse.Namespace) -> dict[str, str]:
-    """What was given on the command line, by `section.key`. A value given by both of its flags must be the same."""
-    flags = {
-        name.removeprefix("setting "): value for name, value in vars(arguments).items() if name.startswith("setting ")
-    }
-    for name, (key, flag) in _SHORT_FLAGS.items():
-        value = getattr(arguments, name)
-        if value is None:
-            continue
-        if flags.setdefault(key, value) != value:
-            raise UsageError(f"{flag} {value} and {_flag_of(key)} {flags[key]} differ")
-    return flags
+    declare_settings(parser)
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    try:
-        settings = load_settings(arguments.config, os.environ, setting_flags(arguments))
-    except SettingsError as error:
-        raise UsageError(str(error)) from None
+    settings = loaded(arguments).settings
     try:
         from rustqueue.node import run_node
     except ModuleNotFoundError as error:

@@ -9,7 +9,7 @@ import os
 import sys
 
 from rustqueue import __version__
-from rustqueue.cli import events, jobs, node, queues, tokens
+from rustqueue.cli import config, events, jobs, node, queues, tokens
 from rustqueue.cli.output import Shown, as_json
 from rustqueue.cli.parsing import (
     EXIT_FAILED,
@@ -49,6 +49,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"rustqueue {__version__}")
     commands = Commands(parser)
     node.add(commands)
+    config.add(commands)
     jobs.add(commands)
     queues.add(commands)
     tokens.add(commands)

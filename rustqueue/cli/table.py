@@ -44,6 +44,10 @@ class Commands:
         add_connection(parser)
         return Commands(parser, "actions")
 
+    def local_group(self, name: str, summary: str, *lines: str) -> "Commands":
+        """The same for commands that ask no node."""
+        return Commands(self._declare(name, summary, lines), "actions")
+
     def _declare(self, name: str, summary: str, lines: tuple[str, ...]) -> Parser:
         parser: Parser = self._actions.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=examples(*lines)

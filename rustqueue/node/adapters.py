@@ -5,7 +5,7 @@ It must not decide anything: each class here turns one part's interface into the
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import Entry
 from rustqueue.model.errors import ApiError
+from rustqueue.model.jobs import Rate
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.raft.ports import Clock, Executor, JobDone, Space
@@ -31,12 +32,19 @@ _DISK_LOOK_MS: Final = 1_000
 class MachineReads:
     """The applied state as the gateway reads it."""
 
-    def __init__(self, machine: Machine, health: Callable[[], HealthInfo]) -> None:
+    def __init__(
+        self, machine: Machine, health: Callable[[], HealthInfo], configured_rates: Mapping[str, Rate] | None = None
+    ) -> None:
         self._machine = machine
+        self._configured_rates = configured_rates or {}
         self.ready_count = machine.ready_count
-        self.push_rate = machine.push_rate
+        self.push_rate = self._push_rate if self._configured_rates else machine.push_rate
         self.payload_schema = machine.payload_schema
         self.health = health
+
+    def _push_rate(self, queue: str) -> Rate | None:
+        """The queue's own rate, else the one of the configuration."""
+        return self._machine.push_rate(queue) or self._configured_rates.get(queue)
 
     def queue_of_job(self, reference: str) -> str | None:
         return queries.queue_of_job(self._machine, reference)

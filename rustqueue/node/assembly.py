@@ -219,7 +219,7 @@ class Node:
         settings, clock = self.settings, self.clock
         limits = GatewayLimits(settings.limits.command_deadline_ms, settings.limits.waiting_pulls_max)
         observe = self.metrics.command_answered
-        reads = MachineReads(self.machine, self.health)
+        reads = MachineReads(self.machine, self.health, settings.queue_rates)
         self.gateway = Gateway(self.replicator, reads, clock, limits, observe, preparing(os.urandom))
         self.gateway.audit = AuditLog(time.monotonic)
         bus = Bus(clock.call_soon)

@@ -6,7 +6,7 @@ inert.
 """
 
 from rustqueue.settings.cluster import ClusterSettings, ClusterTls
-from rustqueue.settings.loading import SettingsError, load_settings, setting_keys
+from rustqueue.settings.loading import Loaded, SettingsError, load_settings, load_with_sources, setting_keys
 from rustqueue.settings.sections import (
     AuthSettings,
     JobsSettings,
@@ -30,6 +30,7 @@ __all__ = [
     "JobsSettings",
     "KubernetesSettings",
     "LimitsSettings",
+    "Loaded",
     "LoggingSettings",
     "MetricsSettings",
     "QueuesSettings",
@@ -41,5 +42,6 @@ __all__ = [
     "TlsFiles",
     "TlsSettings",
     "load_settings",
+    "load_with_sources",
     "setting_keys",
 ]

@@ -13,8 +13,10 @@ from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
+from rustqueue.model.jobs import Rate
 from rustqueue.settings.checks import problems
-from rustqueue.settings.sections import Settings
+from rustqueue.settings.pages import SECRETS
+from rustqueue.settings.sections import Settings, rate_of
 
 DEFAULT_CONFIG_PATH: Final = "rustqueue.toml"
 _ENVIRONMENT: Final = re.compile(r"RUSTQUEUE_([A-Z0-9]+)__([A-Z0-9_]+)")
@@ -58,10 +60,23 @@ class Given(NamedTuple):
     source: str
 
 
+class Loaded(NamedTuple):
+    """`sources` says for every key that was given where its value came from."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
 def load_settings(config_path: str | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
     """All sources as one. `config_path` None: `rustqueue.toml` if it is there. `flags` are texts by `section.key`."""
+    return load_with_sources(config_path, environment, flags).settings
+
+
+def load_with_sources(config_path: str | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> Loaded:
+    """The same, and where everything came from."""
     notes: list[str] = []
-    given = _from_file(config_path, notes)
+    rates: dict[str, Rate] = {}
+    given = _from_file(config_path, notes, rates)
     given.update(_from_environment(environment))
     for key, text in flags.items():
         source = "--" + key.replace(".", "-").replace("_", "-")
@@ -73,14 +88,14 @@ def load_settings(config_path: str | None, environment: Mapping[str, str], flags
         if key in _NO_EFFECT:
             notes.append(f"{key} (from {source}) has no effect: {_NO_EFFECT[key]}")
     sections: dict[str, Any] = {section: struct(**values[section]) for section, struct in _SECTIONS.items()}
-    settings = Settings(**sections, notes=tuple(notes))
+    settings = Settings(**sections, notes=tuple(notes), queue_rates=rates)
     for key, reason in problems(settings):
         raise SettingsError(f"{key} (from {given[key].source}): {reason}")
     storage = settings.storage
     if storage.backend != storage.engine:
         note = f"storage.backend: '{storage.backend}' of the original means '{storage.engine}' here"
         settings = msgspec.structs.replace(settings, notes=(*notes, note))
-    return settings
+    return Loaded(settings, {key: source for key, (_, source) in given.items()})
 
 
 def setting_keys() -> list[str]:
@@ -89,7 +104,8 @@ def setting_keys() -> list[str]:
 
 
 def _section_types() -> dict[str, type[Struct]]:
-    return {field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "notes"}
+    fields = msgspec.structs.fields(Settings)
+    return {field.name: field.type for field in fields if field.name not in ("notes", "queue_rates")}
 
 
 _SECTIONS: Final = _section_types()
@@ -100,7 +116,7 @@ _FIELD_TYPES: Final[dict[str, Any]] = {
 }
 
 
-def _from_file(path: str | None, notes: list[str]) -> dict[str, Given]:
+def _from_file(path: str | None, notes: list[str], rates: dict[str, Rate]) -> dict[str, Given]:
     try:
         with open(path or DEFAULT_CONFIG_PATH, "rb") as file:
             document = tomllib.load(file)
@@ -119,19 +135,24 @@ def _from_file(path: str | None, notes: list[str]) -> dict[str, Given]:
             raise SettingsError(f"{source}: [{section}] must be a section, not a value")
         for name, value in table.items():
             if section == "queues" and isinstance(value, dict):
-                notes.append(_queue_note(name, value, source))
+                _read_queue(name, value, source, notes, rates)
                 continue
             _check_known(f"{section}.{name}", source)
             given[f"{section}.{name}"] = Given(value, source)
     return given
 
 
-def _queue_note(queue: str, table: dict[str, Any], source: str) -> str:
+def _read_queue(queue: str, table: dict[str, Any], source: str, notes: list[str], rates: dict[str, Rate]) -> None:
+    """The original's limit of pushes (contract A17): a rate that cannot be is left out, and the log says so."""
     for name in table:
         if name not in _QUEUE_LIMIT_KEYS:
             nearest = _nearest(name, _QUEUE_LIMIT_KEYS)
             raise SettingsError(f"{source}: unknown key 'queues.{queue}.{name}'{nearest}")
-    return f"queues.{queue} (from {source}) has no effect: this version limits waiting jobs, not rates"
+    rate = rate_of(table.get("rate_limit_per_second"), table.get("rate_limit_burst"))
+    if rate is None:
+        notes.append(f"queues.{queue} (from {source}) has no effect: a rate and a burst are numbers above zero")
+    else:
+        rates[queue] = rate
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
@@ -184,7 +205,7 @@ def _converted(key: str, value: object, source: str) -> object:
 
 def _shown(key: str, value: object) -> str:
     """The value for an error text; secrets are not repeated."""
-    return "..." if key in ("auth.tokens", "storage.postgres_url") else repr(value)
+    return "..." if key in SECRETS else repr(value)
 
 
 def _check_known(key: str, source: str) -> None:

@@ -3,12 +3,13 @@
 It must not know where a value came from. Every number has its bounds in its type, so that one conversion checks all.
 """
 
+import math
 from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
 from rustqueue.model import limits
-from rustqueue.model.jobs import BackoffName, NodeDefaults
+from rustqueue.model.jobs import BackoffName, NodeDefaults, Rate
 from rustqueue.model.tokens import Scope, scope_of_text
 from rustqueue.settings.cluster import ClusterSettings
 
@@ -219,6 +220,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     security: SecuritySettings = SecuritySettings()
     limits: LimitsSettings = LimitsSettings()
     notes: tuple[str, ...] = ()
+    queue_rates: dict[str, Rate] = {}
+    """Limits of pushes by queue (`[queues.NAME]`), for queues whose own settings have none."""
 
     @property
     def http_tls(self) -> TlsFiles | None:
@@ -247,6 +250,18 @@ class Settings(Struct, frozen=True, kw_only=True):
             cancelled_count=_count(self.retention.cancelled_count),
             auto_create=self.queues.auto_create,
         )
+
+
+def rate_of(per_second: object, burst: object) -> Rate | None:
+    """The original's limit as a number of jobs in a time: `burst` of them at once, then as many a second. None for what
+    is no limit; a burst that is not given is the next whole number.
+    """
+    if not isinstance(per_second, int | float) or not math.isfinite(per_second) or per_second <= 0:
+        return None
+    count = math.ceil(per_second) if burst is None else burst
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= limits.RATE_COUNT_MAX:
+        return None
+    return Rate(count, min(max(1, round(count * 1_000 / per_second)), limits.RATE_PER_MS_MAX))
 
 
 def ttl_ms(text: str) -> int | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rustqueue.cli.node import missing_extra, setting_flags
+from rustqueue.cli.config import setting_flags
+from rustqueue.cli.node import missing_extra
 from rustqueue.cli.output import as_json, shortened, table
 from rustqueue.cli.parsing import UsageError, token_of, url_of
 from rustqueue.cli.program import build_parser, run
@@ -75,7 +76,7 @@ def test_where_the_node_is(words: list[str], environment: dict[str, str], url: s
     ("words", "environment", "complaint"),
     [
         (["--url", "tcp://q", "--host", "q"], {}, "give either --url or --host and --http-port"),
-        (["--url", "q:1"], {}, "'q:1' is no address of a node: http://HOST:PORT or tcp://HOST:PORT"),
+        (["--url", "q:1"], {}, "'q:1' is no address of a node: http[s]://HOST:PORT or tcp[s]://HOST:PORT"),
         ([], {"RUSTQUEUE_HTTP_PORT": "x"}, "RUSTQUEUE_HTTP_PORT or --http-port: 'x' is no port"),
         (["--http-port", "70000"], {}, "RUSTQUEUE_HTTP_PORT or --http-port: '70000' is no port"),
     ],

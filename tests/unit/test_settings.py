@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rustqueue.model.jobs import NodeDefaults
+from rustqueue.model.jobs import NodeDefaults, Rate
 from rustqueue.settings import Settings, SettingsError, load_settings, setting_keys
+from tests.unit.tcp_client import a_node, connected
 
 # The original's whole file (contract A19), with every key at its default and two that a node would have set.
 ORIGINAL_FILE = """
@@ -108,7 +109,6 @@ def test_the_originals_file_works_and_every_key_without_effect_is_named(config: 
     assert named == [
         "dashboard.enabled",
         "dashboard.path_prefix",
-        "queues.mail",
         "retention.failed_ttl",
         "scheduler.stall_check_interval_ms",
         "scheduler.tick_interval_ms",
@@ -245,3 +245,39 @@ def test_a_group_commit_waits_only_where_that_was_asked_for(
     config.write_text(f"[storage]\n{lines}\n")
     storage = load(config).storage
     assert (storage.group_wait_ms, storage.group_commands) == expected
+
+
+@pytest.mark.parametrize(
+    ("per_second", "burst", "rate"),
+    [
+        ("10.5", "20", Rate(20, 1905)),
+        ("10.5", None, Rate(11, 1048)),
+        ("1", None, Rate(1, 1000)),
+        ("0.001", "1", Rate(1, 1_000_000)),
+        ("0", None, None),
+        ("-1", "5", None),
+        ("nan", None, None),
+        ("inf", None, None),
+        ("5", "0", None),
+        ("5", "1.5", None),
+        ("'5'", None, None),
+    ],
+)
+def test_the_originals_limit_of_pushes_is_a_rate(
+    config: Path, per_second: str, burst: str | None, rate: Rate | None
+) -> None:
+    extra = "" if burst is None else f"rate_limit_burst = {burst}\n"
+    config.write_text(f"[queues.mail]\nrate_limit_per_second = {per_second}\n{extra}")
+    settings = load(config)
+    assert settings.queue_rates == ({} if rate is None else {"mail": rate})
+    assert len(settings.notes) == (rate is None)
+
+
+async def test_the_configured_rate_holds_until_the_queue_has_one_of_its_own() -> None:
+    async with a_node(queue_rates={"mail": Rate(2, 60_000)}) as node, connected(node) as client:
+        jobs = [{"name": "n", "data": 1}] * 3
+        assert (await client.ask("push_batch", queue="mail", jobs=jobs[:2]))["ok"] is True
+        refused = await client.ask("push_batch", queue="mail", jobs=jobs[:1])
+        assert refused["error"]["code"] == "RATE_LIMITED"
+        await client.ask("queue_settings", queue="mail", limits={"rate": {"count": 5, "per_ms": 1}})
+        assert (await client.ask("push_batch", queue="mail", jobs=jobs))["ok"] is True
