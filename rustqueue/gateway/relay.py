@@ -16,6 +16,7 @@ import msgspec
 from rustqueue.gateway.deadlines import Deadlines
 from rustqueue.gateway.ports import Done, Ticket
 from rustqueue.gateway.waiting import is_empty, nothing_for
+from rustqueue.model import limits
 from rustqueue.model.commands import Ack, Command, Heartbeat, Progress, Pull
 from rustqueue.model.errors import Unavailable
 from rustqueue.model.replies import ErrorBody, Refused, Reply
@@ -23,6 +24,7 @@ from rustqueue.raft.links import Links
 from rustqueue.raft.messages import Forward, Placed, Unplaced, Withdraw
 from rustqueue.raft.ports import Clock
 
+_LEADS_NOT = frozenset({"NO_LEADER", "SHUTTING_DOWN"})
 _unknown_outcome = Refused.of(Unavailable.unknown_outcome())
 _no_leader = Refused.of(Unavailable.no_leader())
 
@@ -84,6 +86,8 @@ class Relay:
     def __init__(self, links: Links, log: Placing, clock: Clock, deadline_ms: int) -> None:
         self._links = links
         self._log = log
+        self._clock = clock
+        self._retry_armed = False
         self._deadline_ms = deadline_ms
         self._errands: dict[int, Errand] = {}
         self._homeless: dict[int, Errand] = {}
@@ -120,13 +124,12 @@ class Relay:
         self.leader = None if leads_here else leader
         for errand in [errand for errand in self._errands.values() if errand.sent_to not in (None, self.leader)]:
             self._lost(errand)
-        homeless, self._homeless = self._homeless, {}
-        for errand in homeless.values():
-            if leads_here:
-                self._forget(errand)
-                self.take(errand)
-            else:
-                self._send(errand)
+        if not leads_here:
+            self._send_homeless()
+            return
+        for errand in list(self._homeless.values()):
+            self._forget(errand)
+            self.take(errand)
 
     def link_down(self, peer: str) -> None:
         """What was sent there may have arrived, or not."""
@@ -135,9 +138,7 @@ class Relay:
 
     def link_up(self, peer: str) -> None:
         if peer == self.leader:
-            homeless, self._homeless = self._homeless, {}
-            for errand in homeless.values():
-                self._send(errand)
+            self._send_homeless()
 
     # Answers of the leader.
 
@@ -158,7 +159,7 @@ class Relay:
             self._answer(errand, nothing_for(errand.command))
             return
         refused = _refused(message.refusal)
-        if refused.error.code == "NO_LEADER":
+        if refused.error.code in _LEADS_NOT:
             self._again(errand)
         else:
             self._answer(errand, refused)
@@ -186,9 +187,22 @@ class Relay:
             self._homeless[errand.number] = errand
 
     def _again(self, errand: Errand) -> None:
-        """It certainly did not happen."""
+        """It certainly did not happen. Who refused it may be taken for the leader here for a moment longer."""
         errand.placed = False
-        self._send(errand)
+        errand.sent_to = None
+        self._homeless[errand.number] = errand
+        if not self._retry_armed:
+            self._retry_armed = True
+            self._clock.call_later(limits.ERRAND_RETRY_MS, self._retry)
+
+    def _retry(self) -> None:
+        self._retry_armed = False
+        self._send_homeless()
+
+    def _send_homeless(self) -> None:
+        homeless, self._homeless = self._homeless, {}
+        for errand in homeless.values():
+            self._send(errand)
 
     def _lost(self, errand: Errand) -> None:
         """Nobody will tell what became of it, unless its place in the log is known: then the log will."""

@@ -231,3 +231,4 @@ SNAPSHOT_PART_BYTES: Final = 262_144  # Of one message of a snapshot: a loop tur
 SNAPSHOT_PARTS_UNACKED: Final = 8  # Sent and not acknowledged, before the sender waits.
 SNAPSHOT_SILENCE_MS: Final = 5_000  # Without an answer for so long, a snapshot is offered anew.
 INSTALL_RETRY_MS: Final = 2  # A snapshot is installed between two syncs of the log.
+ERRAND_RETRY_MS: Final = 50  # Before a forwarded command that was not taken is sent again.
