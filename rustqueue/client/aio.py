@@ -139,7 +139,7 @@ class AsyncClient:
         `stream.gap` says that something was missed all the same. It ends when the iteration is closed.
         """
         following = Following(tuple(events), tuple(queues), job_id)
-        return follow_async(self._address, opening(self._address, self._token, following), after)
+        return follow_async(self._address, self._tls, opening(self._address, self._token, following), after)
 
     async def close(self) -> None:
         """Close the connections; calls in flight end with a NetworkError."""

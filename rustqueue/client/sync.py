@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 
@@ -134,7 +134,8 @@ class Client:
         `stream.gap` says that something was missed all the same. It ends when the client is closed.
         """
         following = Following(tuple(events), tuple(queues), job_id)
-        return follow(self._address, opening(self._address, self._token, following), after, self._closed)
+        connect = partial(_connected, self._address, self._tls)
+        return follow(self._address, connect, opening(self._address, self._token, following), after, self._closed)
 
     def close(self) -> None:
         """Close the connections. A call that waits for its next try ends at once."""

@@ -125,6 +125,16 @@ class EventStream:
             self._forget()
         self._tell()
 
+    def jumped(self, index: int) -> None:
+        """The state is that of a later entry now, and what led to it was told elsewhere: everybody has missed it."""
+        self._base += len(self._told)
+        self._told.clear()
+        self._known_after = Cursor(index)
+        self.last_index = index
+        for place in self._places:
+            place.gap, place.after = True, None
+        self._tell()
+
     def join(self, follower: Follower, wants: EventFilter, after: Cursor | None) -> Place:
         """Follow from now on, or from behind `after`. The first text comes after this call."""
         place = Place(self, follower, wants)

@@ -94,6 +94,7 @@ class Node:
         self._started_s = time.monotonic()
         self._stopping = False
         self._undo: list[Callable[[], None]] = []
+        self._on_replaced: list[Callable[[int], None]] = []
         self.cluster: ClusterSide | None = None
         self.journal: Journal
         self.replicator: LocalReplicator | ClusterReplicator
@@ -208,7 +209,7 @@ class Node:
             self.machine, self._measured, self._store, self._journal_thread, self._background,
             lambda: os.urandom(16), sizes.segment_bytes, options,
         )  # fmt: skip
-        files = FileParts(self._disk, self._background, self._open_kv)
+        files = FileParts(self._disk, self._background, self._open_kv, self._state_replaced)
         own_files = NodeFiles(self.folder, STORE_FOLDER, self._store, self.machine, files)
         replicator = cluster.open(f"{self.folder}/{JOURNAL_FOLDER}", parts, own_files)
         self._undo.append(cluster.log.close)
@@ -227,6 +228,7 @@ class Node:
         bus.subscribe(self.gateway.on_events)
         self.stream = EventStream(clock, text_frame, self.machine.applied_index)
         bus.subscribe(self.stream.on_events)
+        self._on_replaced.append(self.stream.jumped)
         self.machine.publish = bus.publish
         disk_log = DiskLog(self.replicator.space, clock)
         disk_log.start()
@@ -236,6 +238,10 @@ class Node:
             self.replicator.start()
             self._say_what_was_found(self._store)
         self._make_room(self._store, asyncio.get_running_loop())
+
+    def _state_replaced(self) -> None:
+        for told in self._on_replaced:
+            told(self.machine.applied_index)
 
     def _role_changed(self, leads: bool) -> None:
         """This member of a cluster leads now, or no more."""

@@ -68,6 +68,8 @@ class FileParts:
     disk: Disk
     background: Executor
     open_store: Callable[[], KV]
+    replaced: Callable[[], None] = lambda: None
+    """Told when the machine goes on from another state than before."""
 
 
 class NodeFiles:
@@ -110,5 +112,6 @@ class NodeFiles:
         kv = self._parts.open_store()
         self._current.kv = kv
         self._machine.open(kv)
+        self._parts.replaced()
         with contextlib.suppress(OSError):
             self.remove_folder(_OLD)

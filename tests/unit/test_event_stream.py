@@ -170,6 +170,24 @@ def test_a_sleeper_is_told_how_much_it_missed() -> None:
     assert heard[1]["cursor"] == f"{int(heard[2]['cursor'].split('-')[0]) - 1}-999"
 
 
+def test_a_state_from_elsewhere_is_a_gap_for_everybody() -> None:
+    """A member that was far behind goes on from a snapshot: nobody here knows what happened before it."""
+    world = World()
+    ear, _ = world.join()
+    returning, _ = world.join(after=Cursor(0))
+    world.tell(1, pushed(A))
+    world.settle()
+    assert ear.cursors() == returning.cursors() == ["1-0"]
+    world.tell(2, pushed(A))
+    world.stream.jumped(90)
+    world.tell(91, pushed(B))
+    world.settle()
+    heard = ear.taken()
+    assert heard[0] == {"event": "stream.gap", "missed": None, "cursor": "90"}
+    assert [event["cursor"] for event in heard[1:]] == ["91-0"]
+    assert returning.cursors() == ["90", "91-0"]
+
+
 def test_who_left_is_not_counted_and_hears_nothing() -> None:
     world = World()
     ear, place = world.join()

@@ -36,6 +36,28 @@ async def test_both_ports_and_both_clients_speak_tls(scheme: str, tmp_path: Path
         assert await asyncio.to_thread(blocking) == [pushed, "healthy"]
 
 
+async def test_events_come_over_tls_and_from_nobody_else(tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    async with a_node(server=server(*authority.issue("127.0.0.1"))) as node:
+        url = f"https://127.0.0.1:{node.http.port}"
+        async with AsyncClient(url, ca_file=authority.ca_file) as client:
+            pushed = await client.push("q", "n", {})
+            told = client.subscribe(after="0", events=["job.pushed"])
+            assert (await anext(told)).job_id == pushed
+            await told.aclose()
+
+        def blocking(ca_file: str) -> str:
+            with Client(url, ca_file=ca_file) as client:
+                told = client.subscribe(after="0")
+                heard = next(told).event
+                told.close()
+                return heard
+
+        assert await asyncio.to_thread(blocking, authority.ca_file) == "job.pushed"
+        with pytest.raises(RustQueueError, match="TLS_ERROR"):
+            await asyncio.to_thread(blocking, stranger.ca_file)
+
+
 @pytest.mark.parametrize("scheme", ["https", "tcps"])
 async def test_a_certificate_that_is_not_trusted_is_refused_at_once(scheme: str, tmp_path: Path) -> None:
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")

@@ -8,13 +8,14 @@ pings every twenty seconds.
 import asyncio
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from typing import Final
 
 from rustqueue.client.address import Address
-from rustqueue.client.errors import NetworkError, RustQueueError
+from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
 from rustqueue.client.retries import pause_s
 from rustqueue.client.stream.session import EventSession, Following, StreamEvent
 from rustqueue.model import limits
@@ -26,6 +27,10 @@ _CONNECT_S: Final = 10.0
 
 Opening = Callable[[str | None], EventSession]
 """Makes the next session, behind a cursor."""
+
+
+Connect = Callable[[float], socket.socket]
+"""Connects before a time of the monotonic clock, with TLS where the address says so. Raises `OSError`."""
 
 
 def opening(address: Address, token: str | None, following: Following) -> Opening:
@@ -54,14 +59,14 @@ class Returns:
 
 
 def follow(
-    address: Address, open_session: Opening, after: str | None, closed: threading.Event
+    address: Address, connect: Connect, open_session: Opening, after: str | None, closed: threading.Event
 ) -> Generator[StreamEvent, None, None]:
     """Events until the client is closed or the server refuses."""
     returns = Returns(after)
     while not closed.is_set():
         session = open_session(returns.after)
         try:
-            for event in _over_socket(address, session, closed):
+            for event in _over_socket(address, connect, session, closed):
                 returns.heard(session)
                 yield event
         except RustQueueError as error:
@@ -69,12 +74,13 @@ def follow(
             closed.wait(returns.pause_after(error))
 
 
-def _over_socket(address: Address, session: EventSession, closed: threading.Event) -> Iterator[StreamEvent]:
+def _over_socket(
+    address: Address, connect: Connect, session: EventSession, closed: threading.Event
+) -> Iterator[StreamEvent]:
     try:
-        connection = socket.create_connection((address.host, address.port), _CONNECT_S)
+        connection = connect(time.monotonic() + _CONNECT_S)
     except OSError as error:
-        text = f"Cannot connect to {address.host}:{address.port}: {error.strerror or error}"
-        raise NetworkError(text, sent=False) from error
+        raise no_connection(address.host, address.port, error) from error
     with connection:
         try:
             connection.sendall(session.take_unsent())
@@ -97,13 +103,15 @@ def _over_socket(address: Address, session: EventSession, closed: threading.Even
             raise NetworkError(f"The connection broke: {error.strerror or error}", sent=True) from error
 
 
-async def follow_async(address: Address, open_session: Opening, after: str | None) -> AsyncGenerator[StreamEvent, None]:
+async def follow_async(
+    address: Address, tls: ssl.SSLContext | None, open_session: Opening, after: str | None
+) -> AsyncGenerator[StreamEvent, None]:
     """Events until the iteration is closed or the server refuses."""
     returns = Returns(after)
     while True:
         session = open_session(returns.after)
         try:
-            async for event in _over_streams(address, session):
+            async for event in _over_streams(address, tls, session):
                 returns.heard(session)
                 yield event
         except RustQueueError as error:
@@ -111,13 +119,14 @@ async def follow_async(address: Address, open_session: Opening, after: str | Non
             await asyncio.sleep(returns.pause_after(error))
 
 
-async def _over_streams(address: Address, session: EventSession) -> AsyncIterator[StreamEvent]:
+async def _over_streams(
+    address: Address, tls: ssl.SSLContext | None, session: EventSession
+) -> AsyncIterator[StreamEvent]:
     try:
         async with asyncio.timeout(_CONNECT_S):
-            reader, writer = await asyncio.open_connection(address.host, address.port)
+            reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
     except OSError as error:
-        text = f"Cannot connect to {address.host}:{address.port}: {error.strerror or error}"
-        raise NetworkError(text, sent=False) from error
+        raise no_connection(address.host, address.port, error) from error
     try:
         while True:
             writer.write(session.take_unsent())
