@@ -29,6 +29,8 @@ PROFILES = {
         "--set=admissionPolicies.protectedQueues.enabled=true",
         "--set=monitoring.dashboards.enabled=true",
         "--set=settings.jobs.default_max_attempts=5",
+        "--set=settings.webhooks.allowed_networks={10.0.0.0/8,192.168.0.0/16}",
+        "--set=auth.serviceAccounts.jobs/producer={push:mail.*}",
         "--set=networkPolicy.clients[0].podSelector.matchLabels.queue-client=yes",
     ],
     "without operator": ["--set=operator.enabled=false,auth.enabled=false,networkPolicy.enabled=false"],
@@ -104,6 +106,8 @@ def test_pods_are_accepted_where_security_is_restricted(helm: Helm, kubectl: Kub
         (["--set=settings.server.http_port=80"], "settings.server.http_port: set by the chart"),
         (["--set=settings.auth.tokens={secret}"], "tokens do not belong into values"),
         (["--set=admissionPolicies.webhookHosts.enabled=true"], "enabled without a single allowed host"),
+        (["--set=cluster.firstMembers=1,replicas=3"], "cannot become a cluster by scaling"),
+        (["--set=auth.enabled=false,auth.serviceAccounts.a/b={push:*}"], "auth.serviceAccounts: needs auth.enabled"),
         (["--set=tls.existingSecret=tls"], "tls.ca: needed with tls.existingSecret"),
         (["--set=storage.size=big"], "/storage/size"),
         (["--set=replicas=3,settings.cluster.node_id=x"], "the chart makes this section from replicas"),
@@ -163,12 +167,9 @@ def test_three_nodes_know_each_other_by_stable_names_and_go_one_at_a_time(helm: 
     budgets = {
         item["metadata"]["name"]: item["spec"]["maxUnavailable"] for item in of_kind(objects, "PodDisruptionBudget")
     }
-    arguments = nodes["spec"]["template"]["spec"]["containers"][0]["args"]
+    told = {entry["name"]: entry.get("value") for entry in nodes["spec"]["template"]["spec"]["containers"][0]["env"]}
 
-    assert (
-        "--cluster-peers=rq-0=rq-0.rq-nodes.queues.svc:6800,rq-1=rq-1.rq-nodes.queues.svc:6800,"
-        "rq-2=rq-2.rq-nodes.queues.svc:6800"
-    ) in arguments
+    assert (told["RUSTQUEUE_POD_SERVICE"], told["RUSTQUEUE_POD_FIRST_MEMBERS"]) == ("rq-nodes.queues.svc", "3")
     assert nodes["spec"]["podManagementPolicy"] == "Parallel"
     assert budgets == {"rq": 1, "rq-operator": 1}
     assert not [item for item in of_kind(helm.template(), "PodDisruptionBudget") if item["metadata"]["name"] == "rq"]

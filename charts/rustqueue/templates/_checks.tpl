@@ -6,6 +6,15 @@
 {{- if and (gt (int .Values.replicas) 1) (hasKey .Values.settings "cluster") -}}
 {{- fail "settings.cluster: the chart makes this section from replicas; remove it from settings." -}}
 {{- end -}}
+{{- if and (gt (int .Values.replicas) 1) (eq (include "rustqueue.firstMembers" .) "1") -}}
+{{- fail "replicas: this release began with a single node, which cannot become a cluster by scaling; install a second release and move." -}}
+{{- end -}}
+{{- if and (eq (int .Values.replicas) 1) (ne (include "rustqueue.firstMembers" .) "1") -}}
+{{- fail "replicas: a cluster cannot become a single node; go down to 3." -}}
+{{- end -}}
+{{- if and .Values.auth.serviceAccounts (not .Values.auth.enabled) -}}
+{{- fail "auth.serviceAccounts: needs auth.enabled; without it everybody may do everything." -}}
+{{- end -}}
 {{- if hasKey .Values.settings "server" -}}
 {{- range $key := list "host" "http_port" "tcp_port" "tls_cert" "tls_key" -}}
 {{- if hasKey $.Values.settings.server $key -}}

@@ -85,12 +85,16 @@ capabilities:
 {{- end -}}
 {{- end -}}
 
-{{/* The first members: name and address of each, for nodes that have no log yet. */}}
-{{- define "rustqueue.peers" -}}
-{{- $peers := list -}}
-{{- range $ordinal := until (int .Values.replicas) -}}
-{{- $pod := printf "%s-%d" (include "rustqueue.fullname" $) $ordinal -}}
-{{- $peers = append $peers (printf "%s=%s.%s.%s.svc:%d" $pod $pod (include "rustqueue.headless" $) $.Release.Namespace (int $.Values.cluster.peerPort)) -}}
+{{/* Stands once the cluster is there: a node that comes later must join, not begin another cluster. */}}
+{{- define "rustqueue.firstMembers" -}}
+{{- $present := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "rustqueue.fullname" .) -}}
+{{- $kept := "" -}}
+{{- if $present -}}
+{{- $kept = get (default dict $present.metadata.annotations) "rustqueue.io/first-members" -}}
 {{- end -}}
-{{- join "," $peers -}}
+{{- if .Values.cluster.firstMembers -}}
+{{- .Values.cluster.firstMembers -}}
+{{- else -}}
+{{- default .Values.replicas $kept -}}
+{{- end -}}
 {{- end -}}
