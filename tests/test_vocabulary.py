@@ -66,16 +66,25 @@ METHODS = {
     "token_create": "create_token",
     "token_list": "tokens",
     "token_delete": "delete_token",
+    "schedule_create": "create_schedule",
+    "schedule_put": "put_schedule",
+    "schedule_get": "get_schedule",
+    "schedule_list": "list_schedules",
+    "schedule_delete": "delete_schedule",
+    "schedule_pause": "pause_schedule",
+    "schedule_resume": "resume_schedule",
+    "schedule_run": "run_schedule",
 }
 """Verbs whose method has a name that reads better in Python; all others are called as on TCP."""
 
 BESIDE_VERBS = {"close", "iter_jobs", "iter_parents", "subscribe"}
 
-# Contract A7, but for schedules, which come in a later release, and decisions A3.
+# Contract A7 and decisions A3.
 OF_THE_ORIGINAL = {
     *("push", "push_batch", "pull", "ack", "ack_batch", "fail", "cancel", "heartbeat", "progress", "stats"),
     *("queue_pause", "queue_resume", "auth"),
     *("get", "fail_batch", "list_queues", "dlq", "flow", "health"),
+    *("schedule_create", "schedule_list", "schedule_get", "schedule_delete", "schedule_pause", "schedule_resume"),
 }
 
 
@@ -98,7 +107,7 @@ def all_cases() -> dict[str, list[Step]]:
 
 def test_tcp_takes_every_verb_and_no_other() -> None:
     internal = {tag_of(kind) for kind in get_args(commands.InternalCommand)}
-    made_up = {"schedule", "push_", "PUSH", ""}
+    made_up = {"schedules", "push_", "PUSH", ""}
     assert {verb for verb in VERBS | internal | made_up if known_to_tcp(verb)} == VERBS
 
 
@@ -148,7 +157,7 @@ def test_every_verb_is_compared_over_all_protocols() -> None:
 
 def test_a_verb_is_named_after_what_it_works_on() -> None:
     """Decisions F: snake_case of resource and verb; the names of contract A7 stay as they are."""
-    resources = ("job_", "queue_", "dlq_", "sweep_", "token_")
+    resources = ("job_", "queue_", "dlq_", "sweep_", "token_", "schedule_")
     assert [verb for verb in VERBS - OF_THE_ORIGINAL if not re.fullmatch(r"[a-z]+(_[a-z]+)+", verb)] == []
     assert [verb for verb in VERBS - OF_THE_ORIGINAL if not verb.startswith(resources)] == []
 

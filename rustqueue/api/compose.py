@@ -68,6 +68,8 @@ def compose(
         body = body.strip(_SPACE)
         first = body[0] if body else 0
     if first == _OPEN_OBJECT and route.body is not Body.NONE:
+        if route.missing:
+            members += _unsaid(route, body)
         return b"{%b%b" % (_joined(members), _spliced(route, body))
     if first == _OPEN_ARRAY and route.body in (Body.PUSH, Body.ITEMS):
         return _around_array(route, members, body)
@@ -160,6 +162,12 @@ def _spliced(route: Route, body: bytes) -> bytes:
                 raise ValidationFailed(f"missing field '{name}'", name, shape=True)
     inner = body[1:] if body[1:2] not in (b" ", b"\t", b"\r", b"\n") else body[1:].lstrip(_SPACE)
     return inner if inner[:1] == b"}" else b"," + inner
+
+
+def _unsaid(route: Route, body: bytes) -> list[Member]:
+    """What the body means without saying so."""
+    given = _members_of(body)
+    return [(name.encode(), value) for name, value in route.missing if name not in given]
 
 
 def _members_of(body: bytes) -> dict[str, Raw]:

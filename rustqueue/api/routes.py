@@ -51,7 +51,8 @@ FOR_MACHINES = frozenset({Source.HEALTH, Source.LIVENESS, Source.READINESS, Sour
 @dataclass(frozen=True, slots=True)
 class Route:
     """`query` maps the keys that are known to their kinds; `metadata.` stands for all keys that begin so. A `guarded`
-    verb takes the headers If-Match and If-Owner.
+    verb takes the headers If-Match and If-Owner. `missing` says what a body means that lacks a member, where that is
+    not what the same verb means on TCP.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Route:
     required: tuple[str, ...] = ()
     source: Source = Source.GATEWAY
     guarded: bool = False
+    missing: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def is_public(self) -> bool:
@@ -96,6 +98,11 @@ LIST_QUERY = {
 EVENTS_QUERY = {"events": Kind.TEXT, "queues": Kind.TEXT, "job_id": Kind.TEXT, "after": Kind.TEXT}
 PAGE_QUERY = {"limit": Kind.NUMBER, "cursor": Kind.TEXT}
 QUEUE = f"{API}/queues/{{queue}}"
+SCHEDULE = f"{API}/schedules/{{name}}"
+SCHEDULE_LIST_QUERY = {"limit": Kind.NUMBER, "cursor": Kind.TEXT}
+RESET_QUERY = {"reset": Kind.FLAG}
+NO_DATA = (("job_data", b"null"),)
+"""Contract A13: the job of a schedule without data has null over HTTP and `{}` over TCP."""
 JOB = f"{API}/jobs/{{id}}"
 
 ROUTES: tuple[Route, ...] = (
@@ -132,6 +139,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{API}/flows/{{flow_id}}", "flow", query={"cursor": Kind.TEXT}, body=Body.NONE),
     Route("GET", f"{API}/sweeps/{{id}}", "sweep_get", body=Body.NONE),
     Route("DELETE", f"{API}/sweeps/{{id}}", "sweep_cancel"),
+    Route("POST", f"{API}/schedules", "schedule_create", RESET_QUERY, Body.OBJECT, guarded=True, missing=NO_DATA),
+    Route("GET", f"{API}/schedules", "schedule_list", query=SCHEDULE_LIST_QUERY, body=Body.NONE),
+    Route("PUT", SCHEDULE, "schedule_put", RESET_QUERY, Body.OBJECT, guarded=True, missing=NO_DATA),
+    Route("GET", SCHEDULE, "schedule_get", body=Body.NONE),
+    Route("DELETE", SCHEDULE, "schedule_delete", guarded=True),
+    Route("POST", f"{SCHEDULE}/pause", "schedule_pause"),
+    Route("POST", f"{SCHEDULE}/resume", "schedule_resume"),
+    Route("POST", f"{SCHEDULE}/run", "schedule_run"),
+    Route("GET", f"{SCHEDULE}/runs", "schedule_runs", query={"limit": Kind.NUMBER}, body=Body.NONE),
     Route("GET", f"{API}/tokens", "token_list", body=Body.NONE),
     Route("POST", f"{API}/tokens", "token_create", body=Body.OBJECT),
     Route("DELETE", f"{API}/tokens/{{id}}", "token_delete"),

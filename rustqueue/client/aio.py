@@ -15,6 +15,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, signed_as
+from rustqueue.client.calls import schedules
 from rustqueue.client.errors import NetworkError, RustQueueError
 from rustqueue.client.link import Link, open_link
 from rustqueue.client.results import Job, Parent
@@ -103,6 +104,15 @@ class AsyncClient:
     create_token = _awaited(token_calls.create_token)
     tokens = _awaited(token_calls.tokens)
     delete_token = _awaited(token_calls.delete_token)
+    create_schedule = _awaited(schedules.create_schedule)
+    put_schedule = _awaited(schedules.put_schedule)
+    get_schedule = _awaited(schedules.get_schedule)
+    list_schedules = _awaited(schedules.list_schedules)
+    delete_schedule = _awaited(schedules.delete_schedule)
+    pause_schedule = _awaited(schedules.pause_schedule)
+    resume_schedule = _awaited(schedules.resume_schedule)
+    run_schedule = _awaited(schedules.run_schedule)
+    schedule_runs = _awaited(schedules.schedule_runs)
     health = _awaited(queue_calls.health)
 
     async def iter_jobs(self, **filters: Unpack[job_calls.JobFilters]) -> AsyncIterator[Job]:

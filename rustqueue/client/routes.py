@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import UNSET, Struct
 
-from rustqueue.model import commands, queries
+from rustqueue.model import commands, queries, schedules
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -60,6 +60,15 @@ ROUTES: Final[dict[type[Struct], Route]] = {
     queries.Dlq: Route("GET", "/queues/{queue}/dlq", "query"),
     queries.Flow: Route("GET", "/flows/{flow_id}", "query"),
     queries.SweepGet: Route("GET", "/sweeps/{id}", "nothing"),
+    schedules.ScheduleCreate: Route("POST", "/schedules", "body"),
+    schedules.SchedulePut: Route("PUT", "/schedules/{name}", "body"),
+    schedules.ScheduleDelete: Route("DELETE", "/schedules/{name}", "nothing"),
+    schedules.SchedulePause: Route("POST", "/schedules/{name}/pause", "nothing"),
+    schedules.ScheduleResume: Route("POST", "/schedules/{name}/resume", "nothing"),
+    schedules.ScheduleRun: Route("POST", "/schedules/{name}/run", "nothing"),
+    schedules.ScheduleGet: Route("GET", "/schedules/{name}", "nothing"),
+    schedules.ScheduleList: Route("GET", "/schedules", "query"),
+    schedules.ScheduleRuns: Route("GET", "/schedules/{name}/runs", "query"),
     queries.Health: Route("GET", "/health", "nothing"),
 }
 PULL_SEVERAL: Final = Route("POST", "/pull", "body")

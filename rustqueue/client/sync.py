@@ -15,6 +15,7 @@ from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
+from rustqueue.client.calls import schedules
 from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
 from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
@@ -100,6 +101,15 @@ class Client:
     create_token = _blocking(token_calls.create_token)
     tokens = _blocking(token_calls.tokens)
     delete_token = _blocking(token_calls.delete_token)
+    create_schedule = _blocking(schedules.create_schedule)
+    put_schedule = _blocking(schedules.put_schedule)
+    get_schedule = _blocking(schedules.get_schedule)
+    list_schedules = _blocking(schedules.list_schedules)
+    delete_schedule = _blocking(schedules.delete_schedule)
+    pause_schedule = _blocking(schedules.pause_schedule)
+    resume_schedule = _blocking(schedules.resume_schedule)
+    run_schedule = _blocking(schedules.run_schedule)
+    schedule_runs = _blocking(schedules.schedule_runs)
     health = _blocking(queue_calls.health)
 
     def iter_jobs(self, **filters: Unpack[job_calls.JobFilters]) -> Iterator[Job]:

@@ -7,7 +7,7 @@ bound add up under `_other`.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import (
@@ -22,9 +22,10 @@ from prometheus_client.registry import Collector
 from rustqueue.effects.histogram import Histogram
 from rustqueue.model import limits
 from rustqueue.model.commands import Ack, AckBatch, Command, Pull, PushJobs
-from rustqueue.model.events import Event, JobsChanged
+from rustqueue.model.events import Event, JobsChanged, SchedulesFired
 from rustqueue.model.jobs import Counts
 from rustqueue.model.replies import Refused, Reply
+from rustqueue.model.schedules import RunOutcome
 
 OTHER_QUEUES: Final = "_other"
 _STATUS_CLASSES: Final = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
@@ -69,6 +70,7 @@ class Metrics:
             AckBatch: self._ack,
         }
         self._rejected: dict[str, int] = {}
+        self._ticks = dict.fromkeys(get_args(RunOutcome), 0)
         self._tick_us = 0
         self._requests: dict[tuple[str, str], int] = {}
         self._request_times: dict[str, Histogram] = {}
@@ -91,6 +93,9 @@ class Metrics:
                 name = _EVENT_COUNTERS.get(event.event, event.event)
                 if name in jobs:
                     jobs[name] += len(event.ids)
+            elif isinstance(event, SchedulesFired):
+                for outcome, count in event.ticks.items():
+                    self._ticks[outcome] += count
 
     def command_answered(self, command: Command, reply: Reply, took_us: int) -> None:
         """A command came back from the log."""
@@ -144,6 +149,10 @@ class Metrics:
         for queue, count in sorted(self._rejected.items()):
             rejected.add_metric([queue], count)
         yield rejected
+        ticks = CounterMetricFamily("rustqueue_schedule_ticks", "Ticks of schedules by outcome.", labels=["outcome"])
+        for outcome, count in self._ticks.items():
+            ticks.add_metric([outcome], count)
+        yield ticks
         tick = "rustqueue_scheduler_tick_duration_seconds"
         yield GaugeMetricFamily(tick, "Applying the last due work.", value=self._tick_us / 1e6)
         for name, text, histogram in (

@@ -12,16 +12,18 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from rustqueue.auth.grants import matches
 from rustqueue.model import limits
-from rustqueue.model.events import EVENT_NAMES, Cursor, Event, JobsChanged
+from rustqueue.model.events import EVENT_NAMES, Cursor, Event, JobsChanged, QueueChanged, QueueEvent
 from rustqueue.model.ids import id_text
 from rustqueue.model.times import to_text
 from rustqueue.raft.ports import Clock
+
+_OF_QUEUES: Final = (JobsChanged, QueueChanged)
 
 
 class Follower(Protocol):
@@ -52,7 +54,7 @@ class _Told(Struct):
 
     index: int
     now_ms: int
-    events: list[Event]
+    events: list[QueueEvent]
     ordinals: list[int]
     first: int
     count: int
@@ -115,7 +117,7 @@ class EventStream:
     def on_events(self, index: int, now_ms: int, events: Sequence[Event]) -> None:
         """A subscriber of the bus."""
         self.last_index = index
-        shown = [event for event in events if event.event in EVENT_NAMES]
+        shown = [event for event in events if isinstance(event, _OF_QUEUES) and event.event in EVENT_NAMES]
         if not shown:
             return
         *ordinals, count = accumulate([_size(event) for event in shown], initial=0)
@@ -261,7 +263,7 @@ class EventStream:
         return text
 
 
-def _size(event: Event) -> int:
+def _size(event: QueueEvent) -> int:
     """How many texts an event has: one a job."""
     return len(event.ids) if isinstance(event, JobsChanged) else 1
 
@@ -283,7 +285,7 @@ def _single(wrap: Callable[[bytes], bytes], told: _Told, wants: EventFilter, aft
     return found
 
 
-def _texts(told: _Told, event: Event, ordinal: int) -> list[bytes]:
+def _texts(told: _Told, event: QueueEvent, ordinal: int) -> list[bytes]:
     """The JSON of each job's event. Nothing in it needs escaping: names of queues are letters, digits and `-_.`."""
     name, queue, at = EVENT_NAMES[event.event], event.queue, to_text(told.now_ms)
     if not isinstance(event, JobsChanged):

@@ -24,14 +24,15 @@ from rustqueue.gateway.schemas import PayloadRules, Schema
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
 from rustqueue.model.commands import Command, Pull, PushJobs, QueueSet
 from rustqueue.model.errors import ApiError, Unavailable
-from rustqueue.model.events import Event, JobsChanged
+from rustqueue.model.events import Event, JobsChanged, QueueChanged
 from rustqueue.model.queries import Auth, Health, Query
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import Request, encode_command
 from rustqueue.raft.ports import Clock, Proposal
 
 _QUERIES: Final = frozenset(get_args(Query))
-_MAKES_READY: Final = frozenset({"pushed", "ready"})
+_MAKES_READY: Final = frozenset({"pushed", "ready", "resumed", "freed"})
+_OF_QUEUES: Final = (JobsChanged, QueueChanged)
 _unknown_outcome: Final = Refused.of(Unavailable.unknown_outcome())
 _stopping: Final = Refused.of(Unavailable.stopping())
 _disk_full: Final = Refused.of(Unavailable.disk_full())
@@ -165,7 +166,7 @@ class Gateway:
         if not self._room:
             return
         for event in events:
-            if event.event in _MAKES_READY if isinstance(event, JobsChanged) else event.event != "paused":
+            if isinstance(event, _OF_QUEUES) and event.event in _MAKES_READY:
                 self._room.woken(event.queue)
 
     def close(self) -> None:

@@ -15,11 +15,12 @@ from msgspec import Raw, Struct
 
 from rustqueue.auth import NOBODY, Grants, Principal
 from rustqueue.gateway.ports import Done
-from rustqueue.model import commands, queries
+from rustqueue.model import commands, queries, schedules
 from rustqueue.model.commands import PushJobs, QueueSet
 from rustqueue.model.errors import ApiError, Forbidden, Unauthorized
 from rustqueue.model.jobs import FlowSummary, JobOptions
-from rustqueue.model.replies import FlowPage, QueueNames, Reply
+from rustqueue.model.replies import FlowPage, QueueNames, Reply, SchedulePage
+from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import ScopeVerb
 from rustqueue.model.wire import Request
 
@@ -30,6 +31,8 @@ class Places(Protocol):
     def queue_of_job(self, reference: str) -> str | None: ...
 
     def queue_of_sweep(self, reference: str) -> str | None: ...
+
+    def queue_of_schedule(self, name: str) -> str | None: ...
 
 
 Where = Callable[[Any, Places], Iterable[str | None]]
@@ -93,6 +96,17 @@ def _the_sweep(request: Any, places: Places) -> Iterable[str | None]:
     return () if queue is None else (queue,)
 
 
+def _the_schedule(request: Any, places: Places) -> Iterable[str | None]:
+    """Where a schedule pushes to."""
+    queue = places.queue_of_schedule(request.name)
+    return () if queue is None else (queue,)
+
+
+def _both_schedules(request: ScheduleFields, places: Places) -> Iterable[str | None]:
+    """The new one, and the one that it replaces."""
+    return (request.queue, *_the_schedule(request, places))
+
+
 NEEDS: Final[dict[type[Struct], Need]] = {
     commands.PushJobs: Need("push", _one_queue),
     commands.Pull: Need("pull", _pulled_queues),
@@ -116,6 +130,15 @@ NEEDS: Final[dict[type[Struct], Need]] = {
     commands.DlqRetry: Need("admin", _one_queue),
     commands.DlqPurge: Need("admin", _one_queue),
     commands.SweepCancel: Need("admin", _the_sweep),
+    schedules.ScheduleCreate: Need("admin", _both_schedules),
+    schedules.SchedulePut: Need("admin", _both_schedules),
+    schedules.ScheduleDelete: Need("admin", _the_schedule),
+    schedules.SchedulePause: Need("admin", _the_schedule),
+    schedules.ScheduleResume: Need("admin", _the_schedule),
+    schedules.ScheduleRun: Need("admin", _the_schedule),
+    schedules.ScheduleGet: Need("read", _the_schedule),
+    schedules.ScheduleList: Need("read", _nowhere),
+    schedules.ScheduleRuns: Need("read", _the_schedule),
     commands.TokenCreate: Need("admin", _everywhere),
     commands.TokenDelete: Need("admin", _everywhere),
     queries.Get: Need("read", _the_job),
@@ -162,6 +185,8 @@ def check(principal: Principal, request: Request, places: Places) -> Grants | No
         _check_pushed(grants, cast("PushJobs", request), places)
     elif kind is QueueSet:
         _check_defaults(grants, cast("QueueSet", request), places)
+    elif isinstance(request, ScheduleFields) and request.job_options is not None:
+        _check_reach(grants, request.queue, request.job_options, places)
     return grants
 
 
@@ -213,7 +238,7 @@ def _check_reach(grants: Grants, queue: str, options: JobOptions, places: Places
 
 def cut_down(request: Request, grants: Grants, done: Done) -> Done:
     """Where the reply goes, by way of what leaves out the queues that may not be read."""
-    if isinstance(request, queries.ListQueues | queries.Flow):
+    if isinstance(request, queries.ListQueues | queries.Flow | schedules.ScheduleList):
         return partial(_land, done, grants)
     return done
 
@@ -222,6 +247,9 @@ def _land(done: Done, grants: Grants, reply: Reply) -> None:
     if isinstance(reply, QueueNames):
         shown = [summary for summary in reply.queues if grants.allows("read", summary.name)]
         reply = msgspec.structs.replace(reply, queues=shown)
+    elif isinstance(reply, SchedulePage):
+        kept = [schedule for schedule in reply.schedules if grants.allows("read", schedule.queue)]
+        reply = msgspec.structs.replace(reply, schedules=kept)
     elif isinstance(reply, FlowPage):
         reply = _flow_of(reply, grants)
     done(reply)

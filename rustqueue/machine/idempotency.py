@@ -11,6 +11,7 @@ import msgspec
 
 from rustqueue.machine import keys, render, rows
 from rustqueue.machine.rows import IdempotencyRow
+from rustqueue.machine.schedules import rows as schedules
 from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
 from rustqueue.machine.verbs import pull
@@ -19,7 +20,7 @@ from rustqueue.model.commands import Command, Pull
 from rustqueue.model.errors import IdempotencyMismatch
 from rustqueue.model.ids import consecutive_texts, parse_id
 from rustqueue.model.jobs import Job
-from rustqueue.model.replies import Pulled, PulledOne, PushedBatch, Refused, Reply
+from rustqueue.model.replies import OneSchedule, Pulled, PulledOne, PushedBatch, Refused, Reply
 from rustqueue.model.times import to_text
 
 _STEP_MS: Final = 10_000
@@ -50,6 +51,8 @@ def repeated(state: State, tx: Tx, command: Command, key: str) -> Reply | None:
         return _pulled_again(state, tx, row, command)
     kind: Any = getattr(replies, row.kind)
     reply: Reply = msgspec.json.decode(row.reply, type=kind)
+    if isinstance(reply, OneSchedule):
+        return schedules.refilled(tx, reply)
     if isinstance(reply, PushedBatch) and row.count:
         return msgspec.structs.replace(reply, ids=consecutive_texts(parse_id(reply.ids[0]) or b"", row.count))
     return reply
@@ -85,6 +88,8 @@ def remember(state: State, tx: Tx, command: Command, key: str, reply: Reply) -> 
     elif isinstance(reply, PushedBatch) and reply.ids:
         count = len(reply.ids)
         text = msgspec.json.encode(msgspec.structs.replace(reply, ids=reply.ids[:1]))
+    elif isinstance(reply, OneSchedule):
+        text = msgspec.json.encode(schedules.emptied(reply))
     else:
         text = msgspec.json.encode(reply)
     digest = digest_of(key)

@@ -23,6 +23,7 @@ All rows of a queue but the job records are contiguous ranges; job records are r
     i hash / k expiry hash                     idempotency keys and the order in which they lapse
     z id                                       sweeps
     t id                                       bearer tokens: name, scopes, digest
+    Td name / Tt name / Tr name number         a schedule as defined, its timetable, a line of its history
 """
 
 from struct import Struct
@@ -232,7 +233,31 @@ def sweep(sweep_id: bytes) -> bytes:
     return b"z" + sweep_id
 
 
-HASHED: Final = frozenset(b"jsgnqfwvryoaucepxlzt")
+SCHEDULES: Final = b"Td"
+
+
+def schedule_part(name: str) -> bytes:
+    """A schedule's name inside keys; it holds no control characters, so a zero ends it."""
+    return name.encode("utf-8") + b"\0"
+
+
+def schedule(part: bytes) -> bytes:
+    return SCHEDULES + part
+
+
+def timetable(part: bytes) -> bytes:
+    return b"Tt" + part
+
+
+def schedule_runs(part: bytes) -> bytes:
+    return b"Tr" + part
+
+
+def schedule_run(part: bytes, number: int) -> bytes:
+    return b"Tr" + part + _u64.pack(number)
+
+
+HASHED: Final = frozenset(b"jsgnqfwvryoaucepxlztT")
 """First bytes of the rows that count for the state hash: not idempotency rows, not the meta row (design 4.5)."""
 
 DUE: Final = ord("d")

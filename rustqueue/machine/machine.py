@@ -14,6 +14,8 @@ from msgspec import UNSET
 from rustqueue.machine import endings, idempotency, keys, retention, rows
 from rustqueue.machine.kv import KV, View
 from rustqueue.machine.ready import WindowLimits
+from rustqueue.machine.schedules import firing
+from rustqueue.machine.schedules import verbs as schedules
 from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
 from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, tokens, trim
@@ -53,6 +55,16 @@ from rustqueue.model.errors import ApiError
 from rustqueue.model.events import Event
 from rustqueue.model.jobs import Counts, NodeDefaults, Rate
 from rustqueue.model.replies import Done, Refused, Reply
+from rustqueue.model.schedules import (
+    ScheduleCommand,
+    ScheduleCreate,
+    ScheduleDelete,
+    ScheduleFire,
+    SchedulePause,
+    SchedulePut,
+    ScheduleResume,
+    ScheduleRun,
+)
 from rustqueue.model.wire import decode_logged, encode_command
 
 
@@ -286,6 +298,10 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             return tokens.put(state, tx, command)
         case TokenDelete():
             return tokens.delete(state, tx, command)
+        case ScheduleCreate() | SchedulePut() | ScheduleDelete() | SchedulePause() | ScheduleResume() | ScheduleRun():
+            return _dispatch_schedule(state, tx, command)
+        case ScheduleFire():
+            return firing.fire(state, tx, command)
         case Configure():
             return _configure(state, tx, command)
         case Trim():
@@ -293,5 +309,21 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
         case Members():
             state.meta.members = encode_command(command)
             return Done()
+        case _:
+            assert_never(command)
+
+
+def _dispatch_schedule(state: State, tx: Tx, command: ScheduleCommand) -> Reply:
+    match command:
+        case ScheduleCreate() | SchedulePut():
+            return schedules.define(state, tx, command)
+        case ScheduleDelete():
+            return schedules.delete(state, tx, command)
+        case SchedulePause():
+            return schedules.pause(state, tx, command)
+        case ScheduleResume():
+            return schedules.resume(state, tx, command)
+        case ScheduleRun():
+            return schedules.run_now(state, tx, command)
         case _:
             assert_never(command)

@@ -9,6 +9,7 @@ from rustqueue.machine import keys, render, rows
 from rustqueue.machine.kv import View
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.rows import JobRow
+from rustqueue.machine.schedules import reads as schedule_reads
 from rustqueue.machine.state import State
 from rustqueue.machine.verbs import ownership, queues, tokens
 from rustqueue.model import limits, times
@@ -41,6 +42,7 @@ from rustqueue.model.replies import (
     Reply,
     SweepState,
 )
+from rustqueue.model.schedules import ScheduleGet, ScheduleList, ScheduleRuns
 
 _NO_COUNTS: Final = Counts()
 _CHUNK_ROWS: Final = 64  # Rows read at once: they come with their payloads.
@@ -60,18 +62,26 @@ def answer(machine: Machine, query: Query) -> Reply:
             return _parents(state, view, query)
         case Flow():
             return _flow(state, view, query)
-        case SweepGet():
-            return _sweep(view, query)
-        case TokenList():
-            return tokens.listed(state)
         case Dlq():
             return _dead(state, view, query)
         case ListQueues():
             return QueueNames(queues=list(_queues(view)))
         case QueueGet() | Stats():
             return _queue(state, view, query)
+        case SweepGet() | TokenList() | ScheduleGet() | ScheduleList() | ScheduleRuns():
+            return _beside_jobs(state, view, query)
         case _:
             assert_never(query)
+
+
+def _beside_jobs(
+    state: State, view: View, query: SweepGet | TokenList | ScheduleGet | ScheduleList | ScheduleRuns
+) -> Reply:
+    if isinstance(query, SweepGet):
+        return _sweep(view, query)
+    if isinstance(query, TokenList):
+        return tokens.listed(state)
+    return schedule_reads.answer(view, query)
 
 
 def queue_of_job(machine: Machine, reference: str) -> str | None:
@@ -93,6 +103,11 @@ def queue_of_sweep(machine: Machine, reference: str) -> str | None:
     sweep_id = parse_id(reference)
     stored = machine.view().get(keys.sweep(sweep_id)) if sweep_id is not None else None
     return None if stored is None else rows.decode_sweep(stored).queue
+
+
+def queue_of_schedule(machine: Machine, name: str) -> str | None:
+    """The queue that a schedule pushes to, None if there is no such schedule."""
+    return schedule_reads.queue_of(machine.view(), name)
 
 
 def _queue(state: State, view: View, query: QueueGet | Stats) -> Reply:

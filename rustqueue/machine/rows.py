@@ -222,8 +222,8 @@ class TokenRow(Struct, array_like=True, gc=False, frozen=True):
 
 
 class MetaRow(Struct, array_like=True, gc=False):
-    """State of the machine beside jobs. `parents`, `keys` and `queues` count `p`, `i` and `n` rows; `members` is the
-    last `Members` command as JSON.
+    """State of the machine beside jobs. `parents`, `keys`, `queues` and `schedules` count `p`, `i`, `n` and `Td` rows;
+    `members` is the last `Members` command as JSON.
     """
 
     version: int = ROWS_VERSION
@@ -237,6 +237,7 @@ class MetaRow(Struct, array_like=True, gc=False):
     defaults: bytes = b""
     queues: int = 0
     members: bytes = b""
+    schedules: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

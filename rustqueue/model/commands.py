@@ -32,6 +32,7 @@ from rustqueue.model.requests import IdempotencyKey as IdempotencyKey
 from rustqueue.model.requests import Request as Request
 from rustqueue.model.requests import RequestId as RequestId
 from rustqueue.model.requests import Write as Write
+from rustqueue.model.schedules import ScheduleCommand, ScheduleFire
 from rustqueue.model.tokens import TokenCreate as TokenCreate
 from rustqueue.model.tokens import TokenDelete as TokenDelete
 from rustqueue.model.tokens import TokenPut as TokenPut
@@ -312,6 +313,7 @@ PlainCommand = (
     | DlqPurge
     | SweepCancel
     | TokenDelete
+    | ScheduleCommand
 )
 """What the machine takes as a client sends it."""
 
@@ -321,7 +323,7 @@ SecretCommand = TokenCreate
 WireCommand = Push | PushBatch | PlainCommand
 """What a client may send that is logged as it stands."""
 
-InternalCommand = Tick | Configure | Trim | Members | TokenPut
+InternalCommand = Tick | Configure | Trim | Members | TokenPut | ScheduleFire
 """What only a node may propose; undecodable from outside."""
 
 Command = PushJobs | PlainCommand | InternalCommand

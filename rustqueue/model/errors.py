@@ -109,6 +109,10 @@ class NotFound(ApiError):
     def sweep(cls, reference: str) -> "NotFound":
         return cls("SWEEP_NOT_FOUND", f"Sweep '{reference}' not found")
 
+    @classmethod
+    def schedule(cls, name: str) -> "NotFound":
+        return cls("SCHEDULE_NOT_FOUND", f"Schedule not found: {name}")
+
 
 class Conflict(ApiError):
     http_status = 409

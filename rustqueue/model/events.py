@@ -33,7 +33,22 @@ class QueueChanged(Struct, frozen=True, gc=False):
     queue: str
 
 
-Event = JobsChanged | QueueChanged
+class SchedulesChanged(Struct, frozen=True, gc=False):
+    """Definitions or timetables of these schedules are new, or they are gone."""
+
+    names: list[str]
+
+
+class SchedulesFired(Struct, frozen=True, gc=False):
+    """Ticks were decided: how many by outcome of their run."""
+
+    ticks: dict[str, int]
+
+
+QueueEvent = JobsChanged | QueueChanged
+"""What happened to a queue or its jobs."""
+
+Event = QueueEvent | SchedulesChanged | SchedulesFired
 
 EVENT_NAMES: Final = {
     "pushed": "job.pushed",

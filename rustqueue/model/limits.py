@@ -87,6 +87,21 @@ SWEEP_JOBS_MAX: Final = 1_000  # Jobs a bulk verb changes in one entry (design 4
 TRIM_QUEUES_MAX: Final = 64  # Queues among whose completed jobs one trim finds the oldest; each costs a scan.
 TRIM_ROWS_MAX: Final = 1_000  # Queues one trim passes on its way to those that hold completed jobs.
 
+SCHEDULE_NAME_BYTES_MAX: Final = 256  # Part of row keys and of URLs.
+SCHEDULES_MAX: Final = 100_000  # The leader keeps the next run of each in memory.
+SCHEDULE_RUNS_MAX: Final = 100  # Lines of history a schedule; a new one takes the place of the oldest.
+SCHEDULE_JITTER_MS_MAX: Final = 86_400_000  # More than a day is another schedule.
+SCHEDULE_TIME_MS_MAX: Final = 7_258_118_400_000  # The year 2200: calendars beyond it are guesses.
+SCHEDULE_EVERY_MS_MIN: Final = 100  # Shorter intervals run this often (contract A13 has no minimum, but a resolution).
+SCHEDULE_GRACE_MS: Final = 30_000  # A tick no later than this is on time: longer than any failover or restart.
+SCHEDULE_CATCH_UP_MAX: Final = 100  # Missed ticks that `missed: all` makes up at most, the latest ones.
+SCHEDULE_FIRES_MAX: Final = 200  # Jobs pushed by one entry of due schedules: a few milliseconds of apply,
+SCHEDULE_FIRES_BYTES_MAX: Final = 4_194_304  # or so much payload.
+SCHEDULES_READ_MAX: Final = 50  # Timetables worked out in one loop turn; each takes up to 0.4 ms.
+SCHEDULE_NEXT_RUNS: Final = 5  # Decisions A19.
+CRON_BYTES_MAX: Final = 256
+ZONE_BYTES_MAX: Final = 64  # The longest IANA name has 32 characters.
+
 IDEMPOTENCY_WINDOW_MS: Final = 600_000  # Design section 5.
 IDEMPOTENCY_KEYS_MAX: Final = 1_000_000
 COMPLETED_TOKEN_WINDOW_MS: Final = 600_000  # How long a repeated ack with the completing token is answered 200.

@@ -7,6 +7,7 @@ from msgspec import Meta
 from rustqueue.model import limits
 from rustqueue.model.jobs import FlowText, IdText, JobState, NameText, QueueText, Tag
 from rustqueue.model.requests import Request
+from rustqueue.model.schedules import ScheduleQuery
 
 
 class Get(Request, frozen=True, kw_only=True, tag="get"):
@@ -86,7 +87,7 @@ class Auth(Request, frozen=True, kw_only=True, tag="auth"):
     token: Annotated[str, Meta(max_length=4_096)]
 
 
-Query = Get | JobList | JobParents | ListQueues | QueueGet | Stats | Dlq | Flow | SweepGet | TokenList
+Query = Get | JobList | JobParents | ListQueues | QueueGet | Stats | Dlq | Flow | SweepGet | TokenList | ScheduleQuery
 """Answered from the applied state by `machine.queries`."""
 
 ShellQuery = Health | Auth

@@ -8,6 +8,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rustqueue.model.errors import ApiError
 from rustqueue.model.jobs import Counts, FlowSummary, Job, Owner, QueueSettings
+from rustqueue.model.schedules import Run, Schedule
 from rustqueue.model.tokens import TokenInfo
 
 
@@ -235,6 +236,41 @@ class TokenPage(Reply, frozen=True, kw_only=True):
     tokens: list[TokenInfo]
 
 
+class OneSchedule(Reply, frozen=True, kw_only=True):
+    schedule: Schedule
+
+
+class ScheduleCreated(OneSchedule, frozen=True, kw_only=True):
+    """Answer to a POST, which is 201 for a replaced schedule too (contract A4)."""
+
+    http_status: ClassVar[int] = 201
+
+
+class ScheduleReplaced(OneSchedule, frozen=True, kw_only=True):
+    """Answer to a PUT: 201 for a new record, 200 for a replaced one (decisions F)."""
+
+    created: bool
+
+
+class SchedulePage(Reply, frozen=True, kw_only=True):
+    schedules: list[Schedule]
+    next_cursor: str | None
+
+
+class ScheduleRunPage(Reply, frozen=True, kw_only=True):
+    runs: list[Run]
+
+
+class ScheduleRan(Reply, frozen=True, kw_only=True):
+    run: Run
+
+
+class Fired(Reply, frozen=True, kw_only=True):
+    """Answer to the node's own `!schedule_fire`: how many firings counted."""
+
+    fired: int
+
+
 class HealthInfo(Reply, frozen=True, kw_only=True):
     """Contract A4 and decisions A20."""
 
@@ -254,7 +290,7 @@ def status_of(reply: Reply) -> int:
         return reply.status
     if isinstance(reply, BulkDone):
         return 202 if reply.sweep is not None else 200
-    if isinstance(reply, QueueReplaced):
+    if isinstance(reply, QueueReplaced | ScheduleReplaced):
         return 201 if reply.created else 200
     return reply.http_status
 

@@ -38,7 +38,20 @@ def is_deeper(text: bytes, levels: int) -> bool:
 
 
 _OWN_OBJECTS: Final = frozenset(
-    {"options", "defaults", "filter", "limits", "retention", "completed", "dlq", "cancelled", "labels", "owner", "rate"}
+    {
+        "options",
+        "defaults",
+        "filter",
+        "limits",
+        "retention",
+        "completed",
+        "dlq",
+        "cancelled",
+        "labels",
+        "owner",
+        "rate",
+        "job_options",
+    }
 )
 _OWN_LISTS: Final = frozenset({"jobs", "items", "queues"})
 _BRACE: Final = ord("{")

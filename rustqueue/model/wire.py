@@ -37,6 +37,7 @@ from rustqueue.model.jobs import JobItem, JobOptions
 from rustqueue.model.queries import JobList, Query, ShellQuery
 from rustqueue.model.scan import api_error as api_error
 from rustqueue.model.scan import is_deeper, own_colons, refuse_duplicate_keys
+from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import PATTERN
 
 Request = Command | SecretCommand | Query | ShellQuery
@@ -49,6 +50,7 @@ _logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand]] = msgspec.js
     WireCommand | InternalCommand
 )
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _known_names: dict[str, None] = {}
 _KNOWN_NAMES_MAX: Final = 10_000
@@ -130,15 +132,23 @@ def _check_others(wire: Command | Query | ShellQuery) -> None:
                 _check_result(item.result, f"items[{position}].result")
         case QueueSet():
             _check_settings(wire)
+        case Ack():
+            _check_result(wire.result, "result")
+        case Fail() | FailBatch() | Progress():
+            _check_texts(wire)
+        case _:
+            _check_rare(wire)
+
+
+def _check_rare(wire: Command | Query | ShellQuery) -> None:
+    match wire:
         case DlqRetry(filter=DlqFilter() as wanted):
             parse_time(wanted.before, "filter.before")
             parse_time(wanted.after, "filter.after")
         case JobList():
             parse_time(wire.created_after, "created_after")
-        case Ack():
-            _check_result(wire.result, "result")
-        case Fail() | FailBatch() | Progress():
-            _check_texts(wire)
+        case ScheduleFields():
+            _check_schedule(wire)
         case _:
             return
 
@@ -257,6 +267,26 @@ def _check_options(options: JobOptions, at: str) -> None:
         parse_time(options.run_at, f"{at}run_at")
         if options.delay_ms is not None:
             raise ValidationFailed("give either 'delay_ms' or 'run_at'", f"{at}run_at")
+
+
+def _check_schedule(wire: ScheduleFields) -> None:
+    _check_bytes(wire.name, "name", limits.SCHEDULE_NAME_BYTES_MAX)
+    if _CONTROL.search(wire.name) is not None:
+        raise ValidationFailed("'name' holds a control character", "name")
+    check_name(wire.job_name, "job_name", limits.NAME_BYTES_MAX)
+    if isinstance(wire.job_data, Raw):
+        _check_payload(bytes(wire.job_data), "job_data", limits.DATA_BYTES_MAX)
+    if wire.job_options is not None:
+        _check_options(wire.job_options, "job_options.")
+    if (wire.cron_expr is None) == (wire.every_ms is None):
+        raise ValidationFailed("give either 'cron_expr' or 'every_ms'", "cron_expr")
+    starts_ms, ends_ms = parse_time(wire.starts_at, "starts_at"), parse_time(wire.ends_at, "ends_at")
+    for at_ms, field in ((starts_ms, "starts_at"), (ends_ms, "ends_at")):
+        if at_ms is not None and not 0 <= at_ms <= limits.SCHEDULE_TIME_MS_MAX:
+            limit = times.to_text(limits.SCHEDULE_TIME_MS_MAX)
+            raise ValidationFailed(f"'{field}' is not between 1970 and {limit}", field, limit=limit)
+    if starts_ms is not None and ends_ms is not None and ends_ms < starts_ms:
+        raise ValidationFailed("'ends_at' is before 'starts_at'", "ends_at")
 
 
 def _check_no_identity(options: JobOptions) -> None:

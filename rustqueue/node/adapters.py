@@ -14,6 +14,7 @@ from rustqueue.auth import Authenticator, Principal
 from rustqueue.effects.histogram import Histogram
 from rustqueue.effects.metrics import Metrics
 from rustqueue.effects.stream import EventFilter, EventStream, Follower, Place
+from rustqueue.gateway.schedules import with_next_runs
 from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Command, Tick
@@ -52,8 +53,11 @@ class MachineReads:
     def queue_of_sweep(self, reference: str) -> str | None:
         return queries.queue_of_sweep(self._machine, reference)
 
+    def queue_of_schedule(self, name: str) -> str | None:
+        return queries.queue_of_schedule(self._machine, name)
+
     def answer(self, query: Query) -> Reply:
-        return queries.answer(self._machine, query)
+        return with_next_runs(queries.answer(self._machine, query))
 
 
 class Condition(Protocol):

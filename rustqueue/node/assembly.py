@@ -22,7 +22,9 @@ from rustqueue.bus import Bus
 from rustqueue.dashboard import pages_of
 from rustqueue.effects.audit import AuditLog
 from rustqueue.effects.depths import QueueDepths
+from rustqueue.effects.duty import LeaderDuty
 from rustqueue.effects.metrics import Gauges, Metrics
+from rustqueue.effects.schedules.duty import ScheduleDuty, ScheduleParts
 from rustqueue.effects.stream import EventStream
 from rustqueue.gateway import Gateway, GatewayLimits
 from rustqueue.machine.kv import KV
@@ -36,6 +38,7 @@ from rustqueue.node.cluster import ClusterError, ClusterSide, MemberParts
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
 from rustqueue.node.secrets import preparing
 from rustqueue.node.state_files import CurrentStore, FileParts, NodeFiles, settle
+from rustqueue.node.timetables import ScheduleRows
 from rustqueue.node.tls import CertificateWatch, TlsError
 from rustqueue.raft.cluster.parts import ReplicatorOptions
 from rustqueue.raft.cluster.passport import read_passport
@@ -112,6 +115,7 @@ class Node:
             self._open_gateway()
             if self.cluster is None:
                 await self._configure()
+                self._begin_duties()
             await self._serve()
         except _CANNOT_START as error:
             await self._leave_cluster()
@@ -128,6 +132,7 @@ class Node:
             return True
         self._stopping = True
         self.room.stop()
+        self._end_duties()
         self.tcp.stop_accepting()
         if self.cluster is not None:
             await self.cluster.hand_over()
@@ -221,14 +226,19 @@ class Node:
         limits = GatewayLimits(settings.limits.command_deadline_ms, settings.limits.waiting_pulls_max)
         observe = self.metrics.command_answered
         reads = MachineReads(self.machine, self.health, settings.queue_rates)
-        self.gateway = Gateway(self.replicator, reads, clock, limits, observe, preparing(os.urandom))
+        log_, rows = self.replicator, ScheduleRows(self.machine)
+        prepared = {**preparing(os.urandom), **rows.preparing()}
+        self.gateway = Gateway(log_, reads, clock, limits, observe, prepared)
         self.gateway.audit = AuditLog(time.monotonic)
+        self.schedules = ScheduleDuty(ScheduleParts(clock, log_.now_ms, log_.propose, rows, rows.refusal))
+        self._duties: list[LeaderDuty] = [self.schedules]
         bus = Bus(clock.call_soon)
         bus.subscribe(self.metrics.on_events)
         bus.subscribe(self.gateway.on_events)
         self.stream = EventStream(clock, text_frame, self.machine.applied_index)
         bus.subscribe(self.stream.on_events)
         self._on_replaced.append(self.stream.jumped)
+        bus.subscribe(self.schedules.on_events)
         self.machine.publish = bus.publish
         disk_log = DiskLog(self.replicator.space, clock)
         disk_log.start()
@@ -238,6 +248,7 @@ class Node:
             self.replicator.start()
             self._say_what_was_found(self._store)
         self._make_room(self._store, asyncio.get_running_loop())
+        self._undo.append(self._end_duties)
 
     def _state_replaced(self) -> None:
         for told in self._on_replaced:
@@ -246,12 +257,23 @@ class Node:
     def _role_changed(self, leads: bool) -> None:
         """This member of a cluster leads now, or no more."""
         if not leads:
+            self._end_duties()
             self.gateway.lost_leadership()
             return
+        self._begin_duties()
         command = Configure(defaults=self.settings.node_defaults())
         if command.defaults != self.machine.defaults:
             # Proposed again at every election that finds another configuration in force; twice is as good as once.
             self.replicator.propose(Proposal(command, encode_command(command), lambda reply: None))
+
+    def _begin_duties(self) -> None:
+        """What only a leader does. A node without others leads from its start to its stop."""
+        for duty in self._duties:
+            duty.begin()
+
+    def _end_duties(self) -> None:
+        for duty in self._duties:
+            duty.end()
 
     async def _leave_cluster(self) -> None:
         if self.cluster is not None:
@@ -376,6 +398,8 @@ class Node:
         numbers = (
             ("uptime_seconds", "Since the start of the node.", time.monotonic() - self._started_s),
             ("due_lag_seconds", "How long the oldest due work has been waiting.", replicator.due_lag_ms / 1_000),
+            ("schedules", "Schedules, paused ones too.", self.machine.state.meta.schedules),
+            ("schedule_lag_seconds", "How late the most overdue run is.", self.schedules.lag_ms / 1_000),
             ("waiting_pulls", "Pulls that wait for a job.", self.gateway.waiting_count),
             ("commands_in_flight", "Commands on their way through the log.", self.gateway.in_flight_count),
             ("websocket_clients_connected", "Clients that follow events.", self.stream.followers_count),

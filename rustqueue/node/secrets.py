@@ -11,6 +11,7 @@ import msgspec
 
 from rustqueue.auth import bearer
 from rustqueue.gateway.preparing import Prepared, Preparing
+from rustqueue.gateway.schedules import PREPARE_SCHEDULES
 from rustqueue.model.commands import TokenCreate, TokenPut
 from rustqueue.model.replies import Reply, TokenCreated
 
@@ -19,7 +20,7 @@ Chance = Callable[[int], bytes]
 
 
 def preparing(chance: Chance) -> Preparing:
-    return {TokenCreate: partial(_made, chance)}
+    return {TokenCreate: partial(_made, chance), **PREPARE_SCHEDULES}
 
 
 def _made(chance: Chance, command: TokenCreate) -> Prepared:

@@ -23,6 +23,7 @@ from rustqueue.model.commands import Pull
 from rustqueue.model.errors import ApiError, Unauthorized
 from rustqueue.model.queries import Auth, Get, Health, Query
 from rustqueue.model.replies import Done, Pulled, PulledOne, Refused, Reply
+from rustqueue.model.schedules import ScheduleGet
 from rustqueue.model.wire import decode_request
 from rustqueue.tcp.protocol import (
     BINARY_FRAME_STARTS,
@@ -31,7 +32,7 @@ from rustqueue.tcp.protocol import (
     Slot,
     binary_error,
     encode_answer,
-    job_not_found_as_not_found,
+    plainly_not_found,
     request_id_of,
 )
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _READS: Final = frozenset({*get_args(Query), Health})
+_RENAMED: Final = frozenset[type]((Get, ScheduleGet))
 _WRITE_BUFFER_BYTES: Final = 262_144  # Above it the client is taken not to read; a reply of 50 jobs is 40 KB.
 _TURN_ANSWERS: Final = 256  # Queries are answered at once: a client that sends thousands must not hold up the others.
 
@@ -229,7 +231,7 @@ class Connection(asyncio.Protocol):
             elif isinstance(request, Pull) and request.wait_ms:
                 self._ask_waiting(request, line, done, behind_own)
             else:
-                if type(request) is Get:
+                if type(request) in _RENAMED:
                     done = partial(_renamed, done)
                 self._shell.gateway.submit(request, line, done, self._principal, behind_own)
         except Exception:
@@ -344,7 +346,7 @@ class Connection(asyncio.Protocol):
 
 
 def _renamed(done: Callable[[Reply], None], reply: Reply) -> None:
-    done(job_not_found_as_not_found(reply))
+    done(plainly_not_found(reply))
 
 
 def _encoded(reply: Reply, request_id: str | int | None) -> bytes:

@@ -112,12 +112,18 @@ def request_id_of(line: bytes) -> str | int | None:
         return None
 
 
-def job_not_found_as_not_found(reply: Reply) -> Reply:
-    """TCP `get` of a missing job answers NOT_FOUND, since published clients need exactly that (decisions A29)."""
-    if not isinstance(reply, Refused) or reply.error.code != "JOB_NOT_FOUND":
+def plainly_not_found(reply: Reply) -> Reply:
+    """TCP `get` of a missing job and `schedule_get` of a missing schedule answer NOT_FOUND, since published clients
+    need exactly that (decisions A29, contract A7).
+    """
+    if not isinstance(reply, Refused):
         return reply
-    error = ErrorBody("NOT_FOUND", reply.error.message, reply.error.details)
-    return Refused(error=error, status=reply.status)
+    code, text, details = reply.error.code, reply.error.message, reply.error.details
+    if code == "SCHEDULE_NOT_FOUND":
+        text = f"Schedule '{text.partition(': ')[2]}' not found"
+    elif code != "JOB_NOT_FOUND":
+        return reply
+    return Refused(error=ErrorBody("NOT_FOUND", text, details), status=reply.status)
 
 
 def binary_error(text: str) -> bytes:

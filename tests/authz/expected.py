@@ -5,7 +5,7 @@ Whoever adds a verb adds it here by judgement, not by copying from `rustqueue.ga
 
 from typing import Any, Final
 
-QUEUE, JOB, SWEEP = "{queue}", "{job}", "{sweep}"
+QUEUE, JOB, SWEEP, SCHEDULE = "{queue}", "{job}", "{sweep}", "{schedule}"
 
 SCOPE_OF: Final = {
     **dict.fromkeys(("push", "push_batch"), "push"),
@@ -15,6 +15,9 @@ SCOPE_OF: Final = {
     **dict.fromkeys(("cancel", "job_retry", "job_promote", "job_priority", "job_remove"), "admin"),
     **dict.fromkeys(("queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"), "admin"),
     **dict.fromkeys(("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel"), "admin"),
+    **dict.fromkeys(("schedule_create", "schedule_put", "schedule_delete", "schedule_pause"), "admin"),
+    **dict.fromkeys(("schedule_resume", "schedule_run"), "admin"),
+    **dict.fromkeys(("schedule_get", "schedule_list", "schedule_runs"), "read"),
     **dict.fromkeys(("token_create", "token_list", "token_delete"), "admin"),
 }
 
@@ -24,7 +27,7 @@ OPEN: Final = {"auth", "health"}
 EVERYWHERE: Final = {"token_create", "token_list", "token_delete"}
 """Verbs that are about no queue: they need their scope on all of them."""
 
-FILTERED: Final = {"list_queues", "flow"}
+FILTERED: Final = {"list_queues", "flow", "schedule_list"}
 """Verbs that whoever may read anything may ask, and whose answers leave out what he may not read."""
 
 ASKED: Final[dict[str, dict[str, Any]]] = {
@@ -60,8 +63,17 @@ ASKED: Final[dict[str, dict[str, Any]]] = {
     "dlq": {"queue": QUEUE},
     "flow": {"flow_id": "f"},
     "sweep_get": {"id": SWEEP},
+    "schedule_create": {"name": SCHEDULE, "queue": QUEUE, "job_name": "n", "cron_expr": "@yearly"},
+    "schedule_put": {"name": SCHEDULE, "queue": QUEUE, "job_name": "n", "cron_expr": "@yearly"},
+    "schedule_delete": {"name": SCHEDULE},
+    "schedule_pause": {"name": SCHEDULE},
+    "schedule_resume": {"name": SCHEDULE},
+    "schedule_run": {"name": SCHEDULE},
+    "schedule_get": {"name": SCHEDULE},
+    "schedule_list": {},
+    "schedule_runs": {"name": SCHEDULE},
     "token_create": {"name": "made.by.the.matrix", "scopes": [{"verbs": ["read"], "queues": ["*"]}]},
     "token_list": {},
     "token_delete": {"id": "0000000000000000"},
 }
-"""A good request of each verb. Words in braces become a queue, a job of it, a sweep of it."""
+"""A good request of each verb. Words in braces become a queue, a job, a sweep, a schedule of it."""

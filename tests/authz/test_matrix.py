@@ -22,7 +22,7 @@ from rustqueue.model import commands, queries
 from rustqueue.model.ids import id_text
 from rustqueue.node import Node
 from rustqueue.settings import AuthSettings
-from tests.authz.expected import ASKED, EVERYWHERE, FILTERED, JOB, OPEN, QUEUE, SCOPE_OF, SWEEP
+from tests.authz.expected import ASKED, EVERYWHERE, FILTERED, JOB, OPEN, QUEUE, SCHEDULE, SCOPE_OF, SWEEP
 from tests.conformance.protocols import tag_of
 from tests.fuzz.shell import Wire
 from tests.unit.tcp_client import RawClient, a_node, connected
@@ -73,7 +73,8 @@ class Place:
     async def names(self, queue: str) -> dict[str, str]:
         """A fresh job of the queue, and its sweep."""
         pushed = await self.chief.ask("push", queue=queue, name="n", flow_id="f", data=1)
-        return {QUEUE: queue, JOB: pushed["id"], SWEEP: id_text(sweep_id(queue))}
+        await self.chief.ask("schedule_create", name=queue, queue=queue, job_name="n", cron_expr="@yearly")
+        return {QUEUE: queue, JOB: pushed["id"], SWEEP: id_text(sweep_id(queue)), SCHEDULE: queue}
 
 
 def sweep_id(queue: str) -> bytes:

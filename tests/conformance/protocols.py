@@ -17,6 +17,7 @@ import msgspec
 
 from rustqueue.client import AsyncClient, Client, RustQueueError, job_calls, queue_calls, token_calls
 from rustqueue.client.call import Call
+from rustqueue.client.calls import schedules
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
 from rustqueue.model.wire import decode_request
@@ -133,6 +134,15 @@ HTTP_FORMS: Final = {
     "token_create": "POST /tokens =",
     "token_list": "GET /tokens ?",
     "token_delete": "DELETE /tokens/{id} ?",
+    "schedule_create": "POST /schedules =",
+    "schedule_put": "PUT /schedules/{name} =",
+    "schedule_delete": "DELETE /schedules/{name} ?",
+    "schedule_pause": "POST /schedules/{name}/pause =",
+    "schedule_resume": "POST /schedules/{name}/resume =",
+    "schedule_run": "POST /schedules/{name}/run =",
+    "schedule_get": "GET /schedules/{name} ?",
+    "schedule_list": "GET /schedules ?",
+    "schedule_runs": "GET /schedules/{name}/runs ?",
     "health": "GET /health ?",
 }
 _HEADERS: Final = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match", "if_owner": "If-Owner"}
@@ -223,6 +233,15 @@ _CALLS: Final[dict[str, Callable[..., Call[Any]]]] = {
     "token_create": token_calls.create_token,
     "token_list": token_calls.tokens,
     "token_delete": lambda id, **rest: token_calls.delete_token(id),
+    "schedule_create": schedules.create_schedule,
+    "schedule_put": schedules.put_schedule,
+    "schedule_delete": schedules.delete_schedule,
+    "schedule_pause": schedules.pause_schedule,
+    "schedule_resume": schedules.resume_schedule,
+    "schedule_run": schedules.run_schedule,
+    "schedule_get": schedules.get_schedule,
+    "schedule_list": schedules.list_schedules,
+    "schedule_runs": schedules.schedule_runs,
     "health": queue_calls.health,
 }
 

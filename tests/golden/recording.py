@@ -12,9 +12,10 @@ from typing import Final
 
 from rustqueue.machine.audit import audit
 from rustqueue.machine.machine import Machine
+from rustqueue.machine.schedules.reads import standings
 from rustqueue.model.entry import decode_entry, encode_entry
 from rustqueue.storage.memory import MemoryKV
-from tests.property.scripts import VERBS, Script, Step
+from tests.property.scripts import SCHEDULE_VERBS, VERBS, Script, Step
 from tests.unit.factories import Rig, plain
 
 FOLDER: Final = Path(__file__).parent
@@ -51,7 +52,12 @@ def record(version: int) -> str:
     # The numbers must be the same for ever, so they come from a generator with a fixed seed: no secrets here.
     dice = random.Random(_SEED)
     rig, script = Rig(), Script()
-    common = [*VERBS, *("push", "push_batch", "pull_many", "ack_batch", "fail", "wait") * 3]
+    common = [
+        *VERBS,
+        *SCHEDULE_VERBS,
+        *SCHEDULE_VERBS,
+        *("push", "push_batch", "pull_many", "ack_batch", "fail", "wait") * 3,
+    ]
     rare = ("configure", "trim", "queue_delete", "members")
     verbs = [verb for verb in common * 3 if verb not in rare] + [*rare]
     lines = [_HEAD.format(version=version)]
@@ -63,6 +69,7 @@ def record(version: int) -> str:
             commands.append(script.command(step))
         for reply in rig.apply(*commands):
             script.learn(plain(reply))
+        script.turns = {name: known.turn for name, known in standings(rig.kv, None, 10) if known is not None}
         entry = base64.b64encode(encode_entry(rig.log[-1])).decode("ascii")
         lines.append(f"{entry} {rig.machine.state_hash.hex()}")
     return "\n".join(lines) + "\n"

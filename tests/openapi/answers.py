@@ -46,6 +46,15 @@ ANSWERS: dict[str, Answers] = {
     "flow": {200: (r.FlowPage,)},
     "sweep_get": {200: (r.SweepState,)},
     "sweep_cancel": DONE,
+    "schedule_create": {201: (r.ScheduleCreated,)},
+    "schedule_put": {200: (r.ScheduleReplaced,), 201: (r.ScheduleReplaced,)},
+    "schedule_get": {200: (r.OneSchedule,)},
+    "schedule_list": {200: (r.SchedulePage,)},
+    "schedule_delete": DONE,
+    "schedule_pause": {200: (r.OneSchedule,)},
+    "schedule_resume": {200: (r.OneSchedule,)},
+    "schedule_run": {200: (r.ScheduleRan,)},
+    "schedule_runs": {200: (r.ScheduleRunPage,)},
     "token_list": {200: (r.TokenPage,)},
     "token_create": {201: (r.TokenCreated,)},
     "token_delete": DONE,
@@ -59,12 +68,15 @@ MISSING = {
     *("job_retry", "job_promote", "job_priority", "job_parents"),
     *("queue_get", "queue_settings", "queue_delete", "queue_pause", "queue_resume", "queue_drain", "queue_clean"),
     *("dlq_purge", "dlq_retry", "sweep_get", "sweep_cancel", "token_delete"),
+    *("schedule_create", "schedule_put", "schedule_get", "schedule_pause", "schedule_resume", "schedule_run"),
+    "schedule_runs",
 }
 """404: what they name may not be there."""
 
 CLASHES = {
     *("push", "job_remove", "ack", "fail", "cancel", "progress", "heartbeat"),
     *("job_retry", "job_promote", "job_priority", "queue_delete", "queue_settings", "sweep_cancel", "token_create"),
+    "schedule_run",
 }
 """409: the state of things may be against them."""
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from rustqueue.model.commands import Command, Configure, MemberRecord, Members, Tick, TokenPut, Trim
 from rustqueue.model.jobs import NodeDefaults
+from rustqueue.model.schedules import Firing, ScheduleFire
 from rustqueue.model.tokens import Scope
-from tests.unit.factories import Json, at
+from tests.unit.factories import START_MS, Json, at
 
 QUEUES = ("a", "b", "c")
 _DATA: tuple[Any, ...] = ({}, [1, "x" * 90], None, "y" * 300)
@@ -70,8 +71,20 @@ VERBS = (
     *("token_put", "token_delete", "members"),
 )
 
-INTERNAL = frozenset({"wait", "configure", "trim", "token_put", "members"})
+INTERNAL = frozenset({"wait", "configure", "trim", "token_put", "members", "schedule_fire"})
 """Verbs that only a node proposes."""
+
+SCHEDULE_VERBS = (
+    *("schedule_create", "schedule_put", "schedule_delete", "schedule_pause", "schedule_resume", "schedule_run"),
+    "schedule_fire",
+)
+_TIMINGS: tuple[Json, ...] = (
+    {"every_ms": 500},
+    {"cron_expr": "0 3 * * *", "timezone": "Europe/Paris"},
+    {"every_ms": 700, "overlap": "skip", "missed": "all", "max_executions": 2},
+    {"every_ms": 900, "job_options": {"unique_key": "u"}, "starts_at": at(30_000), "ends_at": at(600_000)},
+    {"cron_expr": "* * * * * *", "paused": True, "labels": {"a": "b"}, "owner": {"uid": "o"}},
+)
 
 NODE = NodeDefaults(max_attempts=2, backoff_delay_ms=100, lease_ms=1_000, completed_age_ms=60_000, dlq_count=20)
 
@@ -88,6 +101,8 @@ class Script:
         self.tokens: dict[str, str] = {}
         self.sweeps: list[str] = []
         self.keyed: list[Json] = []
+        self.turns: dict[str, int] = {}
+        """Turns of the schedules, told by the one who applies."""
 
     def command(self, step: Step) -> Json | Command:
         """What the step asks: a client's command, or one of the node's own."""
@@ -106,7 +121,20 @@ class Script:
             return TokenPut(
                 id=f"t{step[1] % 4}", name=f"n{step[2] % 4}", scopes=scopes, digest="00" * 32, expires_in_ms=lasts_ms
             )
+        if step[0] == "schedule_fire":
+            return self._firing(step[1], step[2])
         return Trim() if step[0] == "trim" else self.asked(step)
+
+    def _firing(self, one: int, two: int) -> Command:
+        """What a leader proposes that read the schedules some entries ago, or just now."""
+        firings = []
+        for place, name in enumerate(self.turns):
+            tick = START_MS + 1_000 * one + place
+            missed = two % 3
+            refused = "RATE_LIMITED: no" if two % 5 == 0 else None
+            turn = self.turns[name] - (two % 7 == 0)
+            firings.append(Firing(name, turn, [tick] * (two % 4 > 0), tick, missed, tick if missed else 0, refused))
+        return ScheduleFire(firings=firings)
 
     def asked(self, step: Step) -> Json:
         """The command of a client."""
@@ -115,7 +143,12 @@ class Script:
         if verb == "repeat":
             return self.keyed[one % len(self.keyed)] if self.keyed else {"cmd": "pull", "queue": queue}
         made = self._push(verb, one, two) or self._pull(verb, one, two) or self._word(verb, one, two)
-        made = made or self._queue_verb(verb, queue, two) or {"cmd": verb, "id": self._job(one)}
+        made = (
+            made
+            or self._schedule_verb(verb, queue, two)
+            or self._queue_verb(verb, queue, two)
+            or {"cmd": verb, "id": self._job(one)}
+        )
         if verb == "cancel":
             made["running"] = two % 2 == 1
         if verb == "job_priority":
@@ -201,6 +234,15 @@ class Script:
             wanted = [self._job(one + place) for place in range(two % 8)]
             return {"cmd": verb, "items": [{"id": job_id, **self._token(job_id, two + one)} for job_id in wanted]}
         return None
+
+    def _schedule_verb(self, verb: str, queue: str, two: int) -> Json | None:
+        if not verb.startswith("schedule_"):
+            return None
+        asked: Json = {"cmd": verb, "name": "st"[two % 2]}
+        if verb in ("schedule_create", "schedule_put"):
+            asked |= {"queue": queue, "job_name": "n", "job_data": two, **_TIMINGS[two % len(_TIMINGS)]}
+            asked["reset"] = two % 11 == 0
+        return asked
 
     def _queue_verb(self, verb: str, queue: str, two: int) -> Json | None:
         limit: Json = {"limit": two % 4} if two % 2 else {}

@@ -109,6 +109,9 @@ class SimApplied:
     def queue_of_sweep(self, reference: str) -> str | None:
         return queries.queue_of_sweep(self._machine, reference)
 
+    def queue_of_schedule(self, name: str) -> str | None:
+        return queries.queue_of_schedule(self._machine, name)
+
     def health(self) -> HealthInfo:
         raise AssertionError("no client of the simulation asks for health")
 

@@ -18,7 +18,7 @@ from rustqueue.model import times
 from rustqueue.model.commands import Command, Configure, Tick
 from rustqueue.model.entry import Entry
 from rustqueue.model.errors import ApiError
-from rustqueue.model.events import Event, JobsChanged
+from rustqueue.model.events import Event, JobsChanged, QueueChanged
 from rustqueue.model.ids import id_text
 from rustqueue.model.jobs import NodeDefaults
 from rustqueue.model.replies import Refused, Reply, status_of
@@ -226,10 +226,11 @@ class Rig:
         return {state: count for state, count in counted.items() if count}
 
     def told(self) -> list[tuple[str, Any]]:
-        """What happened since the last call, as (event, ids or queue)."""
+        """What happened to jobs and queues since the last call, as (event, ids or queue)."""
         told: list[tuple[str, Any]] = [
             (event.event, [id_text(job_id) for job_id in event.ids] if isinstance(event, JobsChanged) else event.queue)
             for event in self.events
+            if isinstance(event, JobsChanged | QueueChanged)
         ]
         self.events.clear()
         return told

@@ -147,6 +147,9 @@ class World:
     def queue_of_sweep(self, reference: str) -> str | None:
         return queries.queue_of_sweep(self.machine, reference)
 
+    def queue_of_schedule(self, name: str) -> str | None:
+        return queries.queue_of_schedule(self.machine, name)
+
     def health(self) -> HealthInfo:
         return HealthInfo(
             status="healthy", version="0", uptime_seconds=0, role="leader", leader="n0", term=1, applied=0, lag=0

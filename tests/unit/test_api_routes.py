@@ -143,6 +143,31 @@ LINES = [
         b'{"cmd":"token_create","name":"t","scopes":[{"verbs":["read"],"queues":["*"]}]}',
     ),
     ("DELETE", "/api/v1/tokens/t1", b"", b'{"cmd":"token_delete","id":"t1"}'),
+    (
+        "POST",
+        "/api/v1/schedules?reset=true",
+        b'{"name":"s","queue":"q","job_name":"n","every_ms":1}',
+        b'{"cmd":"schedule_create","reset":true,"job_data":null,"name":"s","queue":"q","job_name":"n","every_ms":1}',
+    ),
+    (
+        "POST",
+        "/api/v1/schedules",
+        b'{"job_data":1,"name":"s","queue":"q","job_name":"n","every_ms":1}',
+        b'{"cmd":"schedule_create","job_data":1,"name":"s","queue":"q","job_name":"n","every_ms":1}',
+    ),
+    ("GET", "/api/v1/schedules?limit=2&cursor=a", b"", b'{"cmd":"schedule_list","limit":2,"cursor":"a"}'),
+    (
+        "PUT",
+        "/api/v1/schedules/a%20b",
+        b'{"queue":"q","job_name":"n","every_ms":1}',
+        b'{"cmd":"schedule_put","name":"a b","job_data":null,"queue":"q","job_name":"n","every_ms":1}',
+    ),
+    ("GET", "/api/v1/schedules/s", b"", b'{"cmd":"schedule_get","name":"s"}'),
+    ("DELETE", "/api/v1/schedules/s", b"", b'{"cmd":"schedule_delete","name":"s"}'),
+    ("POST", "/api/v1/schedules/s/pause", b"", b'{"cmd":"schedule_pause","name":"s"}'),
+    ("POST", "/api/v1/schedules/s/resume", b"", b'{"cmd":"schedule_resume","name":"s"}'),
+    ("POST", "/api/v1/schedules/s/run", b"", b'{"cmd":"schedule_run","name":"s"}'),
+    ("GET", "/api/v1/schedules/s/runs?limit=2", b"", b'{"cmd":"schedule_runs","name":"s","limit":2}'),
 ]
 
 

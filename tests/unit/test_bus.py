@@ -11,7 +11,9 @@ def test_events_reach_every_subscriber_in_order_after_the_turn() -> None:
     heard: list[tuple[str, int, int, list[str]]] = []
 
     def subscriber(name: str) -> Callable[[int, int, Sequence[Event]], None]:
-        return lambda index, now_ms, events: heard.append((name, index, now_ms, [event.queue for event in events]))
+        return lambda index, now_ms, events: heard.append(
+            (name, index, now_ms, [event.queue for event in events if isinstance(event, QueueChanged)])
+        )
 
     bus = Bus(soon.append)
     bus.subscribe(subscriber("a"))

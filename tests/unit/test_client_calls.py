@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from rustqueue.api.routes import ROUTES as SERVED
 from rustqueue.client import AsyncClient, Client, InvalidRequest, Job, job_calls, queue_calls, token_calls
 from rustqueue.client.call import Call
+from rustqueue.client.calls import schedules
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines
 from rustqueue.client.routes import PULL_SEVERAL, ROUTES, Route, target_of
@@ -19,6 +20,7 @@ from rustqueue.model import commands, jobs, queries, wire
 from rustqueue.model.commands import AckItem, DlqFilter, FailItem, NewJob, PushJobs, WeightedQueue
 from rustqueue.model.jobs import JobItem, JobOptions, QueueLimits, Retention, RetentionSettings
 from rustqueue.model.tokens import Scope
+from tests.unit.schedule_calls import SCHEDULE_CALLS
 
 PULLED = Job(id="j1", name="n", queue="q", state="active", attempt_token="t1")
 AT = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
@@ -282,6 +284,7 @@ CALLS: list[tuple[str, Call[Any], object, str, Any]] = [
     ("tokens", token_calls.tokens(), queries.TokenList(), "GET /tokens", None),
     ("delete_token", token_calls.delete_token("t1"), commands.TokenDelete(id="t1"), "DELETE /tokens/t1", None),
     ("health", queue_calls.health(), queries.Health(), "GET /health", None),
+    *SCHEDULE_CALLS,
 ]
 NAMES = [row[0] for row in CALLS]
 
@@ -317,7 +320,7 @@ def tag_of(kind: type[Struct]) -> str:
 def test_both_clients_offer_every_verb_with_the_same_arguments() -> None:
     builders = {
         name: value
-        for module in (job_calls, queue_calls, token_calls)
+        for module in (job_calls, queue_calls, token_calls, schedules)
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -13,7 +13,7 @@ from rustqueue.tcp.protocol import (
     LineBuffer,
     binary_error,
     encode_answer,
-    job_not_found_as_not_found,
+    plainly_not_found,
     request_id_of,
 )
 
@@ -89,11 +89,11 @@ def test_the_request_id_of_a_refused_line_is_found_if_it_can_be(line: bytes, req
 
 
 def test_only_a_missing_job_is_renamed() -> None:
-    missing = job_not_found_as_not_found(Refused.of(NotFound.job("x")))
+    missing = plainly_not_found(Refused.of(NotFound.job("x")))
     assert isinstance(missing, Refused)
     assert (missing.error.code, missing.error.message) == ("NOT_FOUND", "Job 'x' not found")
     for reply in (Done(), Refused.of(NotFound.queue("x"))):
-        assert job_not_found_as_not_found(reply) is reply
+        assert plainly_not_found(reply) is reply
 
 
 def test_a_binary_error_has_a_length() -> None:

@@ -10,11 +10,12 @@ from rustqueue.machine.audit.groups import check_groups
 from rustqueue.machine.audit.jobs import count_jobs
 from rustqueue.machine.audit.places import check_places
 from rustqueue.machine.audit.queues import check_queues
+from rustqueue.machine.audit.schedules import check_schedules
 from rustqueue.machine.kv import View
 
 __all__ = ["PROBLEMS_MAX", "audit"]
 
-_KNOWN = b"acdefgijklmnopqrstuvwxyz"
+_KNOWN = b"Tacdefgijklmnopqrstuvwxyz"
 
 
 def audit(view: View) -> list[str]:
@@ -33,4 +34,5 @@ def audit(view: View) -> list[str]:
     check_places(census)
     check_queues(census)
     check_groups(census)
+    check_schedules(census)
     return census.problems

@@ -150,9 +150,9 @@ class ClusterReplicator:
     def due_lag_ms(self) -> int:
         """How long the oldest due work has been waiting for its tick."""
         due_ms = self._machine.next_due_ms() if self._stamp is not None else None
-        return 0 if due_ms is None else max(0, self._now_ms() - due_ms)
+        return 0 if due_ms is None else max(0, self.now_ms() - due_ms)
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
         """The time by which the machine lives; on a follower as of the last applied entry."""
         if self._stamp is None:
             return self._machine.now_ms
