@@ -78,7 +78,8 @@ class Links(Protocol):
         is named no more loses its links in both directions.
 
         A name is a member id; or a node id, if any incarnation will do; or an address, if whoever answers there will
-        do. Messages come under the name that is set, or else under the member id.
+        do. Messages come under the name that is set, or else under the member id. This node itself may stand among
+        them and is left out.
         """
         ...
 

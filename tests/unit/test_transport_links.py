@@ -105,6 +105,18 @@ async def test_a_peer_that_is_named_no_more_loses_both_links() -> None:
         await until(lambda: len(three.messages) == 1)
 
 
+async def test_a_list_of_all_members_may_hold_the_own_one() -> None:
+    one, two = Member("n1"), Member("n2")
+    two.hello = a_hello("n2", incarnation=1)
+    async with running(one, two):
+        everybody = {"n1": one.address, "n2": two.address, "n2#1": two.address}
+        one.links.set_peers({"n1": one.address, "n2#1": two.address})
+        two.links.set_peers(everybody)
+        await until(lambda: ("up", "n2#1") in one.events and ("up", "n1") in two.events)
+        assert (one.seen, two.seen) == ([two.hello, two.hello], [one.hello, one.hello])
+        assert one.faults == two.faults == {}
+
+
 async def test_a_changed_address_is_dialled_and_the_old_link_ends_first() -> None:
     one, two, moved = Member("n1"), Member("n2"), Member("n2")
     async with linked(one, two), running(moved):

@@ -84,7 +84,8 @@ class TcpLinks:
                 inbound = self._inbound.pop(peer, None)
                 if inbound is not None:
                     inbound.cut()
-        self._peers = dict(peers)
+        own = self._greeter.own()
+        self._peers = {peer: address for peer, address in peers.items() if peer not in (own.member, own.node)}
         if self._is_running:
             self._dial()
 
