@@ -66,6 +66,8 @@ class Errand:
     done: Done | None
     sent_to: str | None = None
     placed: bool = False
+    doubtful: bool = False
+    """It was sent and lost before, and may have happened then."""
     here: Ticket | None = None
     """When this node came to lead, the errand waits here."""
 
@@ -162,7 +164,8 @@ class Relay:
         if refused.error.code in _LEADS_NOT:
             self._again(errand)
         else:
-            self._answer(errand, refused)
+            # Refused this time says nothing of the time before.
+            self._answer(errand, _unknown_outcome if errand.doubtful else refused)
 
     def _came(self, errand: Errand, reply: Reply | None) -> None:
         """The entry where the command was placed has been applied here, or another one in its place."""
@@ -209,13 +212,14 @@ class Relay:
         if errand.placed:
             errand.sent_to = None
         elif _harmless_twice(errand.command):
+            errand.doubtful = True
             self._send(errand)
         else:
             self._answer(errand, _unknown_outcome)
 
     def _out_of_time(self, number: int) -> None:
         errand = self._errands[number]
-        if errand.number in self._homeless:
+        if errand.number in self._homeless and not errand.doubtful:
             self._answer(errand, _no_leader)
         elif isinstance(errand.command, Pull) and not errand.placed:
             self._answer(errand, nothing_for(errand.command))
@@ -236,7 +240,8 @@ class Relay:
     def close(self) -> None:
         """Answer what is still out."""
         for errand in list(self._errands.values()):
-            self._answer(errand, _unknown_outcome if errand.sent_to or errand.placed else _no_leader)
+            may_have_happened = errand.sent_to is not None or errand.placed or errand.doubtful
+            self._answer(errand, _unknown_outcome if may_have_happened else _no_leader)
         self._deadlines.close()
 
 

@@ -80,6 +80,8 @@ class Session:
         self._waiting: Call | None = None
         self._ask: Ask | None = None
         self._raw = b""
+        self.at: Gateway | None = None
+        """Where its request is."""
 
     def start(self) -> None:
         self._go(None)
@@ -106,7 +108,7 @@ class Session:
         self._later(lambda: self._arrived(raw))
 
     def _arrived(self, raw: bytes) -> None:
-        gateway = self._yard.gateway
+        gateway = self.at = self._yard.gateway
         if gateway is None:
             self._returned(None)  # Nobody listens: the request was never sent.
             return

@@ -8,14 +8,14 @@ import errno
 from collections import Counter
 from collections.abc import Callable
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from rustqueue.raft.journal import JournalError, NoSpace
+from rustqueue.raft.journal import Journal, JournalError, NoSpace
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
 from tests.simulation.ledger import Violation, require
-from tests.simulation.node import DISK_BYTES, SimNode
-from tests.simulation.timeline import Timeline
+from tests.simulation.node import DISK_BYTES, SimKV, SimStore
+from tests.simulation.timeline import HostClock, Process, Timeline
 
 KINDS = (
     "kill",
@@ -33,6 +33,35 @@ KINDS = (
 )
 
 
+class Victim(Protocol):
+    """A node that can be broken and started again."""
+
+    host: HostClock
+    disk: SimDisk
+    kv: SimKV
+    fatal: BaseException | None
+    sync_us: Callable[[], int]
+    when_syncing: Callable[[int], None] | None
+
+    @property
+    def process(self) -> Process | None: ...
+
+    @property
+    def store(self) -> SimStore: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def up(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def crash(self, power: bool, survivors: Callable[[int], int]) -> None: ...
+
+    def stop(self, done: Callable[[], None]) -> None: ...
+
+
 class Flip(NamedTuple):
     """A bit that changed, and the byte as it was afterwards."""
 
@@ -45,7 +74,7 @@ class Flip(NamedTuple):
 class Faults:
     """Breaks one node until `ends_us`, and starts it again whenever it is down."""
 
-    def __init__(self, timeline: Timeline, rng: Random, node: SimNode, lost: Callable[[], None]) -> None:
+    def __init__(self, timeline: Timeline, rng: Random, node: Victim, lost: Callable[[], None]) -> None:
         self._timeline = timeline
         self._rng = rng
         self._node = node
@@ -91,7 +120,7 @@ class Faults:
         self._node.kv.full = False
         self._node.host.drift(0)
         if self._node.fatal is not None:
-            self._die(power=False)
+            self.die(power=False)
 
     def start(self) -> None:
         """Start the node, or say why it does not, repair it and try again."""
@@ -152,14 +181,14 @@ class Faults:
 
         def die() -> None:
             if self._node.process is process:
-                self._die(power)
+                self.die(power)
 
         if self._rng.random() < 0.2:
             die()
         else:
             self._node.when_syncing = lambda duration_us: self._after(self._rng.randrange(duration_us + 1), die)
 
-    def _die(self, power: bool) -> None:
+    def die(self, power: bool) -> None:
         if not self._node.up:
             return
         durable_index, last_index = self._node.journal.durable_index, self._node.journal.last_index
@@ -182,7 +211,7 @@ class Faults:
         def give_up() -> None:
             # A stop that hangs on a broken disk ends as it does in practice.
             if node.process is process and node.up:
-                self._die(power=False)
+                self.die(power=False)
 
         node.stop(stopped)
         self._timeline.after(30_000_000, give_up)
@@ -204,7 +233,7 @@ class Faults:
         if self._node.up and self._node.fatal is not None:
             require(isinstance(self._node.fatal, OSError), "I1", f"the node stopped: {self._node.fatal!r}")
             self.counts["stopped by an error"] += 1
-            self._die(power=self._rng.random() < 0.3)
+            self.die(power=self._rng.random() < 0.3)
 
     def _fill(self) -> None:
         disk: SimDisk = self._node.disk
@@ -250,7 +279,7 @@ class Faults:
         offset, bit = self._rng.randrange(used_bytes), self._rng.randrange(8)
         disk.flip_bit(path, offset, bit)
         self._flips.append(Flip(path, offset, bit, self._byte(path, offset)))
-        self._die(power=self._rng.random() < 0.3)
+        self.die(power=self._rng.random() < 0.3)
 
     def _byte(self, path: str, offset: int) -> int:
         content = self._node.disk.durable_bytes(path)

@@ -3,13 +3,16 @@
 The code under test is the real one: log, seat, member, replicator and machine, wired as a node wires them.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 import msgspec
 
+from rustqueue.gateway.door import Gateway
+from rustqueue.gateway.neighbours import Neighbours
+from rustqueue.gateway.ports import GatewayLimits
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import MemberRecord
 from rustqueue.raft.cluster.config import Config, config_of
@@ -22,13 +25,15 @@ from rustqueue.raft.cluster.syncobj import Seat
 from rustqueue.raft.flush import FlushRules
 from rustqueue.raft.hardstate import HardState
 from rustqueue.raft.messages import Message
+from rustqueue.raft.ports import StateMachine
 from rustqueue.raft.records import Identity
 from rustqueue.raft.space import SpaceRules
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
 from tests.simulation.network import SimLinks, SimNetwork
-from tests.simulation.node import DISK_BYTES, WALL_MS, BackgroundExecutor, SimKV, SimStore
+from tests.simulation.node import DISK_BYTES, WALL_MS, BackgroundExecutor, SimApplied, SimKV, SimStore
 from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
+from tests.simulation.trace import Trace, TracedMachine
 
 
 class SimFiles:
@@ -56,9 +61,7 @@ class SimFiles:
             done(Checkpoint(node.machine.applied_index, node.machine.applied_term, name))
 
         self.remove_folder(name)
-        store = node.store
-        assert store is not None, "the node has been started"
-        self._background.run(store.flush, flushed)
+        self._background.run(node.store.flush, flushed)
 
     def remove_folder(self, name: str) -> None:
         for file in self._node.disk.list(name):
@@ -97,7 +100,15 @@ class SimMember:
         self.process: Process | None = None
         self.fatal: BaseException | None = None
         self.variant = MemberVariant()
-        self.store: SimStore | None = None
+        self.trace = Trace()
+        self.make_gateway: type[Gateway] = Gateway
+        self.when_leading: Callable[[int], None] = lambda term: None
+        self.when_syncing: Callable[[int], None] | None = None
+        """Called once, when the next sync of the log begins, with its duration."""
+        self.gateway: Gateway | None = None
+        self.tally: Counter[str] = Counter()
+        self.store = SimStore(self.kv)
+        self.machine = Machine(self.kv)
 
     @property
     def up(self) -> bool:
@@ -107,6 +118,7 @@ class SimMember:
         variant = self.variant
         process = Process(self._timeline, self.host)
         journal_thread = SimExecutor(process, lambda: self.sync_us())
+        journal_thread.began = self._sync_began
         background = BackgroundExecutor(process, lambda: 5 * self.sync_us() + self._rng.randrange(20_000))
         identity = Identity(b"simulated cluste", self.name)
         self.log = variant.log(self.disk, journal_thread, "j", identity, variant.segment_bytes, variant.kept_bytes)
@@ -139,10 +151,19 @@ class SimMember:
         self.replicator.installed_config = self._config
         self.snapshots = Snapshots(parts, self.replicator, self.disk, "d", background)
         self.snapshots.use(SimFiles(self, background))
-        self.replicator.on_role = self.snapshots.role_changed
+        self.neighbours = Neighbours(self.links, self.replicator, process, self.replicator.member.read_index, 10_000)
+        self.gateway = self.make_gateway(
+            self.replicator, SimApplied(self.machine), process, GatewayLimits(), lambda *_: None
+        )
+        self.gateway.join(self.neighbours)
+        self.machine.publish = self.gateway.on_events
+        self.replicator.on_role = self._role_changed
+        self.replicator.on_leader = self.neighbours.leader_is
+        self.replicator.on_applied = self.neighbours.reads.applied
         self.links.on_message = self._received
-        self.links.on_up = self.replicator.member.link_up
+        self.links.on_up = self._link_up
         self.links.on_down = self._link_down
+        self.replicator.on_fatal = self._stopped
         self.replicator.on_configured = self._dial
         self.fatal = None
         self.process, self._threads = process, (journal_thread, background)
@@ -150,16 +171,37 @@ class SimMember:
         self.links.listen()
         self.replicator.start()
 
+    @property
+    def journal(self) -> MemberLog:
+        return self.log
+
+    def _sync_began(self, duration_us: int) -> None:
+        call, self.when_syncing = self.when_syncing, None
+        if call is not None:
+            call(duration_us)
+
+    def _role_changed(self, leads: bool) -> None:
+        self.snapshots.role_changed(leads)
+        if leads:
+            self.when_leading(self.replicator.term)
+        elif self.gateway is not None:
+            self.gateway.lost_leadership()
+
     def _config(self) -> Config:
         stored = self.machine.members
         return Config(()) if stored is None else config_of(stored)
 
     def _received(self, peer: str, message: Message) -> None:
-        if not self.snapshots.received(peer, message):
+        if not self.neighbours.received(peer, message) and not self.snapshots.received(peer, message):
             self.replicator.received(peer, message)
+
+    def _link_up(self, peer: str) -> None:
+        self.replicator.member.link_up(peer)
+        self.neighbours.link_up(peer)
 
     def _link_down(self, peer: str) -> None:
         self.replicator.member.link_down(peer)
+        self.neighbours.link_down(peer)
         self.snapshots.link_down(peer)
 
     def exchange(self, name: str) -> None:
@@ -167,13 +209,12 @@ class SimMember:
         path = f"{name}/rows" if name != "incoming" else "d/incoming/rows"
         rows = msgspec.msgpack.decode(self.disk.read(path, 0, self.disk.size_bytes(path)), type=dict[bytes, bytes])
         self.kv = SimKV(rows)
-        if self.store is not None:
-            self.store.kv = self.kv
+        self.store.kv = self.kv
         self.disk.remove(path)
         self.disk.sync_dir(name)
 
-    def machine_port(self) -> Any:
-        return self.machine
+    def machine_port(self) -> StateMachine:
+        return TracedMachine(self.machine, self.trace)
 
     def _dial(self, config: Config) -> None:
         self.links.set_peers({name: address for name, address in config.addresses.items() if name != self.name})
@@ -181,13 +222,45 @@ class SimMember:
     def crash(self, power: bool, survivors: Callable[[int], int] = lambda count: 0) -> None:
         assert self.process is not None, "only a running node can crash"
         self.process.alive = False
+        self._count()
         self.links.hang_up()
         for thread in self._threads:
             thread.interrupted(self.disk, self._rng)
-        self.process = self.fatal = None
+        self.process = self.gateway = self.fatal = None
         if power:
             self.disk.power_cut(self._rng)
         self.kv.crash(survivors)
 
+    def _count(self) -> None:
+        sender = self.snapshots.sender
+        self.tally["cuts"] += self.replicator.member.cuts_count
+        self.tally["installs"] += self.snapshots.installs_count
+        self.tally["snapshots sent"] += sender.sent_count if sender is not None else 0
+
+    def stop(self, done: Callable[[], None]) -> None:
+        """As on SIGTERM: the leadership first, then what is on its way, then the store."""
+        process, replicator, gateway = self.process, self.replicator, self.gateway
+        assert process is not None, "only a running node can be stopped"
+        assert gateway is not None, "only a running node can be stopped"
+
+        def stopped() -> None:
+            if self.process is process:
+                process.alive = False
+                self._count()
+                self.links.hang_up()
+                self.process = self.gateway = None
+                self.kv.crash()
+            done()
+
+        def stop() -> None:
+            if self.process is process:
+                gateway.close()
+                replicator.stop(stopped)
+
+        replicator.member.transfer()
+        process.after(1_500_000, stop)
+
     def _stopped(self, error: BaseException) -> None:
         self.fatal = error
+        if self.gateway is not None:
+            self.gateway.abandon()

@@ -148,8 +148,12 @@ class SimLinks:
         if not self._network.open(self.address, stream.address):
             self._stick(stream, blob)
             return
-        if target.knows(self.member):
-            target.on_message(self.member, _decoder.decode(blob))
+        # Through the process: one that is stopped takes nothing from its sockets.
+        target._process.after(0, lambda: target.take(self.member, blob))
+
+    def take(self, member: str, blob: bytes) -> None:
+        if self.knows(member):
+            self.on_message(member, _decoder.decode(blob))
 
     def _stick(self, stream: _Stream, blob: bytes) -> None:
         """TCP tries for a while; here whatever was sent into a cut is lost with its stream."""

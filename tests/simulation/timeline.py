@@ -87,13 +87,32 @@ class Process:
         self.timeline = timeline
         self.host = host
         self.alive = True
+        self.paused_until_us = 0
 
     def after(self, delay_us: int, call: Call) -> Call:
+        cancelled = False
+
         def run() -> None:
-            if self.alive:
+            if not self.alive or cancelled:
+                return
+            pause_us = self.paused_until_us - self.timeline.now_us
+            if pause_us > 0:
+                self.timeline.after(pause_us, run)
+            else:
                 call()
 
-        return self.timeline.after(delay_us, run)
+        cancel_event = self.timeline.after(delay_us, run)
+
+        def cancel() -> None:
+            nonlocal cancelled
+            cancelled = True
+            cancel_event()
+
+        return cancel
+
+    def pause(self, duration_us: int) -> None:
+        """Stopped, as by SIGSTOP: nothing of it runs for so long, and then everything that came meanwhile."""
+        self.paused_until_us = self.timeline.now_us + duration_us
 
     # The `Clock` port.
 

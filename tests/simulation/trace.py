@@ -33,7 +33,7 @@ class Trace:
     def __init__(self) -> None:
         self.applied: list[Applied] = []
         self.ledger = Ledger()
-        self.replies_of: dict[bytes, list[bytes]] = {}
+        self.replies_of: dict[str, list[bytes]] = {}
         self.replays_count = 0
         self.note: Callable[[str], None] = lambda text: None
 
@@ -41,7 +41,8 @@ class Trace:
         """The machine of the present process has applied an entry."""
         texts = [msgspec.json.encode(reply) for reply in replies]
         again = " again" if index <= len(self.applied) else ""
-        self.note(f"entry {index} applied{again}: {len(texts)} commands, {entry.commands[0][:60]!r}")
+        begin = b"".join(entry.commands[:1])[:60]
+        self.note(f"entry {index} applied{again}: {len(texts)} commands, {begin!r}")
         if index <= len(self.applied):
             self._compare(index, entry, texts, state_hash)
             return
@@ -52,7 +53,7 @@ class Trace:
             require(state_hash == before.state_hash, "I24", f"entry {index} holds refusals only and changed the state")
         self.applied.append(Applied(entry, encode_entry(entry), texts, state_hash))
         for raw, text in zip(entry.commands, texts, strict=True):
-            self.replies_of.setdefault(raw, []).append(text)
+            self.replies_of.setdefault(request_of(raw), []).append(text)
         try:
             self.ledger.entry(entry.now_ms, [decode_logged(raw) for raw in entry.commands], replies)
         except Violation as violation:
@@ -79,6 +80,18 @@ class Trace:
             texts = [msgspec.json.encode(reply) for reply in replies]
             require(texts == applied.replies, "I18", f"entry {index} was answered differently in an empty machine")
         return machine.state_hash
+
+
+class _Correlated(msgspec.Struct):
+    request_id: str = ""
+
+
+_correlated = msgspec.json.Decoder(_Correlated)
+
+
+def request_of(raw: bytes) -> str:
+    """What the client calls its request: the text itself may change on the way, as that of a pull that waits on."""
+    return _correlated.decode(raw).request_id
 
 
 class TracedMachine:

@@ -1,0 +1,195 @@
+"""What goes wrong in a cluster: everything that goes wrong with one node, and what happens between nodes.
+
+It must not know clients. At any time a majority may be down: a cluster then waits, and that is all it may do.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+from tests.simulation.faults import KINDS as NODE_KINDS
+from tests.simulation.faults import Faults
+from tests.simulation.member_node import SimMember
+from tests.simulation.network import SimNetwork
+from tests.simulation.timeline import Timeline
+
+NETWORK_KINDS = (
+    "isolate",
+    "one way",
+    "halves",
+    "flapping",
+    "slow link",
+    "kill leader",
+    "kill all",
+    "pause",
+    "hand over",
+)
+CLUSTER_KINDS = (*NODE_KINDS, *NETWORK_KINDS)
+
+
+class ClusterFaults:
+    """Breaks nodes and links until it is told to calm down."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        fork: Callable[[str], Random],
+        nodes: list[SimMember],
+        network: SimNetwork,
+        lost: Callable[[SimMember], None],
+    ) -> None:
+        self._timeline = timeline
+        self._rng = fork("network faults")
+        self._nodes = nodes
+        self._network = network
+        self._each = [
+            Faults(timeline, fork(f"faults {node.name}"), node, partial(lost, node)) for node in nodes
+        ]
+        self._by_name = {node.name: faults for node, faults in zip(nodes, self._each, strict=True)}
+        self._own: Counter[str] = Counter()
+        self.active = True
+        self.kinds: list[str] = []
+        self._note: Callable[[str], None] = lambda text: None
+        self._handlers: dict[str, Callable[[], None]] = {
+            "isolate": self._isolate,
+            "one way": self._one_way,
+            "halves": self._halves,
+            "flapping": self._flap,
+            "slow link": self._slow_link,
+            "kill leader": self._kill_leader,
+            "kill all": self._kill_all,
+            "pause": self._pause,
+            "hand over": self._hand_over,
+        }
+
+    @property
+    def note(self) -> Callable[[str], None]:
+        return self._note
+
+    @note.setter
+    def note(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        for node, faults in zip(self._nodes, self._each, strict=True):
+            faults.note = partial(_note_of, note, node.name)
+
+    @property
+    def counts(self) -> Counter[str]:
+        total = Counter(self._own)
+        for faults in self._each:
+            total.update(faults.counts)
+        return total
+
+    @counts.setter
+    def counts(self, counts: Counter[str]) -> None:
+        raise AssertionError("nobody sets what happened")
+
+    def start(self) -> None:
+        for faults in self._each:
+            faults.start()
+
+    def draw(self, allowed: tuple[str, ...] = CLUSTER_KINDS) -> None:
+        if self._rng.randrange(8) == 0 and allowed is CLUSTER_KINDS:
+            return
+        node_kinds = tuple(kind for kind in NODE_KINDS if kind in allowed)
+        for faults in self._each:
+            if node_kinds and self._rng.random() < 0.7:
+                faults.draw(node_kinds)
+                self.kinds += faults.kinds
+        for kind in NETWORK_KINDS:
+            if kind in allowed and self._rng.random() < 0.4:
+                self.kinds.append(kind)
+                self._plan(kind, 10 ** self._rng.uniform(6.3, 7.2))
+
+    def calm(self) -> None:
+        self.active = False
+        self._network.heal()
+        for faults in self._each:
+            faults.calm()
+
+    def check_stopped(self) -> None:
+        for faults in self._each:
+            faults.check_stopped()
+
+    def _plan(self, kind: str, mean_us: float) -> None:
+        def happen() -> None:
+            if self.active:
+                self._own[kind] += 1
+                self._note(f"fault: {kind}")
+                self._handlers[kind]()
+                self._plan(kind, mean_us)
+
+        self._timeline.after(round(self._rng.expovariate(1 / mean_us)) + 1, happen)
+
+    # The kinds.
+
+    def _later(self, upto_us: int, call: Callable[[], None]) -> None:
+        self._timeline.after(self._rng.randrange(upto_us), call)
+
+    def _cut(self, pairs: list[tuple[str, str]], upto_us: int) -> None:
+        for source, target in pairs:
+            self._network.block(source, target)
+        self._later(upto_us, lambda: self._join(pairs))
+
+    def _join(self, pairs: list[tuple[str, str]]) -> None:
+        for pair in pairs:
+            self._network.blocked.discard(pair)
+
+    def _names(self) -> list[str]:
+        return [node.name for node in self._nodes]
+
+    def _leader(self) -> SimMember | None:
+        return next((node for node in self._nodes if node.up and node.replicator.leads), None)
+
+    def _isolate(self) -> None:
+        leader = self._leader()
+        victim = leader.name if leader is not None and self._rng.random() < 0.5 else self._rng.choice(self._names())
+        others = [name for name in self._names() if name != victim]
+        self._cut([pair for name in others for pair in ((victim, name), (name, victim))], 8_000_000)
+
+    def _one_way(self) -> None:
+        source, target = self._rng.sample(self._names(), 2)
+        self._cut([(source, target)], 6_000_000)
+
+    def _halves(self) -> None:
+        names = self._names()
+        self._rng.shuffle(names)
+        left, right = names[: len(names) // 2], names[len(names) // 2 :]
+        self._cut([pair for a in left for b in right for pair in ((a, b), (b, a))], 8_000_000)
+
+    def _flap(self) -> None:
+        source, target = self._rng.sample(self._names(), 2)
+        for place in range(10):
+            self._timeline.after(place * 300_000, lambda: self._cut([(source, target), (target, source)], 200_000))
+
+    def _slow_link(self) -> None:
+        pair = tuple(self._rng.sample(self._names(), 2))
+        self._network.slow[pair[0], pair[1]] = round(10 ** self._rng.uniform(4.0, 5.7))
+        self._later(5_000_000, partial(self._hurry, pair[0], pair[1]))
+
+    def _hurry(self, source: str, target: str) -> None:
+        self._network.slow.pop((source, target), None)
+
+    def _kill_leader(self) -> None:
+        leader = self._leader()
+        if leader is not None:
+            self._by_name[leader.name].die(power=self._rng.random() < 0.5)
+
+    def _kill_all(self) -> None:
+        power = self._rng.random() < 0.5
+        for faults in self._each:
+            faults.die(power)
+
+    def _pause(self) -> None:
+        node = self._rng.choice(self._nodes)
+        if node.process is not None:
+            node.process.pause(self._rng.randrange(6_000_000))
+
+    def _hand_over(self) -> None:
+        leader = self._leader()
+        if leader is not None:
+            leader.replicator.member.transfer()
+
+
+def _note_of(note: Callable[[str], None], name: str, text: str) -> None:
+    note(f"{name}: {text}")

@@ -1,0 +1,126 @@
+"""A world with several nodes: one seed, the members of a cluster, their network, clients and faults; and the verdict.
+
+What `World` judges of one node is judged of the cluster as if it were one: every node applies the same entries with the
+same replies and the same state hashes, whoever led. Besides: one leader a term, and all nodes alike in the end.
+"""
+
+from functools import partial
+
+from rustqueue.gateway.door import Gateway
+from rustqueue.gateway.ports import Done
+from rustqueue.machine.machine import Machine
+from rustqueue.model.errors import Unavailable
+from rustqueue.model.queries import Query
+from rustqueue.model.replies import Refused
+from tests.simulation.clients import Session
+from tests.simulation.cluster_faults import CLUSTER_KINDS, ClusterFaults
+from tests.simulation.ledger import require
+from tests.simulation.member_node import MemberVariant, SimMember
+from tests.simulation.network import SimNetwork
+from tests.simulation.world import LOAD_US, Report, World
+
+_SETTLE_US = 3_000_000
+
+
+class SimGateway(Gateway):
+    """A read that is answered without a leader is marked; to these clients it tells nothing."""
+
+    def _read(self, query: Query, done: Done, stale: bool) -> None:
+        if stale:
+            done(Refused.of(Unavailable.unknown_outcome()))
+        else:
+            super()._read(query, done, stale)
+
+
+class ClusterWorld(World):
+    """Play it once."""
+
+    drain_us_max = 400_000_000
+
+    def __init__(
+        self,
+        seed: int,
+        variant: MemberVariant | None = None,
+        kinds: tuple[str, ...] = CLUSTER_KINDS,
+        load_us: int = LOAD_US,
+    ) -> None:
+        self._member_variant = variant or MemberVariant()
+        super().__init__(seed, None, kinds, load_us)
+
+    def _build(self) -> None:
+        rng = self._fork("cluster")
+        count = rng.choice((3, 3, 3, 5))
+        names = [f"n{number}" for number in range(count)]
+        self.network = SimNetwork(self.timeline, self._fork("network"))
+        self.leaders: dict[int, str] = {}
+        self.nodes = [self._member(name, names) for name in names]
+        self._choice = self._fork("which node")
+        self.faults = ClusterFaults(self.timeline, self._fork, self.nodes, self.network, self._node_lost)
+        self.faults.note = self._note
+
+    def _member(self, name: str, names: list[str]) -> SimMember:
+        member = SimMember(name, names, self.timeline, self.network, self._fork(f"disk {name}"))
+        member.variant = self._member_variant
+        member.trace = self.trace
+        member.make_gateway = SimGateway
+        member.when_leading = partial(self._leads, name)
+        return member
+
+    def _leads(self, name: str, term: int) -> None:
+        self._note(f"{name} leads in term {term}")
+        other = self.leaders.setdefault(term, name)
+        require(other == name, "I19", f"{other} and {name} both lead in term {term}")
+
+    # What clients see.
+
+    @property
+    def gateway(self) -> Gateway | None:
+        up = [node.gateway for node in self.nodes if node.up and node.gateway is not None]
+        return self._choice.choice(up) if up else None
+
+    def _node_lost(self, node: SimMember) -> None:
+        """Called when the process is gone: who waits there waits in vain."""
+        for session in self._sessions:
+            self._lose(session)
+
+    def _lose(self, session: Session) -> None:
+        alive = [node.gateway for node in self.nodes if node.up]
+        if session.at is not None and session.at not in alive:
+            session.connection_lost()
+
+    # The play.
+
+    def _machine(self) -> Machine:
+        return max(self.nodes, key=lambda node: node.machine.applied_index).machine
+
+    def _at_rest(self) -> bool:
+        if not all(node.up for node in self.nodes):
+            return False
+        applied = {node.machine.applied_index for node in self.nodes}
+        last = {node.log.last_index for node in self.nodes}
+        if len(applied) > 1 or applied != last or not any(node.replicator.leads for node in self.nodes):
+            return False
+        counts = [count for _, count in self._machine().queue_counts()]
+        return not any(count.waiting + count.active + count.delayed + count.blocked for count in counts)
+
+    def _judge_cold(self) -> None:
+        """All nodes at once lose power and come back: nothing that was only in memory was needed."""
+        before, hashes = self._counts(), {node.machine.state_hash for node in self.nodes}
+        require(len(hashes) == 1, "I18", f"the states of the nodes differ at rest: {hashes}")
+        for node in self.nodes:
+            node.crash(power=True, survivors=lambda count: 0)
+        for node in self.nodes:
+            node.start()
+        ends_us = self.timeline.now_us + 60_000_000
+        self._play(lambda: not self._at_rest() and self.timeline.now_us < ends_us)
+        require(self._at_rest(), "I25", "the cluster does not come to rest after all nodes lost power")
+        require(self._counts() == before, "I18", f"after a restart {self._counts()}, before it {before}")
+
+    def _report(self) -> Report:
+        report = super()._report()
+        members = [node.tally for node in self.nodes]
+        report.faults["elections"] = len(self.leaders)
+        for name in ("cuts", "installs", "snapshots sent"):
+            report.faults[name] = sum(tally[name] for tally in members)
+        report.faults["streams broken"] = self.network.broken_count
+        return report
