@@ -391,13 +391,18 @@ class Node:
         reason = "" if self.cluster is None else self.cluster.not_ready()
         return reason == "", reason
 
+    def _due_lag_ms(self) -> int:
+        """How long the oldest due work has been waiting for its tick."""
+        due_ms = self.machine.next_due_ms()
+        return 0 if due_ms is None else max(0, self.replicator.now_ms() - due_ms)
+
     def _gauges(self) -> Gauges:
         replicator, space = self.replicator, self.replicator.space
         queues, rest = self._depths.read()
         used = 0.0 if space.last is None else space.last.used_percent / 100
         numbers = (
             ("uptime_seconds", "Since the start of the node.", time.monotonic() - self._started_s),
-            ("due_lag_seconds", "How long the oldest due work has been waiting.", replicator.due_lag_ms / 1_000),
+            ("due_lag_seconds", "How long the oldest due work has been waiting.", self._due_lag_ms() / 1_000),
             ("schedules", "Schedules, paused ones too.", self.machine.state.meta.schedules),
             ("schedule_lag_seconds", "How late the most overdue run is.", self.schedules.lag_ms / 1_000),
             ("waiting_pulls", "Pulls that wait for a job.", self.gateway.waiting_count),

@@ -151,12 +151,6 @@ class LocalReplicator:
     def disk_full(self) -> bool:
         return self._space.full
 
-    @property
-    def due_lag_ms(self) -> int:
-        """How long the oldest due work has been waiting for its tick."""
-        due_ms = self._machine.next_due_ms()
-        return 0 if due_ms is None else max(0, self.now_ms() - due_ms)
-
     def now_ms(self) -> int:
         """The time by which the machine lives, between two entries."""
         return self._stamp.peek(self._clock.monotonic_us(), self._clock.wall_ms())

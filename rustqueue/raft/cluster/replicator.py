@@ -146,12 +146,6 @@ class ClusterReplicator:
     def disk_full(self) -> bool:
         return self._space.full
 
-    @property
-    def due_lag_ms(self) -> int:
-        """How long the oldest due work has been waiting for its tick."""
-        due_ms = self._machine.next_due_ms() if self._stamp is not None else None
-        return 0 if due_ms is None else max(0, self.now_ms() - due_ms)
-
     def now_ms(self) -> int:
         """The time by which the machine lives; on a follower as of the last applied entry."""
         if self._stamp is None:
