@@ -10,18 +10,25 @@ import binascii
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from rustqueue_operator.backend import Backend, Connection, NoAnswer
 from rustqueue_operator.kinds.fields import ClusterRef
-from rustqueue_operator.kube.calls import Calls, KubernetesError
+from rustqueue_operator.kube.calls import KubernetesError
 from rustqueue_operator.planning.values import ClusterProblem
 
 LABEL: Final = "rustqueue.io/cluster=true"
 _PROBE_FIRST_S: Final = 0.5
 _PROBE_MAX_S: Final = 15.0
+
+
+class Source(Protocol):
+    """Where ConfigMaps and Secrets are read."""
+
+    async def config_maps(self, namespace: str | None, label: str) -> list[dict[str, Any]]: ...
+    async def secret(self, namespace: str, name: str) -> dict[str, Any] | None: ...
 
 
 class Entry(Struct, frozen=True):
@@ -82,7 +89,7 @@ class Clusters:
     """All clusters. `on_change` is called with the name of each whose objects have to be looked at."""
 
     def __init__(
-        self, calls: Calls, namespaces: tuple[str, ...], default: str | None, on_change: Callable[[str], None]
+        self, calls: Source, namespaces: tuple[str, ...], default: str | None, on_change: Callable[[str], None]
     ) -> None:
         self._calls = calls
         self._namespaces = namespaces

@@ -75,6 +75,11 @@ class Work(Generic[K]):
             self._push(due, key)
 
     @property
+    def entries(self) -> int:
+        """How much room the times take, overtaken ones included."""
+        return len(self._heap)
+
+    @property
     def pending(self) -> int:
         """Keys that are overdue or being worked on."""
         now = asyncio.get_running_loop().time()
@@ -83,7 +88,7 @@ class Work(Generic[K]):
     def oldest_s(self) -> float:
         """How long the key that waits longest is overdue."""
         now = asyncio.get_running_loop().time()
-        return max((now - due for due in self._due.values()), default=0.0) if self._due else 0.0
+        return max((now - due for due in self._due.values()), default=0.0)
 
     def _next(self) -> K | None:
         now = asyncio.get_running_loop().time()

@@ -39,9 +39,7 @@ PositiveSeconds = Annotated[int, Meta(ge=1, le=SECONDS_MAX)]
 LeaseSeconds = Annotated[int, Meta(ge=1, le=LEASE_SECONDS_MAX)]
 Count = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)]
 Positive = Annotated[int, Meta(ge=1, le=limits.COUNT_MAX)]
-# Letters are counted by the API server and bytes by the queue: the smaller bound holds for plain names, and the queue
-# refuses what is too long in bytes.
-BackendName = Annotated[str, Meta(min_length=1, max_length=limits.QUEUE_NAME_BYTES_MAX, pattern="^[^\\x00-\\x1f/]+$")]
+BackendName = Annotated[str, Meta(min_length=1, max_length=limits.QUEUE_NAME_BYTES_MAX, pattern="^[A-Za-z0-9._-]+$")]
 KubernetesName = Annotated[str, Meta(min_length=1, max_length=KUBERNETES_NAME_MAX)]
 LabelValue = Annotated[str, Meta(max_length=256)]
 Labels = Annotated[dict[str, LabelValue], Meta(max_length=LABELS_MAX)]

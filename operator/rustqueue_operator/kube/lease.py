@@ -10,11 +10,19 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from rustqueue_operator.kube.calls import Calls, KubernetesError
+from rustqueue_operator.kube.calls import KubernetesError
+
+
+class Leases(Protocol):
+    """Where leases are kept; `KubernetesError` means refused or no answer."""
+
+    async def lease(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+    async def create_lease(self, namespace: str, lease: dict[str, Any]) -> dict[str, Any]: ...
+    async def update_lease(self, namespace: str, name: str, lease: dict[str, Any]) -> dict[str, Any]: ...
 
 
 class LeaseTimes(Struct, frozen=True):
@@ -28,7 +36,7 @@ class LeaseTimes(Struct, frozen=True):
 class Lease:
     """One candidate."""
 
-    def __init__(self, calls: Calls, namespace: str, name: str, identity: str, times: LeaseTimes) -> None:
+    def __init__(self, calls: Leases, namespace: str, name: str, identity: str, times: LeaseTimes) -> None:
         self._calls = calls
         self._namespace = namespace
         self._name = name

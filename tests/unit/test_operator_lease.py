@@ -1,0 +1,114 @@
+"""Leadership: at most one at a time, and the next one soon."""
+
+import asyncio
+from typing import Any
+
+from rustqueue_operator.kube.calls import KubernetesError
+from rustqueue_operator.kube.lease import Lease, LeaseTimes
+
+TIMES = LeaseTimes(duration=0.4, renew_deadline=0.2, retry=0.05)
+
+
+class Shelf:
+    """Leases with versions, as the API server keeps them; `down` refuses everything."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] | None = None
+        self.version = 0
+        self.down = False
+
+    async def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
+        self._answer()
+        return None if self.kept is None else {**self.kept, "spec": dict(self.kept["spec"])}
+
+    async def create_lease(self, namespace: str, lease: dict[str, Any]) -> dict[str, Any]:
+        self._answer()
+        if self.kept is not None:
+            raise KubernetesError(409, "exists")
+        return self._keep(lease)
+
+    async def update_lease(self, namespace: str, name: str, lease: dict[str, Any]) -> dict[str, Any]:
+        self._answer()
+        if self.kept is None or lease["metadata"]["resourceVersion"] != str(self.version):
+            raise KubernetesError(409, "changed")
+        return self._keep(lease)
+
+    def _keep(self, lease: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        metadata = {**lease["metadata"], "resourceVersion": str(self.version)}
+        # A second is the least that Kubernetes keeps; these tests have no time for that.
+        self.kept = {**lease, "metadata": metadata, "spec": {**lease["spec"], "leaseDurationSeconds": 0.4}}
+        return self.kept
+
+    def _answer(self) -> None:
+        if self.down:
+            raise KubernetesError(0, "no answer")
+
+
+def candidate(shelf: Shelf, name: str) -> Lease:
+    return Lease(shelf, "queues", "operator", name, TIMES)
+
+
+async def test_the_first_leads_and_the_second_waits_until_it_is_gone() -> None:
+    shelf = Shelf()
+    first, second = candidate(shelf, "first"), candidate(shelf, "second")
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(5):
+        await first.acquire()
+        holding = asyncio.create_task(first.hold())
+        waiting = asyncio.create_task(second.acquire())
+        await asyncio.wait({waiting}, timeout=TIMES.duration * 2)
+        assert not waiting.done()
+
+        holding.cancel()
+        gone = loop.time()
+        await waiting
+
+    assert loop.time() - gone >= TIMES.duration - TIMES.retry * 2
+    assert shelf.kept is not None
+    assert (shelf.kept["spec"]["holderIdentity"], shelf.kept["spec"]["leaseTransitions"]) == ("second", 1)
+
+
+async def test_who_gives_it_back_is_followed_at_once() -> None:
+    shelf = Shelf()
+    first, second = candidate(shelf, "first"), candidate(shelf, "second")
+    async with asyncio.timeout(5):
+        await first.acquire()
+        await first.release()
+        begun = asyncio.get_running_loop().time()
+        await second.acquire()
+
+    assert asyncio.get_running_loop().time() - begun < TIMES.duration
+
+
+async def test_who_cannot_renew_stops_before_another_may_begin() -> None:
+    shelf = Shelf()
+    first = candidate(shelf, "first")
+    async with asyncio.timeout(5):
+        await first.acquire()
+        shelf.down = True
+        begun = asyncio.get_running_loop().time()
+        await first.hold()
+
+    assert asyncio.get_running_loop().time() - begun < TIMES.duration
+
+
+async def test_who_was_replaced_stops() -> None:
+    shelf = Shelf()
+    first = candidate(shelf, "first")
+    async with asyncio.timeout(5):
+        await first.acquire()
+        assert shelf.kept is not None
+        shelf.kept["spec"]["holderIdentity"] = "second"
+        await first.hold()
+
+
+async def test_of_two_that_try_together_one_leads() -> None:
+    shelf = Shelf()
+    candidates = [candidate(shelf, name) for name in ("a", "b", "c")]
+    tasks = [asyncio.create_task(each.acquire()) for each in candidates]
+    done, waiting = await asyncio.wait(tasks, timeout=TIMES.duration / 2)
+
+    assert (len(done), len(waiting)) == (1, 2)
+    for task in waiting:
+        task.cancel()
