@@ -17,17 +17,19 @@ WORKDIR /build
 RUN python3 -m venv tools && python3 -m venv --without-pip /opt/rustqueue && mkdir data
 COPY requirements/build.txt requirements/server.txt requirements/operator.txt requirements/
 # All that goes into the image comes from the lock files, checked by hash. What has no wheel is built here, by tools that
-# come from a lock file too and stay behind in this stage.
+# come from a lock file too and stay behind in this stage. Nobody may write into the image, so that the byte code is made
+# now, and trusted instead of compared to its source.
 RUN tools/bin/pip install --quiet --require-hashes -r requirements/build.txt \
  && tools/bin/pip wheel --quiet --require-hashes --no-build-isolation --wheel-dir wheels \
-        -r requirements/server.txt -r requirements/operator.txt
+        -r requirements/server.txt -r requirements/operator.txt \
+ && tools/bin/pip --python /opt/rustqueue install --quiet --no-deps --no-index --no-compile wheels/*.whl \
+ && /opt/rustqueue/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/rustqueue/lib
 COPY pyproject.toml README.md LICENSE ./
 COPY rustqueue rustqueue
 COPY operator operator
 COPY .ci/sbom.py .ci/sbom.py
-# Nobody may write into the image, so that the byte code is made now, and trusted instead of compared to its source.
-RUN tools/bin/pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir wheels . \
- && tools/bin/pip --python /opt/rustqueue install --quiet --no-deps --no-index --no-compile wheels/*.whl \
+RUN tools/bin/pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir ours . \
+ && tools/bin/pip --python /opt/rustqueue install --quiet --no-deps --no-index --no-compile ours/*.whl \
  && /opt/rustqueue/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/rustqueue/lib \
  && mkdir /opt/rustqueue/share \
  && /opt/rustqueue/bin/python .ci/sbom.py > /opt/rustqueue/share/sbom.cdx.json

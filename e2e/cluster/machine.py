@@ -20,10 +20,23 @@ from e2e.harness.programs import Program
 from e2e.harness.waiting import until
 
 ROOT = HERE.parent.parent
-PROGRAMS = ("openssl", "setpriv", "containerd", "runc", "ctr", "ip", "nft", "conntrack", "unshare", "nsenter", "cc")
+PROGRAMS = (
+    "openssl",
+    "setpriv",
+    "buildah",
+    "cc",
+    "containerd",
+    "runc",
+    "ctr",
+    "ip",
+    "nft",
+    "conntrack",
+    "unshare",
+    "nsenter",
+)
 PACKAGES = (
     "containerd runc containernetworking-plugins nftables iptables conntrack iproute2 procps openssl gcc libc6-dev "
-    "buildah"
+    "buildah docker-compose"
 )
 # The kubelet sets these for the whole machine.
 SETTINGS = (

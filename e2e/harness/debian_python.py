@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from e2e.harness.debian import download
+
 # What CPython's standard library and common wheels link to; a shell for the lines of a Dockerfile.
 PACKAGES = [
     "base-files",
@@ -49,11 +51,7 @@ PACKAGES = [
 ]
 REMOVED = ("usr/share/doc", "usr/share/man", "usr/share/lintian", "usr/share/bug")
 TAR = ["tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "-cf"]
-DOWNLOAD_DEADLINE_S = 300
-
-
-class DebianFault(Exception):
-    """The base cannot be made on this machine; the sentence says why."""
+PACK_DEADLINE_S = 300
 
 
 def base_layer(cache: Path) -> Path:
@@ -64,33 +62,14 @@ def base_layer(cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as work:
         packages, root = Path(work, "packages"), Path(work, "root")
-        _download(packages)
+        packages.mkdir()
+        download(packages, PACKAGES)
         _unpack(packages, root)
         _finish(root)
         made = Path(work, "layer.tar")
-        subprocess.run([*TAR, made, "-C", root, "."], check=True, timeout=DOWNLOAD_DEADLINE_S)
+        subprocess.run([*TAR, made, "-C", root, "."], check=True, timeout=PACK_DEADLINE_S)
         made.rename(layer)
     return layer
-
-
-def _download(folder: Path) -> None:
-    folder.mkdir()
-    if shutil.which("apt-get") is None:
-        raise DebianFault("apt-get is not here: the base image is made on Debian 12")
-    options = ["-qq", "-o", "APT::Sandbox::User=root"]
-    if _apt(folder, "download", *options, *PACKAGES):
-        # A fresh machine has no lists of packages, an old one has old lists.
-        _apt(folder, "update", *options)
-        if fault := _apt(folder, "download", *options, *PACKAGES):
-            raise DebianFault(f"apt-get download failed (the packages are those of Debian 12): {fault}")
-
-
-def _apt(folder: Path, *words: str) -> str:
-    """What it complained about; empty when it worked."""
-    done = subprocess.run(
-        ["apt-get", *words], cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_DEADLINE_S, check=False
-    )
-    return "" if done.returncode == 0 else done.stderr.strip() or f"code {done.returncode}"
 
 
 def _unpack(packages: Path, root: Path) -> None:

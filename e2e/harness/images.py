@@ -11,7 +11,8 @@ import subprocess
 from pathlib import Path
 
 from e2e.harness.binaries import cache_root
-from e2e.harness.debian_python import DebianFault, base_layer
+from e2e.harness.debian import DebianFault
+from e2e.harness.debian_python import base_layer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What the Dockerfile copies; .dockerignore lets nothing else through.
@@ -22,6 +23,7 @@ BASE = "localhost/debian-python:12"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_DEADLINE_S = 900
 ARCHIVES_KEPT = 4
+IMAGES_KEPT = 100
 
 
 class ImageFault(Exception):
@@ -87,7 +89,7 @@ def build(tag: str = "dev") -> Path:
     unfinished.unlink(missing_ok=True)
     buildah.run("push", f"{NAME}:{tag}", f"docker-archive:{unfinished}:{NAME}:{tag}")
     unfinished.rename(archive)
-    _forget_old(folder)
+    _forget_old(buildah, folder)
     return archive
 
 
@@ -109,7 +111,10 @@ def _pip_arguments() -> list[str]:
     return words
 
 
-def _forget_old(folder: Path) -> None:
+def _forget_old(buildah: Buildah, folder: Path) -> None:
+    """Layers of earlier sources serve the next build; a hundred of them serve nobody."""
+    if len(buildah.run("images", "--all", "--quiet").split()) > IMAGES_KEPT:
+        buildah.run("rmi", "--prune", "--force")
     archives = sorted(folder.glob("rustqueue-*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
     for archive in archives[ARCHIVES_KEPT:]:
         archive.unlink()
