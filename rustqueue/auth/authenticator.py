@@ -52,6 +52,16 @@ class Authenticator:
         self._lockout = Lockout(lambda: clock.monotonic_us() // 1_000)
 
     @property
+    def failures_count(self) -> int:
+        """Bad tokens that were shown, over all protocols."""
+        return self._lockout.failures_count
+
+    @property
+    def locked_out_count(self) -> int:
+        """Requests that were refused because their address had failed too often."""
+        return self._lockout.refusals_count
+
+    @property
     def newcomer(self) -> Principal:
         """Who somebody is before showing a token."""
         return NOBODY if self.enabled else ANYBODY

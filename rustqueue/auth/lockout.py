@@ -35,6 +35,8 @@ class Lockout:
     def __init__(self, monotonic_ms: Callable[[], int]) -> None:
         self._monotonic_ms = monotonic_ms
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self.failures_count = 0
+        self.refusals_count = 0
 
     def __len__(self) -> int:
         return len(self._failures)
@@ -48,6 +50,7 @@ class Lockout:
         if failures is None or failures.count < limits.AUTH_FAILURES_MAX:
             return
         if self._monotonic_ms() - failures.last_ms < limits.AUTH_LOCKOUT_MS:
+            self.refusals_count += 1
             raise LockedOut
         del self._failures[source]
 
@@ -57,6 +60,7 @@ class Lockout:
         failures = self._failures.pop(source, None)
         if failures is None or now_ms - failures.first_ms >= limits.AUTH_LOCKOUT_MS:
             failures = _Failures(0, now_ms, now_ms)
+        self.failures_count += 1
         failures.count += 1
         failures.last_ms = now_ms
         self._failures[source] = failures

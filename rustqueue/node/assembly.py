@@ -325,7 +325,7 @@ class Node:
 
     async def _serve(self) -> None:
         settings, loop = self.settings, asyncio.get_running_loop()
-        auth = authenticator(
+        auth = self._auth = authenticator(
             settings,
             self.clock,
             lambda token_id: self.machine.state.tokens.get(token_id),
@@ -422,6 +422,12 @@ class Node:
         )
         counters = (
             ("trimmed_jobs", "Completed jobs removed early for want of room.", self.room.trimmed_jobs),
+            ("auth_failures", "Bad tokens that were shown.", self._auth.failures_count),
+            (
+                "auth_lockouts",
+                "Requests of addresses that had failed too often.",
+                self._auth.locked_out_count,
+            ),
             ("store_compactions", "Compactions of the store for want of room.", self.room.compactions_count),
         )
         return Gauges(numbers, queues, rest, counters)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from rustqueue.auth import Undecided
+from rustqueue.auth import NOBODY, Undecided
 from rustqueue.gateway import Ticket
 from rustqueue.model import limits
 from rustqueue.model.commands import Pull
@@ -90,6 +90,8 @@ class Connection(asyncio.Protocol):
         refusal = self._shell.opened(self, transport)
         if refusal is not None:
             self._say_last(refusal)
+        elif self._principal is NOBODY:
+            self._shell.token_deadlines.put(self, self._shell.options.token_deadline_ms)
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -160,6 +162,13 @@ class Connection(asyncio.Protocol):
             self._watch_line(False)  # It was we who did not read.
         else:
             self._say_last(ApiError("REQUEST_TIMEOUT", "The line was not completed in time", {"field": "line"}))
+
+    def token_is_late(self) -> None:
+        """A server that wants tokens keeps no connections open for those who have none."""
+        text = f"No good token was shown within {self._shell.options.token_deadline_ms} ms"
+        self._say_last(
+            ApiError("REQUEST_TIMEOUT", text, {"field": "token", "limit": self._shell.options.token_deadline_ms})
+        )
 
     def unread_for_long(self) -> None:
         """The client has left a full buffer unread. A slow one may go on, one that takes nothing is cut off."""
@@ -272,6 +281,7 @@ class Connection(asyncio.Protocol):
                 self._backlog.clear()
             done(Refused.of(error))
         else:
+            self._shell.token_deadlines.drop(self)
             done(Done())
 
     def _decided(self, request: Auth, done: Callable[[Reply], None]) -> None:

@@ -32,6 +32,7 @@ class TcpOptions:
     line_deadline_ms: int = 30_000
     connections_max: int = limits.CONNECTIONS_MAX
     tls: ssl.SSLContext | None = None
+    token_deadline_ms: int = limits.AUTH_SHOWN_MS_MAX
 
 
 class TcpShell:
@@ -43,6 +44,7 @@ class TcpShell:
         self.options = options
         self.line_deadlines: Deadlines[Connection] = Deadlines(clock, Connection.line_is_late)
         self.unread_deadlines: Deadlines[Connection] = Deadlines(clock, Connection.unread_for_long)
+        self.token_deadlines: Deadlines[Connection] = Deadlines(clock, Connection.token_is_late)
         self._connections: dict[Connection, None] = {}
         self._with_answers: list[Connection] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,6 +89,7 @@ class TcpShell:
                     connection.abort()
         self.line_deadlines.close()
         self.unread_deadlines.close()
+        self.token_deadlines.close()
 
     # What connections say.
 
@@ -108,6 +111,7 @@ class TcpShell:
         self._connections.pop(connection, None)
         self.line_deadlines.drop(connection)
         self.unread_deadlines.drop(connection)
+        self.token_deadlines.drop(connection)
         if not self._connections and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
