@@ -88,7 +88,7 @@ class ClusterReplicator:
         self._store = store
         self._ports = ports
         self._options = options
-        self._space = SpaceWatch(ports.disk, parts.clock, ports.background, parts.log.folder, options.space)
+        self.space = SpaceWatch(ports.disk, parts.clock, ports.background, parts.log.folder, options.space)
         self.member = Member(
             parts,
             Hooks(
@@ -139,12 +139,8 @@ class ClusterReplicator:
         return self.member.term
 
     @property
-    def space(self) -> SpaceWatch:
-        return self._space
-
-    @property
     def disk_full(self) -> bool:
-        return self._space.full
+        return self.space.full
 
     def now_ms(self) -> int:
         """The time by which the machine lives; on a follower as of the last applied entry."""
@@ -164,7 +160,7 @@ class ClusterReplicator:
             ),
             self._options.flush,
         )  # fmt: skip
-        self._space.start()
+        self.space.start()
         self._refusal = None
         self.member.start()
 
@@ -181,7 +177,7 @@ class ClusterReplicator:
             return
         self._refusal = Unavailable.stopping()
         self._when_stopped = done
-        self._space.stop()
+        self.space.stop()
         if self._pace is not None:
             self._pace.stop()
         self._tick_wanted = False
@@ -205,7 +201,7 @@ class ClusterReplicator:
         self.stopped = error
         self._refusal = Unavailable.unknown_outcome()
         self.member.stop()
-        self._space.stop()
+        self.space.stop()
         self._flush.stop()
         if self._pace is not None:
             self._pace.stop()
@@ -225,7 +221,7 @@ class ClusterReplicator:
         refusal = self._refusal
         if refusal is None and not self.leads:
             refusal = Unavailable.no_leader()
-        if refusal is None and self._space.full and isinstance(proposal.command, PushJobs):
+        if refusal is None and self.space.full and isinstance(proposal.command, PushJobs):
             refusal = Unavailable.disk_full()
         if refusal is None and self.pending_bytes + size_bytes > self._options.pending_bytes:
             refusal = Limited.overloaded()
@@ -410,7 +406,7 @@ class ClusterReplicator:
             raise ApplyFailed(index, ordinal if isinstance(ordinal, int) else None, error) from error
         self._answer(index, entry, replies, self._clock.monotonic_us() - started_us)
         self._flush.applied(bytes_count)
-        self._space.written(bytes_count)
+        self.space.written(bytes_count)
         self.digests.applied(index, self.leads)
         self.on_applied(index)
         self._maybe_stopped()
@@ -450,7 +446,7 @@ class ClusterReplicator:
     def _hold(self) -> None:
         """The store has no room for a batch. Nothing of it was written, so the same entry is applied again later."""
         self._held = True
-        self._space.found_full(_nothing)
+        self.space.found_full(_nothing)
         self._clock.call_later(limits.FLUSH_RETRY_MS, self._resume)
 
     def _resume(self) -> None:
@@ -459,7 +455,7 @@ class ClusterReplicator:
             self._progressed()
 
     def _no_space(self) -> None:
-        self._space.found_full(self.member.try_again)
+        self.space.found_full(self.member.try_again)
 
     def received(self, peer: str, message: Message) -> None:
         """A message of consensus, or a digest of the leader."""
