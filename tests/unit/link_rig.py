@@ -165,6 +165,10 @@ class Authority:
         self.write(files, names, **how)
         return files
 
+    def trusts(self, files: TlsFiles, other: "Authority") -> None:
+        """The bearer of these files takes certificates of the other authority too."""
+        Path(files.ca).write_bytes(self.pem + other.pem)
+
     def write(self, files: TlsFiles, names: Sequence[str], **how: Any) -> None:
         issued = self._ca.issue_cert(*names, **how)
         Path(files.cert).write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))

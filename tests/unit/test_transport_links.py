@@ -268,6 +268,36 @@ async def test_a_peer_that_does_not_read_is_called_busy_and_then_cut() -> None:
     server.close()
 
 
+async def test_what_one_turn_sends_beyond_the_bound_cuts_the_link() -> None:
+    one, two = Member("n1", unsent_bytes_max=50_000), Member("n2")
+    message = Append(1, 0, 0, 0, 1, [LogRecord(1, 1, bytes(10_000))])
+    async with linked(one, two):
+        # When more is sent than may be unsent, without a turn of the loop in which any of it could leave
+        assert [one.links.send("n2", message) for _ in range(6)] == [True] * 4 + [False] * 2
+        assert one.events.count(("down", "n2")) == 0
+        # Then the link is cut after the call, and comes again
+        await until(lambda: one.events.count(("up", "n2")) == 2)
+        assert one.faults == {"unread": 1}
+        assert two.messages == []
+
+
+async def test_an_address_that_swallows_calls_costs_one_deadline_an_attempt() -> None:
+    # Given a port with a full backlog, behind which nobody accepts
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    callers = [socket.socket() for _ in range(4)]
+    for caller in callers:
+        caller.setblocking(False)
+        caller.connect_ex(full.getsockname())
+    one, two = Member("n1", connect_ms=50), Member("n2")
+    async with running(one, two):
+        one.links.set_peers({"n2": f"127.0.0.1:{full.getsockname()[1]}"})
+        await until(lambda: one.faults.get("unreachable", 0) >= 2)
+        one.links.set_peers({"n2": two.address})
+        await until(lambda: ("up", "n2") in one.events)
+    for sock in [full, *callers]:
+        sock.close()
+
+
 async def test_ipv6_is_listened_on_and_dialled() -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()

@@ -108,6 +108,22 @@ async def test_only_the_dialled_side_knowing_the_authority_is_not_enough(
         assert one.messages == []
 
 
+async def test_a_dialler_whose_certificate_is_refused_after_its_handshake_says_so(
+    authority: Authority, stranger: Authority
+) -> None:
+    """Under TLS 1.3 the dialler is done before the other side has looked at its certificate."""
+    # Given one that trusts both authorities, and shows the certificate of the one that only it trusts
+    one, files = Member("n1", tls=authority.files(["n1"])), stranger.files(["n2"])
+    stranger.trusts(files, authority)
+    two = Member("n2", tls=files)
+    async with running(one, two):
+        two.links.set_peers({"n1": one.address})
+        await until(lambda: two.faults.get("tls", 0) >= 2)
+        assert set(one.faults) == set(two.faults) == {"tls"}
+        assert one.seen == []
+        assert two.events == []
+
+
 async def test_tls_below_1_3_is_refused(authority: Authority) -> None:
     one, files = Member("n1", tls=authority.files(["n1"])), authority.files(["n2"])
     old = ssl.create_default_context(cafile=files.ca)
@@ -299,6 +315,7 @@ def test_the_same_on_the_loop_that_the_node_runs_on(
     [
         test_a_certificate_of_another_authority_is_refused_on_both_sides,
         test_only_the_dialled_side_knowing_the_authority_is_not_enough,
+        test_a_dialler_whose_certificate_is_refused_after_its_handshake_says_so,
     ],
     ids=lambda story: story.__name__.removeprefix("test_"),
 )

@@ -18,7 +18,7 @@ from rustqueue.raft.messages import Message
 from rustqueue.raft.ports import Clock
 from rustqueue.raft.transport.address import parse_address, show_address
 from rustqueue.raft.transport.credentials import Credentials, dns_names
-from rustqueue.raft.transport.faults import Faults
+from rustqueue.raft.transport.faults import Fault, Faults
 from rustqueue.raft.transport.frames import (
     FrameReader,
     FrameTooLarge,
@@ -117,9 +117,11 @@ class OutLink(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if isinstance(error, ssl.SSLError):
-            # Under TLS 1.3 the dialled side looks at our certificate after we are done with the handshake.
-            self._around.faults.note("tls", error, peer=self._peer)
+        if self._state == "greeting":
+            # Under TLS 1.3 the dialled side looks at our certificate after we are done with the handshake, and event
+            # loops do not always say with what alert it left.
+            fault: Fault = "unreachable" if self._around.credentials is None else "tls"
+            self._around.faults.note(fault, error or "the peer left before its hello: see its log", peer=self._peer)
         if self._state == "up":
             self._around.down(self._peer, self)
         self._end()
