@@ -174,6 +174,9 @@ class Relay:
         errand.placed = False
         if reply is None:
             self._again(errand)
+        elif isinstance(reply, Refused) and errand.doubtful:
+            # An ack may be refused as stale because it was taken the time before.
+            self._answer(errand, _unknown_outcome)
         elif not (errand.waits and is_empty(reply)):
             self._answer(errand, reply)
         elif errand.sent_to != self.leader:

@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from tests.chaos.evidence import record
+from tests.simulation.cluster_faults import CLUSTER_KINDS
+from tests.simulation.cluster_world import CLUSTER_EVENTS, ClusterWorld
 from tests.simulation.faults import KINDS
 from tests.simulation.world import Report, World
 
@@ -28,17 +31,26 @@ class Outcome:
     failure: str | None
 
 
-def play(seed: int) -> Outcome:
-    world = World(seed)
+SINGLE, CLUSTER, BOTH = "single", "cluster", "both"
+
+
+def world_of(seed: int, kind: str) -> World:
+    """One node, or a cluster. With `both` every second seed is a cluster's, which takes several times as long."""
+    clustered = kind == CLUSTER or (kind == BOTH and seed % 2 == 1)
+    return ClusterWorld(seed) if clustered else World(seed)
+
+
+def play(seed: int, kind: str) -> Outcome:
+    world = world_of(seed, kind)
     try:
         return Outcome(seed, world.run(), None)
     except Exception as error:
         return Outcome(seed, None, f"{type(error).__name__}: {error}")
 
 
-def play_loud(seed: int) -> Outcome:
+def play_loud(seed: int, kind: str) -> Outcome:
     """One seed with what happened last."""
-    world = World(seed)
+    world = world_of(seed, kind)
     failure: str | None = None
     report: Report | None = None
     try:
@@ -50,7 +62,7 @@ def play_loud(seed: int) -> Outcome:
     return Outcome(seed, report, failure)
 
 
-def play_all(seeds: range, jobs: int, limit_s: float) -> Iterator[Outcome]:
+def play_all(seeds: range, kind: str, jobs: int, limit_s: float) -> Iterator[Outcome]:
     """In order of seeds, in `jobs` processes, for at most that long."""
     ends = time.monotonic() + limit_s
     width = max(1, jobs) * 4
@@ -58,7 +70,7 @@ def play_all(seeds: range, jobs: int, limit_s: float) -> Iterator[Outcome]:
         for first in range(seeds.start, seeds.stop, width):
             if time.monotonic() >= ends:
                 return
-            yield from pool.map(play, range(first, min(first + width, seeds.stop)))
+            yield from pool.map(partial(play, kind=kind), range(first, min(first + width, seeds.stop)))
 
 
 def faults_of(outcomes: list[Outcome]) -> Counter[str]:
@@ -83,7 +95,7 @@ def tally_of(outcomes: list[Outcome]) -> dict[str, int]:
     }
 
 
-def summarise(outcomes: list[Outcome], took_s: float) -> int:
+def summarise(outcomes: list[Outcome], kind: str, took_s: float) -> int:
     """Print the sums; the number of things that are wrong."""
     reports = [outcome.report for outcome in outcomes if outcome.report is not None]
     faults = faults_of(outcomes)
@@ -103,12 +115,18 @@ def summarise(outcomes: list[Outcome], took_s: float) -> int:
         f"{sum(report.completed_count for report in reports):,} completed"
     )
     print("faults:")
-    for kind in [*KINDS, *sorted(set(faults) - set(KINDS))]:
-        print(f"  {kind:24}{faults[kind]:>10,}")
-        if kind in KINDS and faults[kind] == 0 and len(outcomes) >= _SEEDS_FOR_ALL_KINDS:
-            print(f"  ERROR: {kind!r} never happened in {len(outcomes)} seeds")
+    must = KINDS if kind == SINGLE else (*CLUSTER_KINDS, *CLUSTER_EVENTS)
+    for name in [*must, *sorted(set(faults) - set(must))]:
+        print(f"  {name:24}{faults[name]:>10,}")
+        if name in must and faults[name] == 0 and len(outcomes) >= _SEEDS_FOR_ALL_KINDS:
+            print(f"  ERROR: {name!r} never happened in {len(outcomes)} seeds")
             wrong += 1
     return wrong
+
+
+def again(seed: int, kind: str) -> str:
+    """The command that plays one seed again."""
+    return f"python -m tests.simulation --seed {seed} --worlds {kind} -v"
 
 
 def main() -> int:
@@ -116,6 +134,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many seeds to play")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
     parser.add_argument("--seed", type=int, help="play this one only")
+    parser.add_argument(
+        "--worlds", choices=(SINGLE, CLUSTER, BOTH), default=BOTH, help="one node, several, or by turns"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="with --seed: print what happened last")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to use")
     parser.add_argument("--limit-s", type=float, default=float("inf"), help="begin no more seeds after so many seconds")
@@ -124,20 +145,20 @@ def main() -> int:
     began = time.monotonic()
     if options.seed is not None:
         seeds = range(options.seed, options.seed + 1)
-        outcomes = [(play_loud if options.verbose else play)(options.seed)]
+        outcomes = [(play_loud if options.verbose else play)(options.seed, options.worlds)]
     else:
         seeds = range(options.first, options.first + options.seeds)
         outcomes = []
-        for outcome in play_all(seeds, options.jobs, options.limit_s):
+        for outcome in play_all(seeds, options.worlds, options.jobs, options.limit_s):
             outcomes.append(outcome)
             if sum(outcome.failure is not None for outcome in outcomes) >= _FAILURES_MAX:
                 break
             if outcome.failure is not None:
-                print(f"FAILED {outcome.failure} | python -m tests.simulation --seed {outcome.seed} -v", flush=True)
+                print(f"FAILED {outcome.failure} | {again(outcome.seed, options.worlds)}", flush=True)
     took_s = time.monotonic() - began
-    wrong = summarise(outcomes, took_s)
+    wrong = summarise(outcomes, options.worlds, took_s)
     if options.record:
-        record("simulation", tally_of(outcomes), seeds.start, took_s)
+        record(f"simulation-{options.worlds}", tally_of(outcomes), seeds.start, took_s)
     if options.seed is not None and outcomes[0].failure is not None:
         print(f"FAILED seed {options.seed}: {outcomes[0].failure}")
     failed = sum(outcome.failure is not None for outcome in outcomes)

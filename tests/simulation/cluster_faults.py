@@ -43,9 +43,7 @@ class ClusterFaults:
         self._rng = fork("network faults")
         self._nodes = nodes
         self._network = network
-        self._each = [
-            Faults(timeline, fork(f"faults {node.name}"), node, partial(lost, node)) for node in nodes
-        ]
+        self._each = [Faults(timeline, fork(f"faults {node.name}"), node, partial(lost, node)) for node in nodes]
         self._by_name = {node.name: faults for node, faults in zip(nodes, self._each, strict=True)}
         self._own: Counter[str] = Counter()
         self.active = True

@@ -19,7 +19,8 @@ from tests.simulation.member_node import MemberVariant, SimMember
 from tests.simulation.network import SimNetwork
 from tests.simulation.world import LOAD_US, Report, World
 
-_SETTLE_US = 3_000_000
+CLUSTER_EVENTS = ("elections", "cuts", "installs", "snapshots sent", "streams broken")
+"""What must have happened in a run of many seeds, besides every kind of fault."""
 
 
 class SimGateway(Gateway):
