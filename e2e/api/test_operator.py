@@ -17,6 +17,9 @@ def release(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
+DAILY = {"queue": "digests", "job_name": "digest"}
+
+
 def reasons(kubectl: Kubectl, name: str) -> list[str]:
     """Reasons of the events about an object. Their times are whole seconds, so they have no order."""
     return sorted(event["reason"] for event in kubectl.items("events") if event["involvedObject"]["name"] == name)
@@ -40,6 +43,43 @@ def test_an_applied_queue_is_ready_and_a_change_is_in_force_in_two_seconds(relea
     assert time.monotonic() - begun <= 2
     ready(kubectl, "mail")
     assert reasons(kubectl, "mail") == ["Created", "Updated"]
+
+
+def test_a_schedule_is_kept_as_declared_and_pausing_is_left_to_people(release: Operated, kubectl: Kubectl) -> None:
+    spec = {
+        "queue": "digests",
+        "cron": "0 6 * * *",
+        "timeZone": "Europe/Berlin",
+        "overlapPolicy": "Forbid",
+        "startTime": "2026-01-01T00:00:00+01:00",
+        "jobTemplate": {"name": "digest", "data": {"kind": "daily"}, "options": {"maxAttempts": 2}},
+    }
+    schedule = {"apiVersion": "rustqueue.io/v1alpha1", "kind": "Schedule", "metadata": {"name": "digest"}, "spec": spec}
+    kubectl.apply(schedule)
+    kubectl.wait_condition("schedule", "digest", "Ready")
+    found = release.node.ask("GET", "/schedules/digest")["schedule"]
+    assert (found["queue"], found["job_name"], found["job_data"], found["overlap"], found["timezone"]) == (
+        "digests",
+        "digest",
+        {"kind": "daily"},
+        "skip",
+        "Europe/Berlin",
+    )
+
+    assert release.node.ask("POST", "/schedules/digest/pause")["ok"]
+    kubectl.wait_condition("schedule", "digest", "Paused")
+    assert release.node.ask("PUT", "/schedules/digest", {**DAILY, "cron_expr": "0 7 * * *"})["ok"]
+    until(
+        "the old time",
+        lambda: release.node.ask("GET", "/schedules/digest")["schedule"]["cron_expr"] == "0 6 * * *",
+        DRIFT_S * 4,
+    )
+
+    kubectl.apply({**schedule, "metadata": {"name": "wrong"}, "spec": {**spec, "cron": "61 * * * *"}})
+    wrong = kubectl.wait_condition("schedule", "wrong", "Ready", "False")
+    assert (wrong["reason"], "cron" in wrong["message"].lower()) == ("ValidationError", True)
+    kubectl.run("delete", "schedule", "digest", "wrong")
+    assert release.node.ask("GET", "/schedules/digest")["status"] == 404
 
 
 def test_drift_is_healed_and_told(release: Operated, kubectl: Kubectl) -> None:

@@ -100,7 +100,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "jitter_ms": 30_000,
         "overlap": "skip",
         "missed": "all",
-        "starts_at": "2026-01-01T00:00:00Z",
+        "starts_at": "2026-01-01T00:00:00.000000Z",
         "max_executions": 3,
     },
     "Webhook": {

@@ -4,6 +4,7 @@ Invariants: every text, list and map has an upper bound, because the API server 
 field has a default that is written back, so that `kubectl apply` and GitOps tools never see a difference of our making.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
@@ -153,6 +154,15 @@ def options_of(defaults: JobDefaults | None) -> dict[str, Any]:
         "remove_on_fail": defaults.remove_on_fail,
         "on_parent_failure": None if defaults.on_parent_failure is None else snake(defaults.on_parent_failure),
     }
+
+
+def same_time(text: str) -> str:
+    """One spelling of a moment, whatever its zone and fraction. What is no time is left to the cluster to refuse."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.tzinfo is not None else text
 
 
 def tidy(value: Any) -> Any:

@@ -1,4 +1,7 @@
-"""`Schedule`: jobs that are pushed at times. Where the meaning is that of a CronJob, so is the name of the field."""
+"""`Schedule`: jobs that are pushed at times. Where the meaning is that of a CronJob, so is the name of the field.
+
+Whether it is suspended is only managed if the object says so: a schedule is also paused when it has had its runs.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -15,6 +18,7 @@ from rustqueue_operator.kinds.fields import (
     Time,
     milliseconds,
     options_of,
+    same_time,
     snake,
     tidy,
 )
@@ -42,7 +46,7 @@ class ScheduleSpec(Declared, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cron: Annotated[Cron | None, Meta(description="Five fields, or six with seconds first, or as @daily.")] = None
     every_seconds: PositiveSeconds | None = None
     time_zone: Annotated[Zone | None, Meta(description="IANA name; left out, UTC. Only with cron.")] = None
-    suspend: bool | None = None
+    suspend: Annotated[bool | None, Meta(description="Left out, pausing is not managed.")] = None
     jitter_seconds: Annotated[Seconds | None, Meta(description="Spreads runs over so many seconds.")] = None
     overlap_policy: Annotated[
         Literal["Allow", "Forbid"] | None,
@@ -76,7 +80,8 @@ _WRITTEN = (
     "labels",
 )
 # What the API answers where nothing was said.
-_DEFAULTS = {"overlap": "allow", "missed": "once", "jitter_ms": 0, "paused": False, "timezone": "UTC"}
+_DEFAULTS = {"overlap": "allow", "missed": "once", "jitter_ms": 0, "timezone": "UTC"}
+_TIMES = ("starts_at", "ends_at")
 
 
 def request_body(spec: ScheduleSpec) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def request_body(spec: ScheduleSpec) -> dict[str, Any]:
         "starts_at": spec.start_time,
         "ends_at": spec.end_time,
         "max_executions": spec.max_runs,
-        "paused": bool(spec.suspend),
+        "paused": spec.suspend,
         "labels": spec.labels,
     }
     return _usual({**body, "job_data": spec.job_template.data})
@@ -109,6 +114,7 @@ def settings_of(answer: dict[str, Any]) -> dict[str, Any]:
 def _usual(body: dict[str, Any]) -> dict[str, Any]:
     """Without what is the default anyway. The payload stays as it is: an empty list in it is a value."""
     data = body.get("job_data")
+    body = {**body, **{key: same_time(body[key]) for key in _TIMES if body.get(key) is not None}}
     kept = tidy({key: value for key, value in body.items() if key != "job_data"})
     kept = {key: value for key, value in kept.items() if key not in _DEFAULTS or value != _DEFAULTS[key]}
     return kept if data in (None, {}) else {**kept, "job_data": data}

@@ -69,11 +69,10 @@ class WebhookSpec(Declared, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
     timeout_seconds: PositiveSeconds | None = None
     retry: Retry | None = None
-    suspend: bool | None = None
+    suspend: Annotated[bool | None, Meta(description="Left out, suspending is not managed.")] = None
 
 
 _WRITTEN = ("url", "events", "queues", "headers", "timeout_ms", "retry", "suspended", "labels")
-_DEFAULTS = {"suspended": False}
 
 
 def target_url(spec: WebhookSpec, namespace: str) -> str | None:
@@ -98,10 +97,11 @@ def request_body(spec: WebhookSpec, namespace: str) -> dict[str, Any]:
             "max_age_ms": milliseconds(retry.max_age_seconds),
             "max_delay_ms": milliseconds(retry.max_delay_seconds),
         },
-        "suspended": bool(spec.suspend),
+        "suspended": spec.suspend,
         "labels": spec.labels,
     }
-    return _usual(body)
+    kept: dict[str, Any] = tidy(body)
+    return kept
 
 
 def settings_of(answer: dict[str, Any]) -> dict[str, Any]:
@@ -110,9 +110,5 @@ def settings_of(answer: dict[str, Any]) -> dict[str, Any]:
     body = {key: webhook.get(key) for key in _WRITTEN}
     for key in ("events", "queues"):
         body[key] = sorted(body[key] or [])
-    return _usual(body)
-
-
-def _usual(body: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = tidy(body)
-    return {key: value for key, value in kept.items() if key not in _DEFAULTS or value != _DEFAULTS[key]}
+    return kept

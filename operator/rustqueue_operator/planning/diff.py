@@ -1,22 +1,31 @@
 """Which fields differ between two settings, by path; and a digest of what was applied."""
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+# Pausing is left to people unless the object speaks of it.
+_LEFT_TO_PEOPLE: Final = frozenset({"mode", "paused", "suspended"})
 
-def differing(wanted: dict[str, Any], present: dict[str, Any], unmanaged: frozenset[str] = frozenset()) -> list[str]:
-    """Paths in order. A key of `unmanaged` counts only where it is wanted."""
+
+def differing(wanted: dict[str, Any], present: dict[str, Any]) -> list[str]:
+    """Paths in order."""
+    return _differing(wanted, {key: value for key, value in present.items() if _counts(key, wanted)})
+
+
+def _counts(key: str, wanted: dict[str, Any]) -> bool:
+    return key in wanted or key not in _LEFT_TO_PEOPLE
+
+
+def _differing(wanted: dict[str, Any], present: dict[str, Any]) -> list[str]:
     paths: list[str] = []
     for key in sorted({*wanted, *present}):
-        if key in unmanaged and key not in wanted:
-            continue
         ours, theirs = wanted.get(key), present.get(key)
         if ours == theirs:
             continue
         if isinstance(ours, dict) and isinstance(theirs, dict):
-            paths += [f"{key}.{path}" for path in differing(ours, theirs)]
+            paths += [f"{key}.{path}" for path in _differing(ours, theirs)]
         else:
             paths.append(key)
     return paths

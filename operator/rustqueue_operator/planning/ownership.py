@@ -52,7 +52,7 @@ def _of_nobody(desired: Desired, observed: Record) -> Objection | None:
     adopt = desired.spec.adopt or "IfIdentical"
     if adopt == "Always" or observed.revision == 0:
         return None
-    fields = differing(_wanted(desired), observed.settings, unmanaged=frozenset({"mode"}))
+    fields = differing(_wanted(desired), observed.settings)
     if adopt == "IfIdentical" and not fields:
         return None
     what = "is there already" if adopt == "Never" else f"is there already and differs in {', '.join(fields[:16])}"

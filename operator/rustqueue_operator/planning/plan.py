@@ -80,7 +80,7 @@ def wanted_body(desired: Desired) -> dict[str, Any]:
 def _settled(desired: Desired, observed: Record | Absent, facts: Facts, conditions: Conditions) -> Plan:
     body = wanted_body(desired)
     present = observed.settings if isinstance(observed, Record) else {}
-    fields = differing(body, present, unmanaged=frozenset({"mode"}))
+    fields = differing(body, present)
     applied = digest(body, facts.secret_digest)
     observes = desired.spec.management_policy == "Observe"
     mine = isinstance(observed, Record) and observed.owner_uid == desired.uid
