@@ -1,0 +1,108 @@
+"""The kubectl plugin: a program that answers as kubectl does stands in for it, the node behind it is a real one."""
+
+import base64
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rustqueue.client import Client
+from rustqueue_operator import kubectl_rq
+from tests.unit.node_in_thread import Ports, node_in_thread, node_settings
+
+TOKEN = "secret"
+
+# Answers from a file by the words that it was called with; forwards nothing, since the node listens here anyway.
+KUBECTL = """\
+#!{python}
+import json, sys, time
+answers, port = json.load(open({answers!r})), {port}
+words = [word for word in sys.argv[1:] if not word.startswith("-")]
+if words[0] == "port-forward":
+    if words[1] != "service/rq":
+        sys.exit("Error from server (NotFound): services not found")
+    print(f"Forwarding from 127.0.0.1:{{port}} -> 6790", flush=True)
+    time.sleep(60)
+answer = answers.get(" ".join(words[1:]))
+if answer is None:
+    sys.exit("Error from server (Forbidden): " + " ".join(words))
+print(json.dumps(answer))
+"""
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    folder: Path = tmp_path_factory.mktemp("node")
+    with node_in_thread(node_settings(folder, token=TOKEN)) as serving:
+        with Client(serving.url("http"), token=TOKEN) as client:
+            client.push("mail", "welcome", {})
+        yield serving
+
+
+@pytest.fixture
+def answers(ports: Ports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file with what the stand-in answers; it is the kubectl of this test."""
+    kept, program = tmp_path / "answers.json", tmp_path / "kubectl"
+    program.write_text(KUBECTL.format(python=sys.executable, answers=str(kept), port=ports.http))
+    program.chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(program))
+    write(kept)
+    return kept
+
+
+def write(kept: Path, *names: str, **data: str) -> None:
+    items = [
+        {
+            "metadata": {"namespace": "queues", "name": name},
+            "data": {"address": "http://rq.queues.svc:6790", "tokenSecret": "rq-admin", **data},
+        }
+        for name in names or ("rq",)
+    ]
+    secret = {"data": {"token": base64.b64encode(TOKEN.encode()).decode()}}
+    kept.write_text(json.dumps({"configmaps": {"items": items}, "secret rq-admin": secret}))
+
+
+def test_a_command_runs_against_the_cluster(answers: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert kubectl_rq.run(["-n", "queues", "stats", "mail", "--output", "json"]) == 0
+
+    assert json.loads(capfd.readouterr().out)["counts"]["waiting"] == 1
+
+
+def test_its_exit_code_is_that_of_the_command(answers: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert kubectl_rq.run(["inspect", "0193e7a0-1111-7000-8000-000000000000"]) == 1
+    assert "JOB_NOT_FOUND" in capfd.readouterr().err
+
+
+def test_of_several_clusters_one_is_named(answers: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(answers, "a", "b")
+
+    assert kubectl_rq.run(["status"]) == 2
+    assert "(there: a, b)" in capfd.readouterr().err
+    assert kubectl_rq.run(["--cluster", "a", "status"]) == 0
+
+
+@pytest.mark.parametrize("words", [[], ["serve"]])
+def test_what_is_no_question_to_a_cluster_is_refused(
+    words: list[str], answers: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert kubectl_rq.run(words) == 2
+    assert "say what to do" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"tokenSecret": "hidden"}, "Forbidden"),
+        ({"tokenKey": "other"}, "has no key other"),
+        ({"address": "http://gone.queues.svc:6790"}, "services not found"),
+    ],
+)
+def test_no_way_to_the_cluster_is_told_in_a_sentence(
+    data: dict[str, str], message: str, answers: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(answers, **data)
+
+    assert kubectl_rq.run(["status"]) == 3
+    assert message in capfd.readouterr().err
