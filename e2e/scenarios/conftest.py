@@ -1,6 +1,8 @@
 """One cluster for the whole run, one namespace for each test; what a failed test saw is kept."""
 
 import itertools
+import json
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -45,12 +47,18 @@ class Space:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Built and booted once; down whatever happens."""
+    """Built and booted once; down whatever happens. How long each part took is left with what the tests leave."""
+    begin = time.monotonic()
     archive = images.build()
+    seconds = {"image built": time.monotonic() - begin}
     made = chosen_cluster(tmp_path_factory.mktemp("cluster"))
     try:
         made.up()
+        seconds["cluster up"] = time.monotonic() - begin
         made.load(archive)
+        seconds["image loaded"] = time.monotonic() - begin
+        out_folder().mkdir(parents=True, exist_ok=True)
+        (out_folder() / "boot.json").write_text(json.dumps(seconds, indent=1) + "\n")
         yield made
     finally:
         made.down()

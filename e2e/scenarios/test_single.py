@@ -4,6 +4,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from e2e.harness.kubectl import Object
 from e2e.harness.waiting import until
 from e2e.scenarios.conftest import Space
@@ -42,6 +44,7 @@ def test_deleted_pods_come_back_with_everything(space: Space, release: Release) 
     space.judge(load)
 
 
+@pytest.mark.slow
 def test_a_drain_of_its_node_moves_clients_back_when_it_returns(space: Space, release: Release) -> None:
     release.install()
     node = release.node_of(POD)
@@ -57,6 +60,7 @@ def test_a_drain_of_its_node_moves_clients_back_when_it_returns(space: Space, re
     space.judge(load)
 
 
+@pytest.mark.slow
 def test_jobs_flow_while_the_api_server_is_down(space: Space, release: Release) -> None:
     release.install()
     load = space.load(release.target())
