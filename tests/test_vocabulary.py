@@ -63,6 +63,12 @@ METHODS = {
     "dlq_purge": "purge_dlq",
     "sweep_get": "sweep",
     "sweep_cancel": "cancel_sweep",
+    "queue_scale": "scale",
+    "job_why": "why",
+    "job_history": "history",
+    "job_result": "result",
+    "worker_list": "workers",
+    "worker_drain": "drain_worker",
     "token_create": "create_token",
     "token_list": "tokens",
     "token_delete": "delete_token",
@@ -157,7 +163,7 @@ def test_every_verb_is_compared_over_all_protocols() -> None:
 
 def test_a_verb_is_named_after_what_it_works_on() -> None:
     """Decisions F: snake_case of resource and verb; the names of contract A7 stay as they are."""
-    resources = ("job_", "queue_", "dlq_", "sweep_", "token_", "schedule_")
+    resources = ("job_", "queue_", "dlq_", "sweep_", "worker_", "token_", "schedule_")
     assert [verb for verb in VERBS - OF_THE_ORIGINAL if not re.fullmatch(r"[a-z]+(_[a-z]+)+", verb)] == []
     assert [verb for verb in VERBS - OF_THE_ORIGINAL if not verb.startswith(resources)] == []
 

@@ -96,6 +96,7 @@ LIST_QUERY = {
     "order": Kind.TEXT,
 }
 EVENTS_QUERY = {"events": Kind.TEXT, "queues": Kind.TEXT, "job_id": Kind.TEXT, "after": Kind.TEXT}
+SCALE_QUERY = dict.fromkeys(("per_worker", "min", "max", "due_within_ms"), Kind.NUMBER)
 PAGE_QUERY = {"limit": Kind.NUMBER, "cursor": Kind.TEXT}
 QUEUE = f"{API}/queues/{{queue}}"
 SCHEDULE = f"{API}/schedules/{{name}}"
@@ -123,19 +124,26 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{JOB}/retry", "job_retry"),
     Route("POST", f"{JOB}/promote", "job_promote"),
     Route("PUT", f"{JOB}/priority", "job_priority", body=Body.OBJECT),
+    Route("GET", f"{JOB}/result", "job_result", query={"wait_ms": Kind.NUMBER}, body=Body.NONE),
+    Route("GET", f"{JOB}/why", "job_why", body=Body.NONE),
+    Route("GET", f"{JOB}/history", "job_history", body=Body.NONE),
     Route("GET", f"{JOB}/parents", "job_parents", query=PAGE_QUERY, body=Body.NONE),
     Route("GET", f"{API}/queues", "list_queues", body=Body.NONE),
     Route("GET", QUEUE, "queue_get", body=Body.NONE),
     Route("PUT", QUEUE, "queue_settings", body=Body.OBJECT, guarded=True),
     Route("DELETE", QUEUE, "queue_delete", query={"force": Kind.FLAG}, guarded=True),
     Route("GET", f"{QUEUE}/stats", "stats", body=Body.NONE),
+    Route("GET", f"{QUEUE}/scale", "queue_scale", query=SCALE_QUERY, body=Body.NONE),
     Route("POST", f"{QUEUE}/pause", "queue_pause"),
     Route("POST", f"{QUEUE}/resume", "queue_resume"),
     Route("POST", f"{QUEUE}/drain", "queue_drain"),
     Route("POST", f"{QUEUE}/clean", "queue_clean", body=Body.OBJECT),
     Route("GET", f"{QUEUE}/dlq", "dlq", query=PAGE_QUERY, body=Body.NONE),
+    Route("GET", f"{QUEUE}/dlq/groups", "dlq_groups", query={"cursor": Kind.TEXT}, body=Body.NONE),
     Route("DELETE", f"{QUEUE}/dlq", "dlq_purge"),
     Route("POST", f"{QUEUE}/dlq/retry", "dlq_retry"),
+    Route("GET", f"{API}/workers", "worker_list", query=PAGE_QUERY, body=Body.NONE),
+    Route("POST", f"{API}/workers/{{worker_id}}/drain", "worker_drain"),
     Route("GET", f"{API}/flows/{{flow_id}}", "flow", query={"cursor": Kind.TEXT}, body=Body.NONE),
     Route("GET", f"{API}/sweeps/{{id}}", "sweep_get", body=Body.NONE),
     Route("DELETE", f"{API}/sweeps/{{id}}", "sweep_cancel"),

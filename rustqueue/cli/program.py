@@ -9,7 +9,7 @@ import os
 import sys
 
 from rustqueue import __version__
-from rustqueue.cli import config, events, jobs, node, queues, schedules, tokens
+from rustqueue.cli import config, events, insight, jobs, node, queues, schedules, tokens
 from rustqueue.cli.output import Shown, as_json
 from rustqueue.cli.parsing import (
     EXIT_FAILED,
@@ -52,6 +52,7 @@ def build_parser() -> Parser:
     config.add(commands)
     jobs.add(commands)
     queues.add(commands)
+    insight.add(commands)
     tokens.add(commands)
     events.add(commands)
     schedules.add(commands)

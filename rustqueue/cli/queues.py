@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import msgspec
 
+from rustqueue.cli import insight
 from rustqueue.cli.jobs import jobs_table
 from rustqueue.cli.output import Shown, as_json, count_of, table
 from rustqueue.cli.parsing import Parser, UsageError, bounded, json_text
@@ -201,6 +202,7 @@ def _declare_dlq(commands: Commands) -> None:
     parser.add_argument("--cursor", help="where the page before ended")
     parser = group.add("retry", dlq_retry, "bring dead jobs back", "rustqueue dlq retry mail --name welcome --dry-run")
     parser.add_argument("queue", metavar="QUEUE")
+    parser.add_argument("--fingerprint", metavar="F", help="only jobs of this group of `dlq groups`")
     parser.add_argument("--name", help="only jobs of this name")
     parser.add_argument("--error-contains", metavar="TEXT", help="only jobs whose last error has this in it")
     parser.add_argument("--before", metavar="TIME", help="only those dead before this RFC 3339 time")
@@ -208,6 +210,7 @@ def _declare_dlq(commands: Commands) -> None:
     parser.add_argument("--limit", type=bounded(0, limits.COUNT_MAX), metavar="N", help="at most so many")
     parser.add_argument("--rate-per-s", type=bounded(1, 1_000_000), metavar="N", help="spread over time")
     parser.add_argument("--dry-run", action="store_true", help="only count them")
+    insight.add_dead_groups(group)
     parser = group.add("purge", dlq_purge, "delete all dead jobs of a queue", "rustqueue dlq purge mail")
     parser.add_argument("queue", metavar="QUEUE")
 
@@ -219,7 +222,7 @@ def dlq_list(arguments: argparse.Namespace, client: Client) -> Shown:
 
 
 def dlq_retry(arguments: argparse.Namespace, client: Client) -> Shown:
-    parts = ("name", "error_contains", "before", "after")
+    parts = ("fingerprint", "name", "error_contains", "before", "after")
     wanted = {part: getattr(arguments, part) for part in parts if getattr(arguments, part) is not None}
     redrive: dict[str, Any] = {"dry_run": arguments.dry_run, **({"filter": wanted} if wanted else {})}
     redrive |= {key: getattr(arguments, key) for key in ("limit", "rate_per_s") if getattr(arguments, key) is not None}

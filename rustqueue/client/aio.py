@@ -12,7 +12,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 
-from rustqueue.client import job_calls, queue_calls, token_calls
+from rustqueue.client import insight_calls, job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, signed_as
 from rustqueue.client.calls import schedules
@@ -114,6 +114,13 @@ class AsyncClient:
     run_schedule = _awaited(schedules.run_schedule)
     schedule_runs = _awaited(schedules.schedule_runs)
     health = _awaited(queue_calls.health)
+    scale = _awaited(insight_calls.scale)
+    why = _awaited(insight_calls.why)
+    history = _awaited(insight_calls.history)
+    result = _awaited(insight_calls.result)
+    dlq_groups = _awaited(insight_calls.dlq_groups)
+    workers = _awaited(insight_calls.workers)
+    drain_worker = _awaited(insight_calls.drain_worker)
 
     async def iter_jobs(self, **filters: Unpack[job_calls.JobFilters]) -> AsyncIterator[Job]:
         """All jobs that match, page by page; `limit` is the size of a page."""

@@ -12,7 +12,7 @@ from functools import partial, wraps
 from types import TracebackType
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 
-from rustqueue.client import job_calls, queue_calls, token_calls
+from rustqueue.client import insight_calls, job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
 from rustqueue.client.calls import schedules
@@ -111,6 +111,13 @@ class Client:
     run_schedule = _blocking(schedules.run_schedule)
     schedule_runs = _blocking(schedules.schedule_runs)
     health = _blocking(queue_calls.health)
+    scale = _blocking(insight_calls.scale)
+    why = _blocking(insight_calls.why)
+    history = _blocking(insight_calls.history)
+    result = _blocking(insight_calls.result)
+    dlq_groups = _blocking(insight_calls.dlq_groups)
+    workers = _blocking(insight_calls.workers)
+    drain_worker = _blocking(insight_calls.drain_worker)
 
     def iter_jobs(self, **filters: Unpack[job_calls.JobFilters]) -> Iterator[Job]:
         """All jobs that match, page by page; `limit` is the size of a page."""

@@ -20,12 +20,13 @@ from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ti
 from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
 from rustqueue.gateway.rates import PushRates
 from rustqueue.gateway.relay import Errand
+from rustqueue.gateway.results import ENDED, ResultErrand, ResultRoom
 from rustqueue.gateway.schemas import PayloadRules, Schema
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
 from rustqueue.model.commands import Command, Pull, PushJobs, QueueSet
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.events import Event, JobsChanged, QueueChanged
-from rustqueue.model.queries import Auth, Health, Query
+from rustqueue.model.queries import Auth, Health, JobResult, Query
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import Request, encode_command
 from rustqueue.raft.ports import Clock, Proposal
@@ -83,6 +84,7 @@ class Gateway:
         self._closed = False
         self._rates = PushRates(clock, applied.push_rate)
         self.payload_rules = PayloadRules(applied.payload_schema)
+        self._results = ResultRoom(clock, self._look, limits.waiting_pulls_max)
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
         self._neighbours: Neighbours | None = None
         self.audit: Audit | None = None
@@ -126,12 +128,9 @@ class Gateway:
             if principal is not ANYBODY:
                 request, raw, done = self._admitted(principal, request, raw, done)
             if type(request) in _QUERIES:
-                if self._neighbours is not None:
-                    self._neighbours.reads.wait(partial(self._read, cast("Query", request), done))
-                    return None
-                reply = self._applied.answer(cast("Query", request))
-            elif isinstance(request, Health):
-                reply = self._applied.health()
+                return self._query(cast("Query", request), done)
+            if isinstance(request, Health):
+                reply: Reply = self._applied.health()
             else:
                 assert not isinstance(request, Auth), "a shell knows its clients; the gateway knows principals"
                 command = cast("Command", request)
@@ -163,6 +162,10 @@ class Gateway:
 
     def on_events(self, index: int, now_ms: int, events: Sequence[Event]) -> None:
         """What an entry changed. Pulls that wait for it are proposed."""
+        if self._results:
+            for event in events:
+                if isinstance(event, JobsChanged) and event.event in ENDED:
+                    self._results.ended(event.ids)
         if not self._room:
             return
         for event in events:
@@ -173,6 +176,7 @@ class Gateway:
         """Take no more commands; answer the pulls that wait. What is on its way is answered as it lands."""
         self._closed = True
         self._room.close()
+        self._results.close()
         if self._neighbours is not None:
             self._neighbours.close()
 
@@ -235,6 +239,32 @@ class Gateway:
             reply = Refused.of(error)
         done(reply)
 
+    def _query(self, query: Query, done: Done) -> Ticket | None:
+        if isinstance(query, JobResult) and query.wait_ms:
+            return self._wait_for_result(query, done)
+        if self._neighbours is not None:
+            self._neighbours.reads.wait(partial(self._read, query, done))
+        else:
+            done(self._applied.answer(query))
+        return None
+
+    def _wait_for_result(self, query: JobResult, done: Done) -> Ticket | None:
+        """Any node can wait, since any node learns when the job ends; only the first look must be a fresh one."""
+        if self._closed:
+            done(_stopping)
+            return None
+        if self._neighbours is None:
+            return self._results.ask(query, done)
+        errand = ResultErrand(self._results, query, done)
+        self._neighbours.reads.wait(errand.ready)
+        return errand
+
+    def _look(self, query: JobResult) -> Reply:
+        try:
+            return self._applied.answer(query)
+        except ApiError as error:
+            return Refused.of(error)
+
     def _forward(self, neighbours: Neighbours, command: Command, raw: bytes, done: Done) -> Ticket | None:
         if self._closed:
             done(_stopping)
@@ -291,7 +321,8 @@ class Gateway:
         self, pull: Pull, raw: bytes, done: Done, behind_own: bool, asker: Asker = NOBODY_SPECIAL
     ) -> Ticket | None:
         must_ask = behind_own or pull.idempotency_key is not None
-        has_job = must_ask or self._room.has_free_job(queues_of(pull))
+        drains = pull.worker_id is not None and self._applied.is_draining(pull.worker_id)
+        has_job = not drains and (must_ask or self._room.has_free_job(queues_of(pull)))
         if pull.wait_ms == 0 or pull.count == 0 or self._closed:
             if has_job:
                 self._propose(pull, raw, done, asker.placed)
@@ -302,6 +333,8 @@ class Gateway:
         waiter.asker = asker
         if has_job:
             self._ask_again(waiter)
+        elif drains:
+            self._room.rest(waiter)
         else:
             self._room.wait(waiter)
         return waiter
@@ -320,7 +353,11 @@ class Gateway:
                 proposals.append(self._flight(waiter.pull, waiter.raw, answered, waiter.asker.placed))
 
     def _turned_away(self, waiter: Waiter) -> bool:
-        """Refuse a pull whose token was taken away while it waited."""
+        """Refuse a pull whose token was taken away while it waited, or whose worker is to drain."""
+        worker_id = waiter.pull.worker_id
+        if worker_id is not None and self._applied.is_draining(worker_id):
+            self._room.dismiss(waiter)
+            return True
         refusal = waiter.asker.refusal
         error = refusal() if refusal is not None else None
         if error is None:

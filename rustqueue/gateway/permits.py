@@ -139,6 +139,7 @@ NEEDS: Final[dict[type[Struct], Need]] = {
     schedules.ScheduleGet: Need("read", _the_schedule),
     schedules.ScheduleList: Need("read", _nowhere),
     schedules.ScheduleRuns: Need("read", _the_schedule),
+    commands.WorkerDrain: Need("admin", _everywhere),
     commands.TokenCreate: Need("admin", _everywhere),
     commands.TokenDelete: Need("admin", _everywhere),
     queries.Get: Need("read", _the_job),
@@ -150,6 +151,12 @@ NEEDS: Final[dict[type[Struct], Need]] = {
     queries.Dlq: Need("read", _one_queue),
     queries.Flow: Need("read", _nowhere),
     queries.SweepGet: Need("read", _the_sweep),
+    queries.QueueScale: Need("read", _one_queue),
+    queries.JobWhy: Need("read", _the_job),
+    queries.JobHistory: Need("read", _the_job),
+    queries.JobResult: Need("read", _the_job),
+    queries.DlqGroups: Need("read", _one_queue),
+    queries.WorkerList: Need("read", _everywhere),
     queries.TokenList: Need("admin", _everywhere),
 }
 """Whoever adds a verb adds its need here; a test compares the two. A job list without a queue is one of all queues."""

@@ -40,6 +40,10 @@ class Applied(Protocol):
         """How many jobs the queue takes in a time."""
         ...
 
+    def is_draining(self, worker_id: str) -> bool:
+        """Whether this worker shall take no more jobs."""
+        ...
+
     def payload_schema(self, queue: str) -> bytes | None:
         """The JSON Schema of the queue's payloads."""
         ...

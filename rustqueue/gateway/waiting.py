@@ -107,6 +107,17 @@ class WaitingRoom:
             # One that came back empty stands there still, and keeps its place.
             line[waiter] = None
 
+    def rest(self, waiter: Waiter) -> None:
+        """Let a waiter wait for nothing but its time: it shall get no job."""
+        waiter.stand = Stand.WAITING
+
+    def dismiss(self, waiter: Waiter) -> None:
+        """Answer a waiter whose turn has come, and who shall get no job any more; the next one has its turn."""
+        self._break_promise(waiter)
+        if waiter.stand is not Stand.GONE:
+            self._answer(waiter, nothing_for(waiter.pull))
+        self._wake(waiter.queues)
+
     def has_free_job(self, queues: Iterable[str]) -> bool:
         """Whether any of the queues has a ready job that is not promised to a waiter's pull on its way."""
         promised = self._promised

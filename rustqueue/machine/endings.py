@@ -26,7 +26,9 @@ Known = tuple[bytes, JobRow, StateRow | None]
 
 
 def outcome_ordinal(tx: Tx, row_is_indexed: bool) -> int:
-    """Jobs with rows of their own (custom id, flow) stand in blocks of their own: only those are read when they go."""
+    """Jobs with further rows (custom id, flow, earlier tries) stand in blocks of their own: only those are read when
+    they go.
+    """
     return tx.ordinal * 2 + row_is_indexed
 
 
@@ -49,7 +51,7 @@ def finish(state: State, tx: Tx, job: tuple[bytes, JobRow], row: StateRow) -> No
     job_id, job_row = job
     queue = state.existing(tx, job_row.queue)
     extras = job_row.extras
-    indexed = extras is not None and (extras.custom_id is not None or extras.flow_id is not None)
+    indexed = row.history or (extras is not None and (extras.custom_id is not None or extras.flow_id is not None))
     ordinal = outcome_ordinal(tx, indexed)
     tx.rows[keys.state(job_id)] = rows.encode(rows.changed(row, index=tx.index, ordinal=ordinal, until=tx.now_ms))
     add_outcome(tx, queue.name, row.state, ordinal, job_id)
@@ -101,6 +103,15 @@ def withdraw(state: State, tx: Tx, job: Known, queue: QueueState) -> None:
             tx.rows[keys.edge(parent, job_id)] = None
         counters.blocked -= 1
     state.touch(queue)
+
+
+def keep_attempt(tx: Tx, job_id: bytes, row: StateRow) -> StateRow:
+    """Remember the try that left this state row, since another one follows; gives the row that says so."""
+    stored = tx.get(keys.history(job_id)) if row.history else None
+    earlier = [] if stored is None else rows.decode_history(stored).attempts
+    kept = [*earlier[1 - limits.HISTORY_ATTEMPTS_MAX :], rows.last_attempt(row)]
+    tx.rows[keys.history(job_id)] = rows.encode(rows.HistoryRow(kept))
+    return rows.changed(row, history=True)
 
 
 def work_of(row: JobRow) -> int:
@@ -163,6 +174,8 @@ def erase(state: State, tx: Tx, job: Known) -> None:
         tx.rows[keys.kept_result(job_id)] = result or b"null"
     tx.rows[keys.job(job_id)] = None
     tx.rows[keys.state(job_id)] = None
+    if state_row is not None and state_row.history:
+        tx.rows[keys.history(job_id)] = None
     if extras is None:
         return
     if extras.custom_id is not None:
@@ -206,6 +219,9 @@ def end_lease(state: State, tx: Tx, lease: Lease) -> None:
     block.open -= 1
     if block.open == 0:
         tx.rows[block.key] = None
+        worker = state.workers.get(block.worker_id) if block.worker_id else None
+        if worker is not None:
+            worker.blocks.pop(block.key, None)
     if lease.live is not None:
         tx.rows[keys.live(lease.id)] = None
     if lease.extras is not None and lease.extras.group_id:

@@ -22,6 +22,8 @@ All rows of a queue but the job records are contiguous ranges; job records are r
     d due kind reference                       what happens at a time
     i hash / k expiry hash                     idempotency keys and the order in which they lapse
     z id                                       sweeps
+    H id                                       earlier attempts of a job
+    W worker                                   when a worker was last seen, and whether it shall drain
     t id                                       bearer tokens: name, scopes, digest
     Td name / Tt name / Tr name number         a schedule as defined, its timetable, a line of its history
 """
@@ -48,6 +50,7 @@ DUE_RETENTION: Final = 4
 DUE_IDEMPOTENCY: Final = 5
 DUE_SWEEP: Final = 6
 DUE_SETTLE: Final = 7
+DUE_WORKER: Final = 30
 
 DELAYED_INDEX: Final = 1
 BLOCKED_INDEX: Final = 2
@@ -189,6 +192,17 @@ def dependants(parent: bytes) -> bytes:
     return b"p" + parent
 
 
+def history(job_id: bytes) -> bytes:
+    return b"H" + job_id
+
+
+WORKERS: Final = b"W"
+
+
+def worker(worker_id: str) -> bytes:
+    return WORKERS + worker_id.encode("utf-8")
+
+
 def kept_result(parent: bytes) -> bytes:
     return b"x" + parent
 
@@ -257,7 +271,7 @@ def schedule_run(part: bytes, number: int) -> bytes:
     return b"Tr" + part + _u64.pack(number)
 
 
-HASHED: Final = frozenset(b"jsgnqfwvryoaucepxlztT")
+HASHED: Final = frozenset(b"jsgnqfwvryoaucepxlztTHW")
 """First bytes of the rows that count for the state hash: not idempotency rows, not the meta row (design 4.5)."""
 
 DUE: Final = ord("d")

@@ -11,7 +11,7 @@ from typing import assert_never
 import msgspec
 from msgspec import UNSET
 
-from rustqueue.machine import endings, idempotency, keys, retention, rows
+from rustqueue.machine import endings, idempotency, keys, retention, rows, workers
 from rustqueue.machine.kv import KV, View
 from rustqueue.machine.ready import WindowLimits
 from rustqueue.machine.schedules import firing
@@ -49,6 +49,7 @@ from rustqueue.model.commands import (
     TokenDelete,
     TokenPut,
     Trim,
+    WorkerDrain,
 )
 from rustqueue.model.entry import ENTRY_VERSION, Entry
 from rustqueue.model.errors import ApiError
@@ -138,6 +139,10 @@ class Machine:
         found = self.state.queue(self._kv, queue)
         limited = None if found is None else found.settings.limits
         return None if limited is None else limited.rate
+
+    def is_draining(self, worker_id: str) -> bool:
+        """Whether this worker shall take no more jobs."""
+        return workers.is_draining(self.state, worker_id, self.state.meta.now_ms)
 
     def payload_schema(self, queue: str) -> bytes | None:
         """The JSON Schema of the queue's payloads."""
@@ -294,6 +299,8 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             return sweeps.purge(state, tx, command)
         case SweepCancel():
             return sweeps.cancel(state, tx, command)
+        case WorkerDrain():
+            return workers.drain(state, tx, command)
         case TokenPut():
             return tokens.put(state, tx, command)
         case TokenDelete():

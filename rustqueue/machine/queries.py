@@ -5,9 +5,10 @@ from typing import Final, assert_never
 
 import msgspec
 
-from rustqueue.machine import keys, render, rows
+from rustqueue.machine import keys, render, rows, workers
 from rustqueue.machine.kv import View
 from rustqueue.machine.machine import Machine
+from rustqueue.machine.reads import dead, history, scale, why
 from rustqueue.machine.rows import JobRow
 from rustqueue.machine.schedules import reads as schedule_reads
 from rustqueue.machine.state import State
@@ -18,19 +19,26 @@ from rustqueue.model.ids import first_id_at, id_text, parse_id
 from rustqueue.model.jobs import Counts, FlowSummary, Job, JobState
 from rustqueue.model.queries import (
     Dlq,
+    DlqGroups,
     Flow,
     Get,
+    JobHistory,
     JobList,
     JobParents,
+    JobResult,
+    JobWhy,
     ListQueues,
     Query,
     QueueGet,
+    QueueScale,
     Stats,
     SweepGet,
     TokenList,
+    WorkerList,
 )
 from rustqueue.model.replies import (
     FlowPage,
+    JobOutcome,
     JobPage,
     OneJob,
     ParentPage,
@@ -70,6 +78,30 @@ def answer(machine: Machine, query: Query) -> Reply:
             return _queue(state, view, query)
         case SweepGet() | TokenList() | ScheduleGet() | ScheduleList() | ScheduleRuns():
             return _beside_jobs(state, view, query)
+        case _:
+            return _looked_into(state, view, query)
+
+
+def _looked_into(
+    state: State, view: View, query: QueueScale | JobWhy | JobHistory | JobResult | DlqGroups | WorkerList
+) -> Reply:
+    match query:
+        case QueueScale():
+            return scale.scale(state, view, query)
+        case JobWhy():
+            return why.why(state, view, query.id)
+        case JobHistory():
+            return history.history(state, view, query.id)
+        case DlqGroups():
+            return dead.groups(state, view, query)
+        case WorkerList():
+            return workers.listed(state, view, query)
+        case JobResult():
+            job_id, _, row = state.load(view, query.id)
+            code = state.code_of(job_id, row)
+            result = None if row is None or row.result is None else msgspec.Raw(row.result)
+            error = row.last_error if row is not None and code == rows.DLQ else None
+            return JobOutcome(id=id_text(job_id), state=rows.STATE_NAMES[code], result=result, last_error=error)
         case _:
             assert_never(query)
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from rustqueue.model import limits
 from rustqueue.model.tokens import Scope
 
 ROWS_VERSION: Final = 1
@@ -32,6 +33,9 @@ STATE_NAMES: Final = {
 }
 STATE_CODES: Final = {name: code for code, name in STATE_NAMES.items()}
 FINISHED: Final = (COMPLETED, DLQ, CANCELLED)
+ATTEMPT_OUTCOMES: Final = ("failed", "stalled", "timed_out", "completed", "cancelled")
+STALLED: Final = "job stalled (no heartbeat)"
+TIMED_OUT: Final = "job timed out"
 BACKOFFS: Final = ("fixed", "linear", "exponential", "decorrelated_jitter")
 POLICIES: Final = ("cascade", "ignore", "continue")
 
@@ -86,6 +90,7 @@ class StateRow(Struct, array_like=True, gc=False, frozen=True):
     """What became of a job. `until` is delay_until of a delayed job and the time of completion of a finished one.
 
     `index` and `ordinal` say in which outcome block a finished job stands; `pending` counts a blocked job's parents.
+    A finished job has a `token` if a worker ended it. `history`: there is a row of earlier tries.
     """
 
     state: int
@@ -101,6 +106,24 @@ class StateRow(Struct, array_like=True, gc=False, frozen=True):
     ordinal: int = 0
     pending: int = 0
     trace: Trace | None = None
+    history: bool = False
+
+
+class AttemptRow(Struct, array_like=True, gc=False, frozen=True):
+    """A try that is over. `outcome` is a place in `ATTEMPT_OUTCOMES`."""
+
+    fence: int
+    worker_id: str | None
+    started_at: int
+    ended_at: int
+    outcome: int
+    error: str | None = None
+
+
+class HistoryRow(Struct, array_like=True, gc=False, frozen=True):
+    """The latest tries of a job that were not its last. Its state row says by `history` that this row is there."""
+
+    attempts: list[AttemptRow] = []
 
 
 class LiveRow(Struct, array_like=True, gc=False, frozen=True):
@@ -144,6 +167,13 @@ class CountersRow(Struct, array_like=True, gc=False):
     held: int = 0
     turn: int = 0
     plain_turn: int = 0
+
+
+class WorkerRow(Struct, array_like=True, gc=False, frozen=True):
+    """A worker by the id that it gives: when it was last seen, and until when it shall drain."""
+
+    seen_at: int
+    draining_until: int = 0
 
 
 class GroupRow(Struct, array_like=True, gc=False, frozen=True):
@@ -247,6 +277,8 @@ decode_state = msgspec.msgpack.Decoder(StateRow).decode
 decode_live = msgspec.msgpack.Decoder(LiveRow).decode
 decode_lease_block = msgspec.msgpack.Decoder(LeaseBlockRow).decode
 decode_counters = msgspec.msgpack.Decoder(CountersRow).decode
+decode_history = msgspec.msgpack.Decoder(HistoryRow).decode
+decode_worker = msgspec.msgpack.Decoder(WorkerRow).decode
 decode_group = msgspec.msgpack.Decoder(GroupRow).decode
 decode_queue = msgspec.msgpack.Decoder(QueueRow).decode
 decode_idempotency = msgspec.msgpack.Decoder(IdempotencyRow).decode
@@ -261,3 +293,17 @@ _R = TypeVar("_R", bound=Struct)
 def changed(row: _R, **fields: Any) -> _R:
     """A copy with some fields changed."""
     return msgspec.structs.replace(row, **fields)
+
+
+def last_attempt(row: StateRow) -> AttemptRow:
+    """The try that a worker's word or time has ended, from the state row that it left."""
+    error = row.last_error if row.state not in (COMPLETED, CANCELLED) else None
+    outcome = {STALLED: "stalled", TIMED_OUT: "timed_out"}.get(error or "", "failed")
+    if row.state in (COMPLETED, CANCELLED):
+        outcome = STATE_NAMES[row.state]
+    worker_id = row.trace.worker_id if row.trace is not None else None
+    started_at, kept = (
+        row.started_at or row.updated_at,
+        None if error is None else error[: limits.HISTORY_ERROR_BYTES_MAX],
+    )
+    return AttemptRow(row.fence, worker_id, started_at, row.updated_at, ATTEMPT_OUTCOMES.index(outcome), kept)

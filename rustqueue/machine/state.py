@@ -10,7 +10,17 @@ import msgspec
 from rustqueue.machine import keys, rows
 from rustqueue.machine.kv import KV, View
 from rustqueue.machine.ready import Groups, ReadyQueue, WindowLimits
-from rustqueue.machine.rows import CountersRow, Extras, JobRow, LiveRow, MetaRow, QueueRow, StateRow, TokenRow
+from rustqueue.machine.rows import (
+    CountersRow,
+    Extras,
+    JobRow,
+    LiveRow,
+    MetaRow,
+    QueueRow,
+    StateRow,
+    TokenRow,
+    WorkerRow,
+)
 from rustqueue.machine.tx import Tx
 from rustqueue.model import limits
 from rustqueue.model.errors import NotFound, ValidationFailed
@@ -110,7 +120,7 @@ class QueueState:
 class LeaseBlock:
     """The leases of one pull: what they share. `open` counts those that are still active."""
 
-    __slots__ = ("ids", "key", "lease_ms", "open", "started_at", "token", "worker_id")
+    __slots__ = ("ids", "key", "lease_ms", "open", "queue", "started_at", "token", "worker_id")
 
     def __init__(self, key: bytes, started_at: int, lease_ms: int, worker_id: str | None, token: str) -> None:
         self.key = key
@@ -118,8 +128,19 @@ class LeaseBlock:
         self.lease_ms = lease_ms
         self.worker_id = worker_id
         self.token = token
+        self.queue = ""
         self.ids: list[bytes] = []
         self.open = 0
+
+
+class Worker:
+    """A worker that said who it is: its row, and the blocks that still have a lease of its."""
+
+    __slots__ = ("blocks", "row")
+
+    def __init__(self, row: WorkerRow) -> None:
+        self.row = row
+        self.blocks: dict[bytes, LeaseBlock] = {}
 
 
 class Lease(msgspec.Struct, gc=False):
@@ -193,7 +214,16 @@ class State:
         for _, stored_token in kv.scan(b"t", b"u", limits.TOKENS_MAX):
             token = rows.decode_token(stored_token)
             self.tokens[token.id] = token
+        self.workers: dict[str, Worker] = {}
+        self._load_workers()
         self._load_leases()
+
+    def _load_workers(self) -> None:
+        start, end = keys.WORKERS, keys.after(keys.WORKERS)
+        while found := self.kv.scan(start, end, 1_000):
+            for key, value in found:
+                self.workers[key[1:].decode("utf-8")] = Worker(rows.decode_worker(value))
+            start = found[-1][0] + b"\0"
 
     def _load_leases(self) -> None:
         start = b"a"
@@ -225,6 +255,10 @@ class State:
                 lease.until = lease.live.until
             self.leases[job_id] = lease
             block.open += 1
+            block.queue = lease.queue
+        worker = self.workers.get(block.worker_id) if block.worker_id and block.open else None
+        if worker is not None:
+            worker.blocks[key] = block
 
     def set_defaults(self, defaults: NodeDefaults) -> None:
         self.defaults = defaults

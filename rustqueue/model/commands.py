@@ -254,6 +254,15 @@ class DlqPurge(Write, frozen=True, kw_only=True, tag="dlq_purge"):
     queue: QueueText
 
 
+class WorkerDrain(Write, frozen=True, kw_only=True, tag="worker_drain"):
+    """Ask a worker to finish what it has and take nothing more: it gets no jobs from now on, and learns of it from its
+    next heartbeat or progress. `drain` false takes it back.
+    """
+
+    worker_id: Annotated[str, Meta(min_length=1, max_length=limits.WORKER_ID_BYTES_MAX)]
+    drain: bool = True
+
+
 class SweepCancel(Write, frozen=True, kw_only=True, tag="sweep_cancel"):
     id: IdText
 
@@ -312,6 +321,7 @@ PlainCommand = (
     | DlqRetry
     | DlqPurge
     | SweepCancel
+    | WorkerDrain
     | TokenDelete
     | ScheduleCommand
 )

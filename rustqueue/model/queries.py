@@ -77,6 +77,53 @@ class TokenList(Request, frozen=True, kw_only=True, tag="token_list"):
     """All bearer tokens by name, without their secrets. Those of the configuration are not among them."""
 
 
+class QueueScale(Request, frozen=True, kw_only=True, tag="queue_scale"):
+    """How many workers a queue needs now, each for `per_worker` jobs at once, between `min` and `max`. Delayed jobs
+    count that are due within `due_within_ms`.
+    """
+
+    queue: QueueText
+    per_worker: Annotated[int, Meta(ge=1, le=limits.SCALE_JOBS_MAX)] = 1
+    min: Annotated[int, Meta(ge=0, le=limits.SCALE_JOBS_MAX)] = 0
+    max: Annotated[int, Meta(ge=0, le=limits.SCALE_JOBS_MAX)] = limits.SCALE_JOBS_MAX
+    due_within_ms: Annotated[int, Meta(ge=0, le=limits.SCALE_DUE_MS_MAX)] = 0
+
+
+class JobWhy(Request, frozen=True, kw_only=True, tag="job_why"):
+    """Why a job is where it is, and when it will go on."""
+
+    id: IdText
+
+
+class JobHistory(Request, frozen=True, kw_only=True, tag="job_history"):
+    """What happened to a job: its latest attempts, and the events of its life."""
+
+    id: IdText
+
+
+class JobResult(Request, frozen=True, kw_only=True, tag="job_result"):
+    """The result of a job; `wait_ms` waits until it has ended."""
+
+    id: IdText
+    wait_ms: Annotated[int, Meta(ge=0, le=limits.WAIT_MS_MAX)] = 0
+
+
+class DlqGroups(Request, frozen=True, kw_only=True, tag="dlq_groups"):
+    """Dead jobs by what killed them: errors that differ only in numbers are one group. One call looks at a bounded
+    number of the latest dead jobs; the next page goes on behind them.
+    """
+
+    queue: QueueText
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class WorkerList(Request, frozen=True, kw_only=True, tag="worker_list"):
+    """Workers that gave a `worker_id` and were seen within the last hour, by id."""
+
+    limit: Annotated[int, Meta(ge=1, le=limits.LIST_LIMIT_MAX)] = limits.LIST_LIMIT_DEFAULT
+    cursor: Annotated[str, Meta(max_length=limits.WORKER_ID_BYTES_MAX)] | None = None
+
+
 class Health(Request, frozen=True, kw_only=True, tag="health"):
     """Answered by the node, not by the machine."""
 
@@ -87,7 +134,25 @@ class Auth(Request, frozen=True, kw_only=True, tag="auth"):
     token: Annotated[str, Meta(max_length=4_096)]
 
 
-Query = Get | JobList | JobParents | ListQueues | QueueGet | Stats | Dlq | Flow | SweepGet | TokenList | ScheduleQuery
+Query = (
+    Get
+    | JobList
+    | JobParents
+    | ListQueues
+    | QueueGet
+    | Stats
+    | Dlq
+    | Flow
+    | SweepGet
+    | TokenList
+    | ScheduleQuery
+    | QueueScale
+    | JobWhy
+    | JobHistory
+    | JobResult
+    | DlqGroups
+    | WorkerList
+)
 """Answered from the applied state by `machine.queries`."""
 
 ShellQuery = Health | Auth

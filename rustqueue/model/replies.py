@@ -177,6 +177,100 @@ class ParentPage(Reply, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class Scale(Reply, frozen=True, kw_only=True):
+    """What a scaler needs (decisions D). `oldest_age_ms` is 0 when nothing waits."""
+
+    ready: int
+    running: int
+    due: int
+    desired: int
+    oldest_age_ms: int
+
+
+class Reason(Struct, frozen=True, gc=False):
+    """`code` is stable; further keys name what it is about."""
+
+    code: str
+    message: str
+    details: dict[str, Any] | UnsetType = UNSET
+
+
+class Why(Reply, frozen=True, kw_only=True):
+    """`position` counts from 1 among the ready jobs of its queue, or of its group; null beyond what is counted."""
+
+    state: str
+    reasons: list[Reason]
+    position: int | None
+    expected_start: str | None
+
+
+class PastAttempt(Struct, frozen=True, gc=False):
+    """One try. `outcome` is null while it runs."""
+
+    attempt: int
+    worker_id: str | None
+    started_at: str | None
+    ended_at: str | None
+    outcome: str | None
+    error: str | None
+
+
+class PastEvent(Struct, frozen=True, gc=False):
+    """`actor` is `client`, `worker`, or `node` for what time alone did."""
+
+    at: str
+    event: str
+    actor: str
+
+
+class History(Reply, frozen=True, kw_only=True):
+    """Oldest first. Of a job with very many tries the latest are kept."""
+
+    attempts: list[PastAttempt]
+    events: list[PastEvent]
+
+
+class JobOutcome(Reply, frozen=True, kw_only=True):
+    """`result` is null while `state` is none of an ended job; `last_error` is there when it died."""
+
+    id: str
+    state: str
+    result: Raw | None
+    last_error: str | None
+
+
+class DeadGroup(Struct, frozen=True, gc=False):
+    """Dead jobs of one fingerprint: how many, the latest error as it stood, and between which times they died."""
+
+    fingerprint: str
+    count: int
+    error: str
+    first_at: str
+    last_at: str
+
+
+class DeadGroups(Reply, frozen=True, kw_only=True):
+    """`looked_at` is how many dead jobs these groups were made from."""
+
+    groups: list[DeadGroup]
+    looked_at: int
+    next_cursor: str | None
+
+
+class WorkerState(Struct, frozen=True, gc=False):
+    worker_id: str
+    queues: list[str]
+    leases: int
+    oldest_lease_age_ms: int
+    last_seen: str
+    draining: bool
+
+
+class WorkerPage(Reply, frozen=True, kw_only=True):
+    workers: list[WorkerState]
+    next_cursor: str | None
+
+
 class QueueSummary(Struct, frozen=True):
     name: str
     counts: Counts

@@ -41,6 +41,7 @@ class MachineReads:
         self.ready_count = machine.ready_count
         self.push_rate = self._push_rate if self._configured_rates else machine.push_rate
         self.payload_schema = machine.payload_schema
+        self.is_draining = machine.is_draining
         self.health = health
 
     def _push_rate(self, queue: str) -> Rate | None:

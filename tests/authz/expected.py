@@ -12,6 +12,8 @@ SCOPE_OF: Final = {
     **dict.fromkeys(("pull", "ack", "ack_batch", "fail", "fail_batch", "progress", "heartbeat"), "pull"),
     **dict.fromkeys(("get", "job_list", "job_parents", "list_queues", "queue_get", "stats", "dlq", "flow"), "read"),
     "sweep_get": "read",
+    **dict.fromkeys(("queue_scale", "job_why", "job_history", "job_result", "dlq_groups", "worker_list"), "read"),
+    "worker_drain": "admin",
     **dict.fromkeys(("cancel", "job_retry", "job_promote", "job_priority", "job_remove"), "admin"),
     **dict.fromkeys(("queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"), "admin"),
     **dict.fromkeys(("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel"), "admin"),
@@ -24,7 +26,7 @@ SCOPE_OF: Final = {
 OPEN: Final = {"auth", "health"}
 """Verbs that need no token."""
 
-EVERYWHERE: Final = {"token_create", "token_list", "token_delete"}
+EVERYWHERE: Final = {"token_create", "token_list", "token_delete", "worker_list", "worker_drain"}
 """Verbs that are about no queue: they need their scope on all of them."""
 
 FILTERED: Final = {"list_queues", "flow", "schedule_list"}
@@ -72,6 +74,13 @@ ASKED: Final[dict[str, dict[str, Any]]] = {
     "schedule_get": {"name": SCHEDULE},
     "schedule_list": {},
     "schedule_runs": {"name": SCHEDULE},
+    "queue_scale": {"queue": QUEUE},
+    "job_why": {"id": JOB},
+    "job_history": {"id": JOB},
+    "job_result": {"id": JOB},
+    "dlq_groups": {"queue": QUEUE},
+    "worker_list": {},
+    "worker_drain": {"worker_id": "w"},
     "token_create": {"name": "made.by.the.matrix", "scopes": [{"verbs": ["read"], "queues": ["*"]}]},
     "token_list": {},
     "token_delete": {"id": "0000000000000000"},

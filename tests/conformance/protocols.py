@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from rustqueue.client import AsyncClient, Client, RustQueueError, job_calls, queue_calls, token_calls
+from rustqueue.client import AsyncClient, Client, RustQueueError, insight_calls, job_calls, queue_calls, token_calls
 from rustqueue.client.call import Call
 from rustqueue.client.calls import schedules
 from rustqueue.model.errors import ApiError
@@ -111,6 +111,13 @@ HTTP_FORMS: Final = {
     "heartbeat": "POST /jobs/{id}/heartbeat =",
     "get": "GET /jobs/{id} ?",
     "job_list": "GET /jobs ?",
+    "job_result": "GET /jobs/{id}/result ?",
+    "job_why": "GET /jobs/{id}/why ?",
+    "job_history": "GET /jobs/{id}/history ?",
+    "queue_scale": "GET /queues/{queue}/scale ?",
+    "dlq_groups": "GET /queues/{queue}/dlq/groups ?",
+    "worker_list": "GET /workers ?",
+    "worker_drain": "POST /workers/{worker_id}/drain =",
     "job_parents": "GET /jobs/{id}/parents ?",
     "job_retry": "POST /jobs/{id}/retry =",
     "job_promote": "POST /jobs/{id}/promote =",
@@ -210,6 +217,13 @@ _CALLS: Final[dict[str, Callable[..., Call[Any]]]] = {
     "heartbeat": lambda id, **rest: job_calls.heartbeat(id, **rest),
     "get": lambda id: job_calls.get(id),
     "job_list": job_calls.list_jobs,
+    "job_result": lambda id, **rest: insight_calls.result(id, **rest),
+    "job_why": lambda id: insight_calls.why(id),
+    "job_history": lambda id: insight_calls.history(id),
+    "queue_scale": insight_calls.scale,
+    "dlq_groups": insight_calls.dlq_groups,
+    "worker_list": insight_calls.workers,
+    "worker_drain": insight_calls.drain_worker,
     "job_parents": lambda id, **rest: job_calls.parents(id, **rest),
     "job_retry": lambda id: job_calls.retry(id),
     "job_promote": lambda id: job_calls.promote(id),

@@ -68,7 +68,7 @@ VERBS = (
     *("ack", "ack_batch", "fail", "fail_batch", "heartbeat", "progress", "cancel", "job_retry", "job_promote"),
     *("job_priority", "job_remove", "queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"),
     *("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel", "configure", "trim", "repeat"),
-    *("token_put", "token_delete", "members"),
+    *("token_put", "token_delete", "members", "worker_drain"),
 )
 
 INTERNAL = frozenset({"wait", "configure", "trim", "token_put", "members", "schedule_fire"})
@@ -260,6 +260,8 @@ class Script:
             return {"cmd": verb, "queue": queue, "dry_run": two % 5 == 0, **rate, **limit}
         if verb == "token_delete":
             return {"cmd": verb, "id": f"t{two % 4}"}
+        if verb == "worker_drain":
+            return {"cmd": verb, "worker_id": f"w{two % 2}", "drain": two % 3 == 0}
         if verb == "sweep_cancel":
             return {"cmd": verb, "id": self.sweeps[-1] if self.sweeps else "none"}
         return {"cmd": verb, "queue": queue} if verb in ("queue_resume", "queue_drain", "dlq_purge") else None

@@ -97,6 +97,9 @@ class SimApplied:
     def push_rate(self, queue: str) -> Rate | None:
         return self._machine.push_rate(queue)
 
+    def is_draining(self, worker_id: str) -> bool:
+        return self._machine.is_draining(worker_id)
+
     def payload_schema(self, queue: str) -> bytes | None:
         return self._machine.payload_schema(queue)
 

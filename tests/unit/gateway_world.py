@@ -135,6 +135,9 @@ class World:
     def push_rate(self, queue: str) -> Rate | None:
         return self.machine.push_rate(queue)
 
+    def is_draining(self, worker_id: str) -> bool:
+        return self.machine.is_draining(worker_id)
+
     def payload_schema(self, queue: str) -> bytes | None:
         return self.machine.payload_schema(queue)
 

@@ -10,7 +10,16 @@ import pytest
 from msgspec import Raw, Struct
 
 from rustqueue.api.routes import ROUTES as SERVED
-from rustqueue.client import AsyncClient, Client, InvalidRequest, Job, job_calls, queue_calls, token_calls
+from rustqueue.client import (
+    AsyncClient,
+    Client,
+    InvalidRequest,
+    Job,
+    insight_calls,
+    job_calls,
+    queue_calls,
+    token_calls,
+)
 from rustqueue.client.call import Call
 from rustqueue.client.calls import schedules
 from rustqueue.client.http11 import Http11
@@ -272,6 +281,31 @@ CALLS: list[tuple[str, Call[Any], object, str, Any]] = [
     ),
     ("purge_dlq", queue_calls.purge_dlq("q"), commands.DlqPurge(queue="q"), "DELETE /queues/q/dlq", None),
     ("flow", queue_calls.flow("f 1"), queries.Flow(flow_id="f 1"), "GET /flows/f%201", None),
+    (
+        "scale",
+        insight_calls.scale("q", per_worker=5, max=9),
+        queries.QueueScale(queue="q", per_worker=5, max=9),
+        "GET /queues/q/scale?per_worker=5&min=0&max=9&due_within_ms=0",
+        None,
+    ),
+    ("why", insight_calls.why("j1"), queries.JobWhy(id="j1"), "GET /jobs/j1/why", None),
+    ("history", insight_calls.history("j1"), queries.JobHistory(id="j1"), "GET /jobs/j1/history", None),
+    (
+        "result",
+        insight_calls.result("j1", wait_ms=9),
+        queries.JobResult(id="j1", wait_ms=9),
+        "GET /jobs/j1/result?wait_ms=9",
+        None,
+    ),
+    ("dlq_groups", insight_calls.dlq_groups("q"), queries.DlqGroups(queue="q"), "GET /queues/q/dlq/groups", None),
+    ("workers", insight_calls.workers(), queries.WorkerList(), "GET /workers?limit=50", None),
+    (
+        "drain_worker",
+        insight_calls.drain_worker("w/1"),
+        commands.WorkerDrain(worker_id="w/1"),
+        "POST /workers/w%2F1/drain",
+        {"drain": True},
+    ),
     ("sweep", queue_calls.sweep("s1"), queries.SweepGet(id="s1"), "GET /sweeps/s1", None),
     ("cancel_sweep", queue_calls.cancel_sweep("s1"), commands.SweepCancel(id="s1"), "DELETE /sweeps/s1", None),
     (

@@ -15,7 +15,7 @@ from rustqueue.machine.kv import View
 
 __all__ = ["PROBLEMS_MAX", "audit"]
 
-_KNOWN = b"Tacdefgijklmnopqrstuvwxyz"
+_KNOWN = b"HTWacdefgijklmnopqrstuvwxyz"
 
 
 def audit(view: View) -> list[str]:

@@ -20,6 +20,7 @@ def check_places(census: Census) -> None:
     _check_finished(census)
     _check_leases(census)
     _check_shadows(census)
+    _check_histories(census)
     _check_indexes(census)
     _check_families(census)
 
@@ -107,7 +108,8 @@ def _check_finished(census: Census) -> None:
             ):
                 census.problem(f"job {id_text(job_id)} stands in an outcome block that is not its own")
             extras = row.extras
-            indexed = extras is not None and (extras.custom_id is not None or extras.flow_id is not None)
+            named = extras is not None and (extras.custom_id is not None or extras.flow_id is not None)
+            indexed = named or state.history
             if bool(value[0]) != indexed:
                 census.problem(f"the outcome block of job {id_text(job_id)} is wrong about its index rows")
 
@@ -138,6 +140,17 @@ def _check_shadows(census: Census) -> None:
     for key, _ in family(census.view, b"g"):
         if key[1:] not in census.active:
             census.problem(f"job {id_text(key[1:])} has a live row, but is not leased")
+
+
+def _check_histories(census: Census) -> None:
+    """Earlier tries are there exactly for the jobs whose state row says so."""
+    claimed = {key[1:] for key, value in family(census.view, b"s") if rows.decode_state(value).history}
+    for key, _ in family(census.view, b"H"):
+        if key[1:] not in claimed:
+            census.problem(f"job {id_text(key[1:])} has earlier tries that nobody knows of")
+        claimed.discard(key[1:])
+    for job_id in claimed:
+        census.problem(f"the earlier tries of job {id_text(job_id)} are lost")
 
 
 def _check_indexes(census: Census) -> None:

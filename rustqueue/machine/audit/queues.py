@@ -28,6 +28,7 @@ def check_queues(census: Census) -> None:
     _check_settings(census)
     _check_keys(census)
     _check_sweeps(census)
+    _check_workers(census)
 
 
 def _check_counters(census: Census) -> None:
@@ -105,3 +106,10 @@ def _check_sweeps(census: Census) -> None:
     for key, _ in family(census.view, b"z"):
         if key[1:] not in woken:
             census.problem(f"sweep {key[1:].hex()} stands still")
+
+
+def _check_workers(census: Census) -> None:
+    woken = {keys.due_parts(key)[2] for key, _ in family(census.view, b"d") if key[9] == keys.DUE_WORKER}
+    for key, _ in family(census.view, keys.WORKERS):
+        if key[1:] not in woken:
+            census.problem(f"worker {key[1:]!r} will never be forgotten")

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from rustqueue.machine import endings, flows, keys, rows
+from rustqueue.machine import endings, flows, keys, rows, workers
 from rustqueue.machine.retry import backoff_ms
 from rustqueue.machine.rows import JobRow, LiveRow, StateRow, Trace
 from rustqueue.machine.state import Lease, State
@@ -31,8 +31,8 @@ from rustqueue.model.replies import (
 )
 from rustqueue.model.times import to_text
 
-STALLED: Final = "job stalled (no heartbeat)"
-TIMED_OUT: Final = "job timed out"
+STALLED: Final = rows.STALLED
+TIMED_OUT: Final = rows.TIMED_OUT
 _NO_TRACE: Final = Trace()
 _NOTHING: Final[list[str]] = []
 
@@ -89,7 +89,7 @@ def _complete(state: State, tx: Tx, reference: str, given: Ack | AckItem | None)
     endings.end_lease(state, tx, lease)
     if lease.extras is not None:
         return _complete_rich(state, tx, lease, result), lease.queue, lease.id
-    ordinal = tx.ordinal * 2
+    ordinal = endings.outcome_ordinal(tx, lease.before is not None and lease.before.history)
     tx.rows[b"s" + lease.id] = rows.encode(_ended(tx, lease, rows.COMPLETED, ordinal, result=result))
     endings.add_outcome(tx, lease.queue, rows.COMPLETED, ordinal, lease.id)
     if state.meta.parents:
@@ -145,6 +145,7 @@ def _ended(
         ordinal,
         0,
         _trace(lease),
+        before is not None and before.history,
     )
 
 
@@ -252,6 +253,7 @@ def fail_lease(state: State, tx: Tx, lease: Lease, error: str) -> tuple[int | No
             endings.parent_ended(state, tx, lease.id, rows.DLQ)
         tx.events.append(JobsChanged("dlq", queue.name, [lease.id]))
         return None, False
+    ended = endings.keep_attempt(tx, lease.id, ended)
     cap_ms = row.extras.max_backoff_ms if row.extras is not None else None
     draw = tx.draw("backoff", tx.number(), 1 << 62)
     delay_ms = backoff_ms(rows.BACKOFFS[row.backoff], row.backoff_delay_ms, attempt, cap_ms, draw)
@@ -294,7 +296,7 @@ def progress(state: State, tx: Tx, command: Progress) -> Reply:
     percent = min(command.progress, 100)
     _set_live(tx, lease, lease.until, rows.changed(trace, progress=percent, logs=logs))
     tx.events.append(JobsChanged("progress", lease.queue, [lease.id], progress=percent))
-    return _leased(lease)
+    return _leased(state, tx, lease)
 
 
 def _kept_lines(logs: list[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -313,7 +315,7 @@ def heartbeat(state: State, tx: Tx, command: Heartbeat) -> Reply:
     lease = _active(state, tx, command.id, command.attempt_token)
     trace = rows.changed(_current_trace(lease), last_heartbeat=tx.now_ms)
     _set_live(tx, lease, max(lease.until, tx.now_ms + lease.block.lease_ms), trace)
-    return _leased(lease)
+    return _leased(state, tx, lease)
 
 
 def _active(state: State, tx: Tx, reference: str, token: str | None) -> Lease:
@@ -343,6 +345,9 @@ def request_cancel(tx: Tx, lease: Lease) -> None:
     tx.rows[keys.live(lease.id)] = rows.encode(lease.live)
 
 
-def _leased(lease: Lease) -> Leased:
+def _leased(state: State, tx: Tx, lease: Lease) -> Leased:
     requested = lease.live is not None and lease.live.cancel_requested
-    return Leased(cancel_requested=requested, drain=False, lease_expires_at=to_text(lease.until))
+    drains = workers.is_draining(state, lease.block.worker_id, tx.now_ms)
+    if lease.block.worker_id:
+        workers.seen(state, tx, lease.block.worker_id)
+    return Leased(cancel_requested=requested, drain=drains, lease_expires_at=to_text(lease.until))

@@ -72,6 +72,8 @@ def revive(state: State, tx: Tx, job: Known, queue: QueueState) -> None:
             raise Conflict.duplicate(extras.unique_key)
         tx.rows[key] = job_id
     endings.leave_outcome(state, tx, queue, job_id, state_row)
+    if state_row.token is not None:
+        state_row = endings.keep_attempt(tx, job_id, state_row)
     counters = queue.counters
     row = rows.changed(row, seq=counters.seq)
     if extras is not None:
@@ -80,7 +82,13 @@ def revive(state: State, tx: Tx, job: Known, queue: QueueState) -> None:
     counters.seq += 1
     tx.rows[keys.job(job_id)] = rows.encode(row)
     ready = StateRow(
-        rows.WAITING, 0, state_row.fence, tx.now_ms, last_error=state_row.last_error, trace=state_row.trace
+        rows.WAITING,
+        0,
+        state_row.fence,
+        tx.now_ms,
+        last_error=state_row.last_error,
+        trace=state_row.trace,
+        history=state_row.history,
     )
     tx.rows[keys.state(job_id)] = rows.encode(ready)
     endings.make_ready(state, tx, queue, job_id, row)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from rustqueue.machine import endings, keys, render, rows
+from rustqueue.machine import endings, keys, render, rows, workers
 from rustqueue.machine.ready import Ready, Turns
 from rustqueue.machine.rows import JobRow, LeaseBlockRow, StateRow
 from rustqueue.machine.state import LeaseBlock, QueueState, State, new_lease
@@ -30,6 +30,8 @@ class _Taken(NamedTuple):
 
 
 def pull(state: State, tx: Tx, command: Pull) -> Reply:
+    if workers.is_draining(state, command.worker_id, tx.now_ms):
+        return PulledOne(job=None) if command.count == 1 else Pulled(jobs=[])
     jobs: list[Job] = []
     room = _Room(command.count, min(limits.PULL_BYTES_MAX, tx.reply_room))
     for name in _queue_order(tx, command):
@@ -224,6 +226,8 @@ def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list
             room -= add_parent_results(state, tx, job, row.extras.depends_on, room)
         jobs.append(job)
     block.open = len(items)
+    block.queue = items[0].row.queue
+    workers.leased(state, tx, block)
     plain = None if all(fence == 1 for fence in fences) else fences
     tx.rows[key] = rows.encode(
         LeaseBlockRow(now_ms, lease_ms, command.worker_id, block.token, b"".join(block.ids), plain)

@@ -7,7 +7,7 @@ once.
 from collections.abc import Iterator
 from typing import Final
 
-from rustqueue.machine import endings, idempotency, keys, retention, rows
+from rustqueue.machine import endings, idempotency, keys, retention, rows, workers
 from rustqueue.machine.kv import Row
 from rustqueue.machine.state import LeaseBlock, QueueState, State
 from rustqueue.machine.tx import Tx
@@ -59,6 +59,9 @@ def _happen(state: State, tx: Tx, at_ms: int, kind: int, reference: bytes) -> in
             return _forget_old(state, tx, at_ms, reference)
         case keys.DUE_IDEMPOTENCY:
             return _forget_keys(state, tx)
+        case keys.DUE_WORKER:
+            workers.lapse(state, tx, reference)
+            return 0
         case keys.DUE_SWEEP:
             return sweeps.advance(state, tx, reference)
         case _:
