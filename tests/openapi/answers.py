@@ -31,6 +31,13 @@ ANSWERS: dict[str, Answers] = {
     "job_promote": DONE,
     "job_priority": DONE,
     "job_parents": {200: (r.ParentPage,)},
+    "job_result": {200: (r.JobOutcome,)},
+    "job_why": {200: (r.Why,)},
+    "job_history": {200: (r.History,)},
+    "queue_scale": {200: (r.Scale,)},
+    "dlq_groups": {200: (r.DeadGroups,)},
+    "worker_list": {200: (r.WorkerPage,)},
+    "worker_drain": DONE,
     "list_queues": {200: (r.QueueNames,)},
     "queue_get": {200: (r.QueueInfo,)},
     "queue_settings": {200: (r.QueueReplaced,), 201: (r.QueueReplaced,)},
@@ -65,7 +72,8 @@ ANSWERS: dict[str, Answers] = {
 
 MISSING = {
     *("push", "get", "job_remove", "ack", "fail", "cancel", "progress", "heartbeat"),
-    *("job_retry", "job_promote", "job_priority", "job_parents"),
+    *("job_retry", "job_promote", "job_priority", "job_parents", "job_result", "job_why", "job_history"),
+    "worker_drain",
     *("queue_get", "queue_settings", "queue_delete", "queue_pause", "queue_resume", "queue_drain", "queue_clean"),
     *("dlq_purge", "dlq_retry", "sweep_get", "sweep_cancel", "token_delete"),
     *("schedule_create", "schedule_put", "schedule_get", "schedule_pause", "schedule_resume", "schedule_run"),
