@@ -7,6 +7,8 @@ INPUTS := requirements/build.txt requirements/dev.txt pyproject.toml .ci/venv
 STAMP := $(VENV)/stamp-$(shell cat $(INPUTS) | sha256sum | cut -c1-16)
 
 SEEDS ?= 500
+CASES ?= 20000
+SEED ?= 0
 FROM ?= 0
 KILLS ?= 200
 # Test processes at a time; 0 runs them in one process, for a debugger.
@@ -15,7 +17,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash sim authz-matrix lock clean
+.PHONY: help install demo e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash sim fuzz authz-matrix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -77,6 +79,10 @@ e2e: $(STAMP) ## examples and scenarios on a real cluster: kind where Docker run
 
 image: $(STAMP) ## build the Dockerfile without a Docker engine (root, buildah); with one: docker build -t rustqueue:dev .
 	@$(BIN)/python -m e2e.harness.images
+
+fuzz: $(STAMP) ## CASES=20000 SEED=0: requests made from the OpenAPI document, right and wrong ones, over HTTP and TCP
+	$(BIN)/python -m tests.fuzz.described --protocol http --cases $(CASES) --seed $(SEED) $(ARGS)
+	$(BIN)/python -m tests.fuzz.described --protocol tcp --cases $(CASES) --seed $(SEED) $(ARGS)
 
 authz-matrix: $(STAMP) ## every route and verb as every role, on own and foreign queues: what is not allowed is refused
 	$(BIN)/pytest -rs -q tests/authz $(PYTEST_ARGS)

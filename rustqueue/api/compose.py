@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from rustqueue.api.routes import METADATA, Body, Kind, Route, decoded
 from rustqueue.model import ids, limits, wire
-from rustqueue.model.errors import ParseError, ValidationFailed
+from rustqueue.model.errors import ParseError, UnknownCommand, ValidationFailed
 from rustqueue.model.scan import api_error
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:+/= -]*", re.ASCII)
@@ -88,6 +88,9 @@ def decode(route: Route, line: bytes, body: bytes) -> wire.Request:
     except ParseError:
         _check_whole(body)
         raise
+    except UnknownCommand:
+        # The route has said what is asked; a body that says it too is wrong whatever it says.
+        raise ValidationFailed("unknown field 'cmd'", "cmd") from None
 
 
 def _joined(members: list[Member]) -> bytes:

@@ -194,6 +194,12 @@ HTTP_ONLY: dict[str, tuple[tuple[str, str, Any], int, str]] = {
     "wrong method": (("PATCH", "/api/v1/queues", None), 405, "METHOD_NOT_ALLOWED"),
     "no data": (("POST", "/api/v1/queues/q/jobs", {"name": "n"}), 422, "VALIDATION_ERROR"),
     "no error": (("POST", f"/api/v1/jobs/{NOBODY}/fail", {}), 422, "VALIDATION_ERROR"),
+    "a verb in the body": (
+        ("POST", "/api/v1/queues/q/jobs", {"cmd": "stats", "name": "n", "data": 1}),
+        400,
+        "VALIDATION_ERROR",
+    ),
+    "no verb in the body": (("POST", "/api/v1/queues/q/drain", {"cmd": "nothing"}), 400, "VALIDATION_ERROR"),
     "no body": (("POST", "/api/v1/queues/q/jobs", None), 400, "PARSE_ERROR"),
 }
 

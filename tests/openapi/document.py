@@ -13,7 +13,16 @@ from rustqueue.model import limits
 from rustqueue.model.requests import Guarded, Write
 from tests.openapi.answers import ANSWERS, MEANING, has_body, refusals
 from tests.openapi.prose import Told, told
-from tests.openapi.schemas import REQUESTS, Schema, body_schema, components, described, fields_of, reference
+from tests.openapi.schemas import (
+    NAME_PATTERN,
+    REQUESTS,
+    Schema,
+    body_schema,
+    components,
+    described,
+    fields_of,
+    reference,
+)
 
 FILE = Path(__file__).resolve().parents[2] / "rustqueue" / "dashboard" / "static" / "openapi.json"
 BEARER = "bearer"
@@ -106,7 +115,7 @@ def _name(route: Route) -> str:
 def _path_parameter(route: Route, name: str, page: Told) -> Schema:
     schema = fields_of(route.verb).get(name, {"type": "string"})
     if name == "queue":
-        schema = {**schema, "pattern": r"^[A-Za-z0-9._-]+$"}
+        schema = {**schema, "pattern": NAME_PATTERN}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 

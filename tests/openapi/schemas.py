@@ -17,6 +17,8 @@ Schema = dict[str, Any]
 
 _REF = "#/components/schemas/{name}"
 _SOURCE = re.compile(r"\s*\([^()]*\b(?:contract|decisions|design)\b[^()]*\)", re.IGNORECASE)
+NAME_PATTERN = r"^[A-Za-z0-9._-]+$"
+"""Names of jobs and queues; the program checks it beside the structs."""
 _BESIDE_BODY = {"cmd", "request_id", "idempotency_key", "if_match", "if_owner", "receipt"}
 """The verb, what only TCP needs, and what travels in headers and query over HTTP."""
 
@@ -46,6 +48,7 @@ def components(answers: set[type[Struct]]) -> dict[str, Schema]:
         if issubclass(kind, Reply):
             _say_ok(schemas[kind.__name__])
     schemas["JobItem"]["required"] = ["name", "data"]
+    schemas["JobItem"]["properties"]["name"]["pattern"] = NAME_PATTERN
     del schemas["Push"]
     return dict(sorted(schemas.items()))
 
