@@ -53,6 +53,10 @@ class Operator:
         self.probes = Probes(self._metrics, self._alive, self._ready)
         self._metrics.registry.register(Live(self._live))
 
+    def metrics_text(self) -> str:
+        """What a scrape would get now."""
+        return self._metrics.text().decode()
+
     async def run(self, stop: asyncio.Event) -> int:
         """Work until told to stop (0) or until leadership or the watch is lost (1)."""
         async with self._calls:
