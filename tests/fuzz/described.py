@@ -3,8 +3,8 @@
 `python -m tests.fuzz.described --protocol http|tcp --cases N [--seed S] [--record]` (`make fuzz` runs both).
 
 Every answer must have a status that the description names, a body of the described shape, and a code that docs/api.md
-lists; nothing may be answered with 5xx but what says that it is passing. Schemathesis makes the cases, each is sent again
-in nine variants; queues and ids are mostly such as there are, so that more than the front door is tried.
+lists; nothing may be answered with 5xx but what says that it is passing. Schemathesis makes the cases, each is sent
+again in nine variants; queues and ids are mostly such as there are, so that more than the front door is tried.
 """
 
 import argparse
