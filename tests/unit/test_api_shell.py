@@ -102,7 +102,7 @@ NO_HEADER = ("Accept", "*/*")
 ALLOWED = ("allow", "GET, HEAD, OPTIONS")
 REFUSALS = [
     Refusal("GET", "/nowhere", None, NO_HEADER, 404, "NOT_FOUND"),
-    Refusal("GET", "/api/v1/schedules", None, NO_HEADER, 404, "NOT_FOUND"),
+    Refusal("GET", "/api/v1/nothing", None, NO_HEADER, 404, "NOT_FOUND"),
     Refusal("POST", "/api/v1/queues", b"{}", NO_HEADER, 405, "METHOD_NOT_ALLOWED", ALLOWED),
     Refusal("PROPFIND", "/api/v1/queues", None, NO_HEADER, 405, "METHOD_NOT_ALLOWED", ALLOWED),
     Refusal("GET", "/api/v1/jobs/x", None, NO_HEADER, 400, "VALIDATION_ERROR"),
