@@ -27,7 +27,7 @@ async def read(calls: Calls, namespace: str, spec: Declared) -> Secrets:
     """What a spec refers to. Raises `KubernetesError` when the API server does not answer."""
     if not isinstance(spec, WebhookSpec) or spec.secret_key_ref is None:
         return NOTHING
-    values: dict[str, str | None] = {"previous_secret": None}
+    values: dict[str, str | None] = {}
     versions = []
     for field, ref in (("secret", spec.secret_key_ref), ("previous_secret", spec.previous_secret_key_ref)):
         if ref is None:

@@ -23,7 +23,9 @@ class Column(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """`request_body` takes the spec and the object's namespace; `settings_of` takes the API's answer."""
+    """`request_body` takes the spec and the object's namespace and says what to send, `comparable` what the cluster has
+    to show then; `settings_of` reads that out of the API's answer. `cleared` has to be sent where it would stay.
+    """
 
     name: KindName
     plural: str
@@ -32,6 +34,8 @@ class Kind(NamedTuple):
     rules: list[dict[str, Any]]
     columns: list[Column]
     request_body: Callable[[Any, str], dict[str, Any]]
+    comparable: Callable[[Any, str], dict[str, Any]]
+    cleared: dict[str, Any]
     settings_of: Callable[[dict[str, Any]], dict[str, Any]]
     record_key: str | None
     """The key of the API's answer that holds labels, owner and revision; None: the answer itself does."""
@@ -61,6 +65,8 @@ QUEUE: Final = Kind(
     _IDENTITY,
     [*_FIRST, *_LAST],
     lambda spec, _: queue.request_body(spec),
+    lambda spec, _: queue.request_body(spec),
+    {"labels": {}},
     queue.settings_of,
     None,
 )
@@ -86,6 +92,8 @@ SCHEDULE: Final = Kind(
         *_LAST,
     ],
     lambda spec, _: schedule.request_body(spec),
+    lambda spec, _: schedule.request_body(spec),
+    {"labels": {}},
     schedule.settings_of,
     "schedule",
 )
@@ -101,6 +109,8 @@ WEBHOOK: Final = Kind(
     ],
     [*_FIRST, Column("URL", ".spec.url"), *_LAST],
     webhook.request_body,
+    webhook.comparable,
+    {"labels": {}, **webhook.CLEARED},
     webhook.settings_of,
     "webhook",
 )

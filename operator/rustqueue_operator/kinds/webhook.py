@@ -6,10 +6,8 @@ from msgspec import Meta, Struct
 
 from rustqueue_operator.kinds.fields import (
     ITEMS_MAX,
-    BackendName,
     Declared,
     KubernetesName,
-    PositiveSeconds,
     Seconds,
     SecretKeyRef,
     milliseconds,
@@ -33,7 +31,8 @@ EventName = Literal[
 Url = Annotated[str, Meta(max_length=2_048, pattern="^https?://[^/?#@\\s]+")]
 Path = Annotated[str, Meta(max_length=1_024, pattern="^/")]
 Events = Annotated[list[EventName], Meta(max_length=ITEMS_MAX)]
-Queues = Annotated[list[BackendName], Meta(max_length=ITEMS_MAX)]
+QueuePattern = Annotated[str, Meta(min_length=1, max_length=256, pattern="^([A-Za-z0-9._-]+\\*?|\\*)$")]
+Queues = Annotated[list[QueuePattern], Meta(max_length=ITEMS_MAX)]
 Headers = Annotated[dict[str, Annotated[str, Meta(max_length=1_024)]], Meta(max_length=16)]
 
 
@@ -61,18 +60,20 @@ class WebhookSpec(Declared, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     url: Url | None = None
     service_ref: ServiceRef | None = None
     events: Annotated[Events | None, Meta(description="Left out, all events.")] = None
-    queues: Annotated[Queues | None, Meta(description="Left out, all queues.")] = None
+    queues: Annotated[Queues | None, Meta(description="Names, or their beginnings with *; left out, all.")] = None
     headers: Annotated[Headers | None, Meta(description="Added to each delivery; no secrets here.")] = None
     secret_key_ref: Annotated[SecretKeyRef | None, Meta(description="Key that deliveries are signed with.")] = None
     previous_secret_key_ref: Annotated[
         SecretKeyRef | None, Meta(description="The key before: while it is named, deliveries carry both signatures.")
     ] = None
-    timeout_seconds: PositiveSeconds | None = None
+    timeout_seconds: Annotated[int, Meta(ge=1, le=60)] | None = None
     retry: Retry | None = None
     suspend: Annotated[bool | None, Meta(description="Left out, suspending is not managed.")] = None
 
 
-_WRITTEN = ("url", "events", "queues", "headers", "timeout_ms", "retry", "suspended", "labels")
+_SHOWN = ("url", "timeout_ms", "retry", "suspended", "labels", "has_secret", "has_previous_secret")
+# What a PUT leaves as it is unless it is told to clear it.
+CLEARED: dict[str, Any] = {"headers": None, "secret": None, "previous_secret": None}
 
 
 def target_url(spec: WebhookSpec, namespace: str) -> str | None:
@@ -104,11 +105,27 @@ def request_body(spec: WebhookSpec, namespace: str) -> dict[str, Any]:
     return kept
 
 
+def comparable(spec: WebhookSpec, namespace: str) -> dict[str, Any]:
+    """As far as the cluster shows it: of headers their names, of secrets whether there are any. What it does not show
+    is compared by the digest of what was applied.
+    """
+    body = request_body(spec, namespace)
+    shown = {
+        "headers": sorted(body.pop("headers", {})),
+        "has_secret": spec.secret_key_ref is not None or None,
+        "has_previous_secret": spec.previous_secret_key_ref is not None or None,
+    }
+    kept: dict[str, Any] = tidy({**body, **shown})
+    return kept
+
+
 def settings_of(answer: dict[str, Any]) -> dict[str, Any]:
     """The same shape out of the answer to GET /webhooks/{name}."""
     webhook = answer.get("webhook") or {}
-    body = {key: webhook.get(key) for key in _WRITTEN}
-    for key in ("events", "queues"):
-        body[key] = sorted(body[key] or [])
+    body = {key: webhook.get(key) for key in _SHOWN}
+    for key in ("events", "queues", "headers"):
+        body[key] = sorted(webhook.get(key) or [])
+    for key in ("has_secret", "has_previous_secret"):
+        body[key] = body[key] or None
     kept: dict[str, Any] = tidy(body)
     return kept

@@ -3,7 +3,7 @@
 Invariant: an object whose owner is alive is never taken from it; who is not the owner never deletes.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rustqueue_operator.kinds.table import KINDS
 from rustqueue_operator.planning.diff import differing
@@ -59,5 +59,5 @@ def _of_nobody(desired: Desired, observed: Record) -> Objection | None:
     return Objection("AlreadyExists", f"'{desired.backend_name}' {what}; spec.adopt: Always takes it over")
 
 
-def _wanted(desired: Desired) -> dict[str, object]:
-    return KINDS[desired.kind].request_body(desired.spec, desired.namespace)
+def _wanted(desired: Desired) -> dict[str, Any]:
+    return KINDS[desired.kind].comparable(desired.spec, desired.namespace)

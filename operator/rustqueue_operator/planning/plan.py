@@ -80,7 +80,8 @@ def wanted_body(desired: Desired) -> dict[str, Any]:
 def _settled(desired: Desired, observed: Record | Absent, facts: Facts, conditions: Conditions) -> Plan:
     body = wanted_body(desired)
     present = observed.settings if isinstance(observed, Record) else {}
-    fields = differing(body, present)
+    kind = KINDS[desired.kind]
+    fields = differing(kind.comparable(desired.spec, desired.namespace), present)
     applied = digest(body, facts.secret_digest)
     observes = desired.spec.management_policy == "Observe"
     mine = isinstance(observed, Record) and observed.owner_uid == desired.uid
@@ -119,8 +120,7 @@ def _write(desired: Desired, observed: Record | Absent, facts: Facts, fields: li
     event = Event(type_, reason, f"{desired.kind.lower()} '{desired.backend_name}' in {facts.cluster}{told}")
     # What is true afterwards is said by the next plan; this one only remembers what was written.
     status = msgspec.structs.replace(desired.status, applied_hash=applied, last_sync_time=facts.now)
-    # Labels that are missing in a request stay as they were.
-    request = {"labels": {}, **body, "owner": owner}
+    request = {**KINDS[desired.kind].cleared, **body, "owner": owner}
     seen = observed.revision if isinstance(observed, Record) else 0
     put = Put(request, seen, with_secrets=facts.secret_digest is not None)
     return Plan(status=status, actions=(put,), events=(event,), again="soon")
