@@ -70,10 +70,12 @@ class _Guest:
 class Neighbours:
     """Given to the gateway of a node that belongs to a cluster."""
 
+    relay_type = Relay
+
     def __init__(self, links: Links, log: Leadership, clock: Clock, own_index: OwnIndex, deadline_ms: int) -> None:
         self._links = links
         self._log = log
-        self.relay = Relay(links, log.placements, clock, deadline_ms)
+        self.relay = self.relay_type(links, log.placements, clock, deadline_ms)
         self.reads = ReadPoints(links, clock, own_index, lambda: log.applied_index)
         self._guests: dict[tuple[str, int], _Guest] = {}
         self.serve: Serve | None = None

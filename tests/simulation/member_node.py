@@ -13,6 +13,7 @@ import msgspec
 from rustqueue.gateway.door import Gateway
 from rustqueue.gateway.neighbours import Neighbours
 from rustqueue.gateway.ports import GatewayLimits
+from rustqueue.gateway.relay import Relay
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import MemberRecord
 from rustqueue.raft.cluster.config import Config, config_of
@@ -79,6 +80,8 @@ class MemberVariant:
     log: type[MemberLog] = MemberLog
     replicator: type[ClusterReplicator] = ClusterReplicator
     seat: type[Seat] = Seat
+    machine: type[Machine] = Machine
+    relay: type[Relay] = Relay
     segment_bytes: int = 16_000
     flush_bytes: int = 12_000
     kept_bytes: int = 40_000
@@ -130,7 +133,7 @@ class SimMember:
         hard_state.open()
         self.seat = variant.seat(self.name, hard_state)
         self.links = SimLinks(self._network, process, self.name, self.name)
-        self.machine = Machine(self.kv)
+        self.machine = variant.machine(self.kv)
         self.store = SimStore(self.kv)
         founding = Config(tuple(MemberRecord(name, name, True) for name in self._founders))
         known = self.machine.members is not None
@@ -151,7 +154,8 @@ class SimMember:
         self.replicator.installed_config = self._config
         self.snapshots = Snapshots(parts, self.replicator, self.disk, "d", background)
         self.snapshots.use(SimFiles(self, background))
-        self.neighbours = Neighbours(self.links, self.replicator, process, self.replicator.member.read_index, 10_000)
+        neighbours = type("SimNeighbours", (Neighbours,), {"relay_type": variant.relay})
+        self.neighbours = neighbours(self.links, self.replicator, process, self.replicator.member.read_index, 10_000)
         self.gateway = self.make_gateway(
             self.replicator, SimApplied(self.machine), process, GatewayLimits(), lambda *_: None
         )

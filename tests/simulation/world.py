@@ -173,11 +173,14 @@ class World:
         asked = Counter(call.raw for call in self.calls)
         for call in self.calls:
             reply = call.reply
+            texts = known.get(request_of(call.raw), [])
+            happened = [text for text in texts if not text.startswith(b'{"ok":false')]
+            if call.raw.startswith(b'{"cmd":"push') and b'"idempotency_key"' not in call.raw:
+                times = f"{call.raw!r} was sent {asked[call.raw]} times and happened {len(happened)} times"
+                require(len(happened) <= asked[call.raw], "I3", times)
             if reply is None or isinstance(reply, OneJob | QueueStats):
                 continue
-            texts = known.get(request_of(call.raw), [])
             if isinstance(reply, Refused):
-                happened = [text for text in texts if not text.startswith(b'{"ok":false')]
                 require(
                     not happened or asked[call.raw] > 1,
                     "I2",

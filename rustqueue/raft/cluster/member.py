@@ -51,6 +51,9 @@ class _PendingAck:
 class Member:
     """`start` it when log, seat and links are open; give it every message; it calls its hooks on the loop."""
 
+    leading_type = Leading
+    """What leads. The suites put broken ones here, to see whether they are caught."""
+
     def __init__(self, parts: Parts, hooks: Hooks) -> None:
         self._parts = parts
         self._hooks = hooks
@@ -214,7 +217,7 @@ class Member:
         self._ack = None
         self._transfer_ends_us = None
         self.elections_count += 1
-        self.leading = Leading(self._parts, self._log.last_index + 1, self._committed)
+        self.leading = self.leading_type(self._parts, self._log.last_index + 1, self._committed)
         self.leading.needs_snapshot = lambda peer: self.needs_snapshot(peer)
         self._hooks.elected(walls_ms)
         self._tell_leader()

@@ -78,6 +78,9 @@ class Placements:
 class ClusterReplicator:
     """Everything is called, and calls back, on the loop."""
 
+    member_type = Member
+    """What agrees with the others. The suites put broken ones here, to see whether they are caught."""
+
     def __init__(
         self, parts: Parts, machine: StateMachine, store: Store, ports: ReplicatorPorts, options: ReplicatorOptions
     ) -> None:
@@ -89,7 +92,7 @@ class ClusterReplicator:
         self._ports = ports
         self._options = options
         self.space = SpaceWatch(ports.disk, parts.clock, ports.background, parts.log.folder, options.space)
-        self.member = Member(
+        self.member = self.member_type(
             parts,
             Hooks(
                 self._elected, self._deposed, self._progressed, self._configured, self._leader_changed,
