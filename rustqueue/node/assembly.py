@@ -230,7 +230,8 @@ class Node:
         prepared = {**preparing(os.urandom), **rows.preparing()}
         self.gateway = Gateway(log_, reads, clock, limits, observe, prepared)
         self.gateway.audit = AuditLog(time.monotonic)
-        self.schedules = ScheduleDuty(ScheduleParts(clock, log_.now_ms, log_.propose, rows, rows.refusal))
+        parts = ScheduleParts(clock, log_.now_ms, log_.propose, rows, rows.refusal, lambda: log_.disk_full)
+        self.schedules = ScheduleDuty(parts)
         self._duties: list[LeaderDuty] = [self.schedules]
         bus = Bus(clock.call_soon)
         bus.subscribe(self.metrics.on_events)

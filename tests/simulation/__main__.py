@@ -112,7 +112,8 @@ def summarise(outcomes: list[Outcome], kind: str, took_s: float) -> int:
         f"{sum(report.jobs_count for report in reports):,} jobs, "
         f"{sum(report.acked_pushes_count for report in reports):,} pushes acknowledged, "
         f"{sum(report.leases_count for report in reports):,} leases, "
-        f"{sum(report.completed_count for report in reports):,} completed"
+        f"{sum(report.completed_count for report in reports):,} completed, "
+        f"{sum(report.ticks_count for report in reports):,} runs of schedules"
     )
     print("faults:")
     must = KINDS if kind == SINGLE else (*CLUSTER_KINDS, *CLUSTER_EVENTS)

@@ -258,6 +258,30 @@ def canceller(yard: Yard, rng: Random, think_us: int) -> Script:
             yield Ask({"cmd": "cancel", "id": rng.choice(yard.pushed[-50:]), "running": rng.random() < 0.5})
 
 
+def scheduler(yard: Yard, rng: Random, think_us: int) -> Script:
+    """Schedules that run a number of times; some are run by hand, and those whose name begins with `x` are paused."""
+    names: list[str] = []
+    while yard.load and len(names) < 4:
+        yield Sleep(rng.randrange(think_us * 3))
+        name = rng.choice(("", "x")) + yard.name()
+        steps = {"every_ms": rng.choice((300, 700, 1_000, 2_500))}
+        timing = steps if rng.random() < 0.6 else {"cron_expr": f"*/{rng.choice((1, 2, 5))} * * * * *"}
+        fields = {"queue": rng.choice(QUEUES), "job_name": "tick", "job_data": {"of": name}, **timing}
+        fields |= {"missed": rng.choice(("skip", "once", "all")), "overlap": rng.choice(("allow", "allow", "skip"))}
+        fields |= {"max_executions": rng.randrange(1, 25), "job_options": {"priority": rng.randrange(2)}}
+        yield Ask({"cmd": "schedule_create", "name": name, **fields, "idempotency_key": yard.name()}, True)
+        names.append(name)
+    while yard.load:
+        yield Sleep(rng.randrange(think_us * 4))
+        name = rng.choice(names)
+        if name.startswith("x"):
+            yield Ask({"cmd": "schedule_pause", "name": name}, True)
+            yield Sleep(rng.randrange(3_000_000))
+            yield Ask({"cmd": "schedule_resume", "name": name}, True)
+        else:
+            yield Ask({"cmd": "schedule_run", "name": name, "idempotency_key": yard.name()}, rng.random() < 0.5)
+
+
 def reader(yard: Yard, rng: Random, think_us: int) -> Script:
     """Looks at single jobs and at queues; the world checks what it saw."""
     while yard.load:

@@ -99,7 +99,12 @@ class ClusterWorld(World):
             return False
         applied = {node.machine.applied_index for node in self.nodes}
         last = {node.log.last_index for node in self.nodes}
-        if len(applied) > 1 or applied != last or not any(node.replicator.leads for node in self.nodes):
+        if (
+            self._is_scheduled()
+            or len(applied) > 1
+            or applied != last
+            or not any(node.replicator.leads for node in self.nodes)
+        ):
             return False
         counts = [count for _, count in self._machine().queue_counts()]
         return not any(count.waiting + count.active + count.delayed + count.blocked for count in counts)

@@ -155,7 +155,10 @@ class Ledger:
         return JobFacts(job_id, queue, spec, now_ms + waits_ms, parents)
 
     def _followed(self, job: Job) -> None:
-        """A job that nobody pushed is the follow-up of a completed one, and the only one."""
+        """A job that nobody pushed is that of a schedule, or the follow-up of a completed one, and the only one."""
+        if bytes(job.data).startswith(b'{"of":'):
+            self.jobs[job.id] = JobFacts(job.id, job.queue, NewJob(job.name, bytes(job.data), None), 0, [])
+            return
         parent = job.depends_on[0] if job.depends_on else ""
         word = self.follow_ups.get(parent)
         require(word is not None and word == _word.decode(job.data).after, "I2", f"{job.id} was never pushed")

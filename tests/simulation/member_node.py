@@ -32,7 +32,15 @@ from rustqueue.raft.space import SpaceRules
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
 from tests.simulation.network import SimLinks, SimNetwork
-from tests.simulation.node import DISK_BYTES, WALL_MS, BackgroundExecutor, SimApplied, SimKV, SimStore
+from tests.simulation.node import (
+    DISK_BYTES,
+    WALL_MS,
+    BackgroundExecutor,
+    SimApplied,
+    SimKV,
+    SimStore,
+    wire_schedules,
+)
 from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
 from tests.simulation.trace import Trace, TracedMachine
 
@@ -160,7 +168,7 @@ class SimMember:
             self.replicator, SimApplied(self.machine), process, GatewayLimits(), lambda *_: None
         )
         self.gateway.join(self.neighbours)
-        self.machine.publish = self.gateway.on_events
+        self.schedules = wire_schedules(self.machine, self.replicator, process, self.gateway, self.trace)
         self.replicator.on_role = self._role_changed
         self.replicator.on_leader = self.neighbours.leader_is
         self.replicator.on_applied = self.neighbours.reads.applied
@@ -187,8 +195,11 @@ class SimMember:
     def _role_changed(self, leads: bool) -> None:
         self.snapshots.role_changed(leads)
         if leads:
+            self.schedules.begin()
             self.when_leading(self.replicator.term)
-        elif self.gateway is not None:
+            return
+        self.schedules.end()
+        if self.gateway is not None:
             self.gateway.lost_leadership()
 
     def _config(self) -> Config:

@@ -4,18 +4,22 @@ It must not decide when anything fails; `tests.simulation.faults` does. The code
 replicator, gateway and machine, wired as a node wires them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from rustqueue.effects.schedules.duty import ScheduleDuty, ScheduleParts
 from rustqueue.gateway.door import Gateway
 from rustqueue.gateway.ports import GatewayLimits
 from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
+from rustqueue.model.events import Event
 from rustqueue.model.jobs import Rate
 from rustqueue.model.queries import Query
 from rustqueue.model.replies import HealthInfo, Reply
+from rustqueue.node.timetables import ScheduleRows
+from rustqueue.raft.cluster.replicator import ClusterReplicator
 from rustqueue.raft.flush import FlushRules
 from rustqueue.raft.journal import Journal
 from rustqueue.raft.local import LocalOptions, LocalPorts, LocalReplicator
@@ -119,6 +123,24 @@ class SimApplied:
         raise AssertionError("no client of the simulation asks for health")
 
 
+def wire_schedules(
+    machine: Machine, replicator: LocalReplicator | ClusterReplicator, process: Process, gateway: Gateway, trace: Trace
+) -> ScheduleDuty:
+    """The duty of schedules, told as the bus of a node tells it."""
+    parts = ScheduleParts(
+        process, replicator.now_ms, replicator.propose, ScheduleRows(machine), disk_full=lambda: replicator.disk_full
+    )
+    duty = ScheduleDuty(parts)
+
+    def publish(index: int, now_ms: int, events: Sequence[Event]) -> None:
+        gateway.on_events(index, now_ms, events)
+        duty.on_events(index, now_ms, events)
+        trace.timetables.saw(machine, events)
+
+    machine.publish = publish
+    return duty
+
+
 class SimNode:
     """Start it, let it crash, start it again. `sync_us` tells how long a sync of the disk takes just now."""
 
@@ -167,7 +189,8 @@ class SimNode:
         self._trace.restarted(journal.last_index)
         self.process, self._threads = process, (journal_thread, background)
         self.gateway = Gateway(self.replicator, SimApplied(machine), process, GatewayLimits(), lambda *_: None)
-        machine.publish = self.gateway.on_events
+        self.schedules = wire_schedules(machine, self.replicator, process, self.gateway, self._trace)
+        self.schedules.begin()
         self.starts_count += 1
 
     def crash(self, power: bool, survivors: Callable[[int], int]) -> None:
@@ -187,6 +210,7 @@ class SimNode:
         """As on SIGTERM."""
         assert self.gateway is not None, "only a running node can be stopped"
         self.gateway.close()
+        self.schedules.end()
 
         def stopped() -> None:
             if self.process is not None:

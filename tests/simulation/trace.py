@@ -16,6 +16,7 @@ from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import decode_logged
 from rustqueue.storage.memory import MemoryKV
 from tests.simulation.ledger import Ledger, Violation, require
+from tests.simulation.timetables import Timetables
 
 
 class Applied(NamedTuple):
@@ -35,6 +36,7 @@ class Trace:
         self.ledger = Ledger()
         self.replies_of: dict[str, list[bytes]] = {}
         self.replays_count = 0
+        self.timetables = Timetables()
         self.note: Callable[[str], None] = lambda text: None
 
     def saw(self, index: int, entry: Entry, replies: Sequence[Reply], state_hash: bytes) -> None:

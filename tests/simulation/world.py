@@ -16,13 +16,14 @@ import msgspec
 from rustqueue.gateway.door import Gateway
 from rustqueue.machine import rows
 from rustqueue.machine.machine import Machine
+from rustqueue.machine.schedules.reads import standings
 from rustqueue.model.commands import Ack
 from rustqueue.model.errors import NotFound
 from rustqueue.model.ids import parse_id
 from rustqueue.model.queries import Get
 from rustqueue.model.replies import Done, OneJob, Pulled, PulledOne, Pushed, PushedBatch, QueueStats, Refused
 from rustqueue.model.wire import decode_request
-from tests.simulation.clients import QUEUES, Call, Session, canceller, pusher, reader, worker
+from tests.simulation.clients import QUEUES, Call, Session, canceller, pusher, reader, scheduler, worker
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.ledger import JobFacts, Violation, require
 from tests.simulation.node import SimNode, Variant
@@ -46,6 +47,7 @@ class Report:
     jobs_count: int = 0
     leases_count: int = 0
     completed_count: int = 0
+    ticks_count: int = 0
     entries_count: int = 0
     replays_count: int = 0
     simulated_us: int = 0
@@ -124,6 +126,7 @@ class World:
         self.faults.draw(self._kinds)
         scripts = [pusher] * rng.randrange(1, 4) + [worker] * rng.randrange(2, 7) + [canceller] * rng.randrange(2)
         scripts += [reader] * rng.randrange(3)
+        scripts += [scheduler] * rng.randrange(2)
         for number, script in enumerate(scripts):
             own = self._fork(f"client {number}")
             session = Session(self, script(self, own, think_us), own)
@@ -152,15 +155,20 @@ class World:
         return list(self._machine().queue_counts())
 
     def _at_rest(self) -> bool:
-        """Nothing is waiting, delayed, blocked or leased, and the node is up."""
-        if not self.node.up:
+        """Nothing is waiting, delayed, blocked or leased, no schedule runs any more, and the node is up."""
+        if not self.node.up or self._is_scheduled():
             return False
         counts = [count for _, count in self._machine().queue_counts()]
         return not any(count.waiting + count.active + count.delayed + count.blocked for count in counts)
 
+    def _is_scheduled(self) -> bool:
+        """Whether there are runs to come."""
+        return any(standing is not None for _, standing in standings(self._machine().view(), None, 1_000))
+
     # The verdict.
 
     def _judge(self) -> None:
+        self.trace.timetables.judge(self._machine())
         self._judge_replies()
         self._judge_reads()
         self._judge_jobs()
@@ -256,6 +264,7 @@ class World:
             jobs_count=len(ledger.jobs),
             leases_count=ledger.leases_count,
             completed_count=ledger.acks_count,
+            ticks_count=self.trace.timetables.ticks_count,
             entries_count=len(self.trace.applied),
             replays_count=self.trace.replays_count,
             simulated_us=self.timeline.now_us,

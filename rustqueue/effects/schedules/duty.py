@@ -39,13 +39,16 @@ class ScheduleReads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleParts:
-    """`now_ms` is the time that entries are stamped with. `refusal` says why a job may not be pushed, if it may not."""
+    """`now_ms` is the time that entries are stamped with. `refusal` says why a job may not be pushed, if it may not.
+    While `disk_full`, nothing is pushed at all.
+    """
 
     clock: Clock
     now_ms: Callable[[], int]
     propose: Callable[[Proposal], None]
     reads: ScheduleReads
     refusal: Callable[[Standing], str | None] = lambda standing: None
+    disk_full: Callable[[], bool] = lambda: False
 
 
 class ScheduleDuty:
@@ -146,6 +149,9 @@ class ScheduleDuty:
     # Proposing.
 
     def _propose_due(self) -> None:
+        if self._parts.disk_full():
+            self._rest()
+            return
         firings = self._due()
         if firings:
             self._on_its_way = True
@@ -193,9 +199,12 @@ class ScheduleDuty:
             return
         self._on_its_way = False
         if isinstance(reply, Refused):
-            self._rests_until_us = self._clock.monotonic_us() + _RETRY_MS * 1_000
+            self._rest()
         self._unread.update(dict.fromkeys(names))
         self._ask_turn()
+
+    def _rest(self) -> None:
+        self._rests_until_us = self._clock.monotonic_us() + _RETRY_MS * 1_000
 
     # Sleeping.
 
