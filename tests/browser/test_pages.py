@@ -116,6 +116,20 @@ async def test_dead_letters_are_retried_one_or_all(tmp_path: Path) -> None:
         assert (await client.stats("reports")).counts.waiting == 3
 
 
+async def test_a_schedule_is_paused_and_run(tmp_path: Path) -> None:
+    async with opened(tmp_path, "/dashboard#schedules") as (_, client, tab):
+        await client.put_schedule("nightly", "reports", "report", cron_expr="0 3 * * *", timezone="Europe/Paris")
+        await tab.open(await tab.value("location.href"))
+        await tab.until(shows("0 3 * * * (Europe/Paris)"))
+        await tab.click("[data-schedule=nightly] [data-act=run]")
+        await tab.until("document.querySelector('[data-schedule=nightly] dd:nth-of-type(3)').innerText === '1'")
+        assert (await client.stats("reports")).counts.waiting == 1
+        await picture(tab, "schedules")
+        await tab.click("[data-schedule=nightly] [data-act=pause]")
+        await tab.until("document.querySelector('[data-schedule=nightly] .tag').innerText === 'paused'")
+        assert (await client.get_schedule("nightly")).paused
+
+
 async def test_events_appear_as_they_happen(tmp_path: Path) -> None:
     async with opened(tmp_path, "/dashboard#events") as (node, client, tab):
         await tab.until("document.querySelector('#dot').className === 'dot on'")

@@ -9,9 +9,15 @@ byId("version").textContent = described.info.version;
 byId("tags").append(...described.tags.map(({ name }) => el("a", { href: `#${anchor(name)}` }, name)));
 byId("operations").replaceChildren(
   el("h1", {}, described.info.title),
-  ...described.info.description.split("\n\n").map((text) => el("p", {}, text)),
+  ...prose(described.info.description),
   ...described.tags.map(({ name }) => section(name)),
 );
+
+// Paragraphs, with what stands between backticks as code.
+function prose(text) {
+  return text.split("\n\n").map((paragraph) =>
+    el("p", {}, paragraph.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part))));
+}
 
 function anchor(name) {
   return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
@@ -34,7 +40,7 @@ function block(path, method, operation) {
 
 function inside(path, method, operation) {
   const body = operation.requestBody?.content["application/json"];
-  const parts = operation.description.split("\n\n").map((text) => el("p", {}, text));
+  const parts = prose(operation.description);
   if (operation.parameters.length) {
     parts.push(table(["Parameter", "In", "Type", ""], operation.parameters.map((parameter) =>
       [el("code", {}, parameter.name), parameter.in, type(parameter.schema), parameter.description ?? (parameter.required ? "required" : "")])));

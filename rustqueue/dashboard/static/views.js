@@ -91,22 +91,17 @@ async function deadLetters(act) {
 }
 
 async function schedules(act) {
-  let listed;
-  try {
-    ({ schedules: listed } = await ask("GET", "/schedules"));
-  } catch (refusal) {
-    if (refusal.status !== 404) throw refusal;
-    listed = [];
-  }
+  const { schedules: listed, next_cursor: more } = await ask("GET", "/schedules?limit=50");
   return el("div", {}, el("h2", {}, "Schedules"),
-    listed.length ? el("div", { class: "cards wide" }, listed.map((schedule) => scheduleCard(schedule, act))) : el("p", { class: "quiet" }, "There is no schedule."));
+    listed.length ? el("div", { class: "cards wide" }, listed.map((schedule) => scheduleCard(schedule, act))) : el("p", { class: "quiet" }, "There is no schedule."),
+    more === null ? null : el("p", { class: "quiet" }, "The first 50 by name are shown."));
 }
 
 function scheduleCard(schedule, act) {
-  const timing = schedule.cron_expr ?? schedule.cron ?? `every ${number(schedule.every_ms ?? 0)} ms`;
+  const timing = schedule.cron_expr === null ? `every ${number(schedule.every_ms)} ms` : `${schedule.cron_expr} (${schedule.timezone ?? "UTC"})`;
   const verb = schedule.paused ? "resume" : "pause";
   const facts = {
-    Queue: schedule.queue, Timing: timing, Runs: number(schedule.execution_count ?? 0),
+    Queue: schedule.queue, Timing: timing, Runs: number(schedule.execution_count),
     "Last run": time(schedule.last_run_at), "Next run": time(schedule.next_run_at),
   };
   return el("div", { class: "card", "data-schedule": schedule.name },
