@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e.harness.control_plane import free_port
 from e2e.harness.debian import program
@@ -32,7 +33,9 @@ def run(*words: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("files", [["compose.yaml"], ["compose.yaml", "monitoring.yaml"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "files", [["compose.yaml"], ["compose.yaml", "monitoring.yaml"], ["three-nodes.yaml"]], ids=" ".join
+)
 def test_compose_takes_the_files(files: list[str]) -> None:
     """Debian's is an old version; what it takes, newer ones take."""
     words = [word for file in files for word in ("-f", str(COMPOSE / file))]
@@ -76,6 +79,40 @@ def node(tmp_path: Path) -> Iterator[int]:
         yield http
     finally:
         running.stop()
+
+
+def test_three_nodes_with_the_settings_of_their_file_agree_on_a_leader(tmp_path: Path) -> None:
+    run("sh", COMPOSE / "certificates.sh", tmp_path)
+    services = yaml.safe_load((COMPOSE / "three-nodes.yaml").read_text())["services"]
+    peers = {name: f"127.0.0.1:{free_port()}" for name in services}
+    ports = {name: free_port() for name in services}
+    nodes = []
+    for name, service in services.items():
+        changed = {value: value.replace("/peers", str(tmp_path / name)) for value in service["environment"].values()}
+        for peer, address in peers.items():
+            changed = {value: text.replace(f"{peer}:6800", address) for value, text in changed.items()}
+        settings = {key: changed[value] for key, value in service["environment"].items()}
+        settings |= {"RUSTQUEUE_AUTH__TOKENS": "a-token-of-some-length", "PYTHONPATH": str(ROOT)}
+        settings |= {
+            "RUSTQUEUE_CLUSTER__LISTEN": peers[name],
+            "RUSTQUEUE_STORAGE__PATH": str(tmp_path / f"{name}-data"),
+        }
+        words: list[str | Path] = [sys.executable, "-m", "rustqueue", "serve", "--server-host", "127.0.0.1"]
+        words += ["--http-port", str(ports[name]), "--tcp-port", str(free_port())]
+        nodes.append(Program(name, words, tmp_path / f"{name}.log", settings))
+    try:
+        for node in nodes:
+            node.start()
+        until(
+            "all nodes to be ready", lambda: all(map(alive, nodes)) and all(map(is_ready, ports.values())), DEADLINE_S
+        )
+        leaders = {str(ask(port, "/api/v1/health")["leader"]) for port in ports.values()}
+    finally:
+        for node in nodes:
+            node.stop()
+
+    assert len(leaders) == 1
+    assert leaders <= set(services)
 
 
 def test_prometheus_watches_a_node_with_the_alerts_of_the_chart(node: int, tmp_path: Path) -> None:
