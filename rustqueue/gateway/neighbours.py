@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rustqueue.gateway.ports import Done, Ticket
 from rustqueue.gateway.reads import OwnIndex, ReadPoints
-from rustqueue.gateway.relay import Placing, Relay, refusal_text
+from rustqueue.gateway.relay import LEADS_NOT, Placing, Relay, refusal_text
 from rustqueue.gateway.waiting import is_empty
 from rustqueue.model.commands import Command
 from rustqueue.model.errors import Unavailable
@@ -63,7 +63,7 @@ class _Guest:
     def tell(self, reply: Reply) -> None:
         if is_empty(reply):
             self._links.send(self.peer, Unplaced(self.number, b""))
-        elif isinstance(reply, Refused) and not self.placed:
+        elif isinstance(reply, Refused) and (not self.placed or reply.error.code in LEADS_NOT):
             self._links.send(self.peer, Unplaced(self.number, refusal_text(reply)))
 
 

@@ -24,7 +24,7 @@ from rustqueue.raft.links import Links
 from rustqueue.raft.messages import Forward, Placed, Unplaced, Withdraw
 from rustqueue.raft.ports import Clock
 
-_LEADS_NOT = frozenset({"NO_LEADER", "SHUTTING_DOWN"})
+LEADS_NOT = frozenset({"NO_LEADER", "SHUTTING_DOWN"})
 _unknown_outcome = Refused.of(Unavailable.unknown_outcome())
 _no_leader = Refused.of(Unavailable.no_leader())
 
@@ -65,7 +65,8 @@ class Errand:
     raw: bytes
     done: Done | None
     sent_to: str | None = None
-    placed: bool = False
+    placements: int = 0
+    """Places in the log that it was given and that are not applied here yet. A waiting pull may have several."""
     doubtful: bool = False
     """It was sent and lost before, and may have happened then."""
     here: Ticket | None = None
@@ -148,8 +149,9 @@ class Relay:
         errand = self._errands.get(message.number)
         if errand is None:
             return
-        errand.placed = True
+        errand.placements += 1
         if not self._log.expect(message.index, message.ordinal, message.term, lambda reply: self._came(errand, reply)):
+            errand.placements -= 1
             self._lost(errand)
 
     def unplaced(self, message: Unplaced) -> None:
@@ -161,7 +163,7 @@ class Relay:
             self._answer(errand, nothing_for(errand.command))
             return
         refused = _refused(message.refusal)
-        if refused.error.code in _LEADS_NOT:
+        if refused.error.code in LEADS_NOT:
             self._again(errand)
         else:
             # Refused this time says nothing of the time before.
@@ -171,7 +173,7 @@ class Relay:
         """The entry where the command was placed has been applied here, or another one in its place."""
         if self._errands.get(errand.number) is not errand:
             return
-        errand.placed = False
+        errand.placements -= 1
         if reply is None:
             self._again(errand)
         elif isinstance(reply, Refused) and errand.doubtful:
@@ -193,8 +195,8 @@ class Relay:
             self._homeless[errand.number] = errand
 
     def _again(self, errand: Errand) -> None:
-        """It certainly did not happen. Who refused it may be taken for the leader here for a moment longer."""
-        errand.placed = False
+        """It certainly did not happen there. Who refused it may be taken for the leader here for a moment longer."""
+        errand.doubtful = errand.doubtful or errand.placements > 0
         errand.sent_to = None
         self._homeless[errand.number] = errand
         if not self._retry_armed:
@@ -212,7 +214,7 @@ class Relay:
 
     def _lost(self, errand: Errand) -> None:
         """Nobody will tell what became of it, unless its place in the log is known: then the log will."""
-        if errand.placed:
+        if errand.placements:
             errand.sent_to = None
         elif _harmless_twice(errand.command):
             errand.doubtful = True
@@ -224,7 +226,7 @@ class Relay:
         errand = self._errands[number]
         if errand.number in self._homeless and not errand.doubtful:
             self._answer(errand, _no_leader)
-        elif isinstance(errand.command, Pull) and not errand.placed:
+        elif isinstance(errand.command, Pull) and not errand.placements:
             self._answer(errand, nothing_for(errand.command))
         else:
             self._answer(errand, _unknown_outcome)
@@ -243,7 +245,7 @@ class Relay:
     def close(self) -> None:
         """Answer what is still out."""
         for errand in list(self._errands.values()):
-            may_have_happened = errand.sent_to is not None or errand.placed or errand.doubtful
+            may_have_happened = errand.sent_to is not None or errand.placements > 0 or errand.doubtful
             self._answer(errand, _unknown_outcome if may_have_happened else _no_leader)
         self._deadlines.close()
 

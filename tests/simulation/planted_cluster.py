@@ -140,7 +140,6 @@ class StubbornRelay(Relay):
     """Sends again whatever was lost, as if nothing could happen twice."""
 
     def _lost(self, errand: Errand) -> None:
-        errand.placed = False
         self._send(errand)
 
 
