@@ -5,14 +5,16 @@ appear in an error; whoever is locked out is refused before his token is looked 
 """
 
 import hmac
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from rustqueue.auth.bearer import id_in, is_digest_of
 from rustqueue.auth.grants import Grants
 from rustqueue.auth.lockout import Lockout
 from rustqueue.auth.principals import ANYBODY, NOBODY, Principal
-from rustqueue.auth.service_accounts import ServiceAccounts, looks_like_one
+from rustqueue.auth.service_accounts import ServiceAccounts, Undecided, looks_like_one
 from rustqueue.machine.rows import TokenRow
 from rustqueue.model import limits
 from rustqueue.model.errors import Unauthorized
@@ -23,6 +25,9 @@ class Clock(Protocol):
 
     def wall_ms(self) -> int: ...
 
+
+CatchUp = Callable[[Callable[[bool], None]], None]
+"""Calls back when this node has applied whatever anybody was told of before; true when it cannot know."""
 
 Tokens = Callable[[str], TokenRow | None]
 """The stored token with an id, as this node has applied it."""
@@ -43,6 +48,9 @@ class Authenticator:
         stored: Tokens = no_tokens,
         accounts: ServiceAccounts | None = None,
     ) -> None:
+        self.catch_up: CatchUp | None = None
+        """Set in a cluster, where this node may not have heard of a token yet."""
+        self._caught_up: OrderedDict[str, int] = OrderedDict()
         self.enabled = enabled
         self._tokens = [token.encode() for token in tokens]
         self._clock = clock
@@ -106,9 +114,26 @@ class Authenticator:
     def _made(self, token: str) -> Principal | None:
         token_id = id_in(token)
         row = None if token_id is None else self._live(token_id)
+        if row is None and token_id is not None and self.catch_up is not None and not self._has_caught_up(token_id):
+            raise Undecided(partial(self._when_caught_up, self.catch_up, token_id))
         if row is None or not is_digest_of(row.digest, token):
             return None
         return Principal(row.name, row.id, lambda: self._grants_of(row.id))
+
+    def _has_caught_up(self, token_id: str) -> bool:
+        """Whether this node has just made sure of what it knows since this id was shown."""
+        at_us = self._caught_up.get(token_id)
+        return at_us is not None and self._clock.monotonic_us() - at_us < limits.TOKEN_UNKNOWN_MS * 1_000
+
+    def _when_caught_up(self, catch_up: CatchUp, token_id: str, then: Callable[[], None]) -> None:
+        def caught_up(stale: bool) -> None:
+            self._caught_up[token_id] = self._clock.monotonic_us()
+            self._caught_up.move_to_end(token_id)
+            if len(self._caught_up) > limits.TOKENS_MAX:
+                self._caught_up.popitem(last=False)
+            then()
+
+        catch_up(caught_up)
 
     def _account(self, token: str) -> Principal | None:
         if self._accounts is None or not looks_like_one(token):

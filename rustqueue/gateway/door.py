@@ -116,12 +116,23 @@ class Gateway:
         done: Done,
         principal: Principal = ANYBODY,
         behind_own: bool = False,
+        sure: bool = False,
     ) -> Ticket | None:
         """Take a prepared request; `raw` is its text, which is what the log keeps. A ticket means that it may wait.
 
         `behind_own`: the caller has commands on their way that this one comes after, so that the applied state does
-        not yet tell whether a pull would find nothing.
+        not yet tell whether a pull would find nothing. `sure`: what is applied here was just seen to be fresh.
         """
+        neighbours = self._neighbours
+        if (
+            neighbours is not None
+            and principal.tenant
+            and not sure
+            and permits.is_unsure(principal, request, self._applied)
+        ):
+            # This node may not have heard yet of a job that somebody names, and so of the queue that guards it.
+            neighbours.reads.wait(partial(self._submit_sure, request, raw, done, principal, behind_own))
+            return None
         if type(request) in permits.AUDITED and self.audit is not None:
             done = partial(_audited, self.audit, principal, request, done)
         try:
@@ -138,8 +149,8 @@ class Gateway:
                 if step is not None:
                     command, raw, done = prepare(step, request, done)
                 self._check_payloads(command)
-                if self._neighbours is not None and not self._neighbours.leads:
-                    return self._forward(self._neighbours, command, raw, done)
+                if neighbours is not None and not neighbours.leads:
+                    return self._forward(neighbours, command, raw, done)
                 asker = NOBODY_SPECIAL
                 if principal.tenant and isinstance(request, Pull):
                     asker = Asker(refusal=partial(permits.refusal, principal, request, self._applied))
@@ -148,6 +159,12 @@ class Gateway:
             reply = Refused.of(error)
         done(reply)
         return None
+
+    def _submit_sure(
+        self, request: Request, raw: bytes, done: Done, principal: Principal, behind_own: bool, stale: bool
+    ) -> None:
+        # Stale: nobody leads. What the state does not know is then not told, and a command finds no leader.
+        self.submit(request, raw, done, principal, behind_own, sure=True)
 
     async def ask(self, request: Request, raw: bytes, principal: Principal = ANYBODY) -> Reply:
         """The same for a caller that can wait. Cancelling the call cancels the wait."""

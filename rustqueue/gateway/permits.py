@@ -287,6 +287,40 @@ def with_own_key(tenant: str, request: Request, raw: bytes) -> tuple[Request, by
     return own, raw.rstrip()[:-1] + b',"idempotency_key":"%b"}' % digest.encode("ascii")
 
 
+# Clusters, where this node may be behind.
+
+
+class _Noticing:
+    """Places that remember whether they were asked for something that is not there."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self.missed = False
+
+    def queue_of_job(self, reference: str) -> str | None:
+        return self._noticed(self._places.queue_of_job(reference))
+
+    def queue_of_sweep(self, reference: str) -> str | None:
+        return self._noticed(self._places.queue_of_sweep(reference))
+
+    def queue_of_schedule(self, name: str) -> str | None:
+        return self._noticed(self._places.queue_of_schedule(name))
+
+    def _noticed(self, queue: str | None) -> str | None:
+        self.missed = self.missed or queue is None
+        return queue
+
+
+def is_unsure(principal: Principal, request: Request, places: Places) -> bool:
+    """Whether `principal` may ask this only as long as something that this node does not know is not there at all."""
+    noticing = _Noticing(places)
+    try:
+        grants = check(principal, request, noticing)
+    except ApiError:
+        return False
+    return grants is not None and noticing.missed
+
+
 # Requests that wait.
 
 

@@ -203,6 +203,7 @@ REVIEW_TIMEOUT_S: Final = 5  # For one question to it.
 REVIEW_ANSWER_BYTES_MAX: Final = 1_048_576
 TLS_CHECK_MS: Final = 5_000  # How often certificate files are looked at; a new one is in force after so long.
 TLS_HANDSHAKE_S: Final = 10  # A client that does not complete its handshake is cut off then.
+TOKEN_UNKNOWN_MS: Final = 1_000  # A token that nobody in the cluster knew counts as unknown so long, without asking.
 AUTH_SHOWN_MS_MAX: Final = 10_000  # A TCP client that has to show a token and has not by then is cut off.
 AUTH_TRIES_MAX: Final = 3  # Decisions A9: a TCP connection that gave so many bad tokens is closed.
 METRIC_QUEUES_MAX: Final = 1_000  # Queues with series of their own; Prometheus pays for each label value.

@@ -332,6 +332,8 @@ class Node:
             lambda token_id: self.machine.state.tokens.get(token_id),
             lambda name: self._thread(loop, name),
         )
+        if self.cluster is not None and self.cluster.neighbours is not None:
+            auth.catch_up = self.cluster.neighbours.reads.wait
         certificates = CertificateWatch(self.clock)
         self._undo.append(certificates.stop)
         http_tls = certificates.context_of(settings.http_tls, ("http/1.1",))

@@ -1,10 +1,10 @@
 """Scopes: what patterns match, what a scoped principal reaches by detours, and what is kept apart."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from rustqueue.auth import Authenticator, Grants, Principal, bearer
+from rustqueue.auth import Authenticator, Grants, Principal, Undecided, bearer
 from rustqueue.auth.grants import matches
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Unauthorized
@@ -268,3 +268,76 @@ def test_there_is_a_limit_to_tokens() -> None:
     ]
     replies = rig.apply(*many)
     assert [reply.ok for reply in replies] == [True] * limits.TOKENS_MAX + [False]
+
+
+# In a cluster, on a node that is behind.
+
+
+class Behind:
+    """Neighbours of a node that leads, but has not applied everything yet: reads wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.leads = True
+        self.reads = self
+        self.relay = self
+        self.serve: Any = None
+        self.take: Any = None
+        self.waiting: list[Any] = []
+
+    def wait(self, ready: Any) -> None:
+        self.waiting.append(ready)
+
+    def caught_up(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for ready in waiting:
+            ready(False)
+
+
+def test_a_node_that_is_behind_makes_sure_before_it_lets_somebody_at_a_job() -> None:
+    # Given a node that has not heard yet of the jobs that a tenant names
+    world, ids = Tenants(), ["00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"]
+    tenant, behind = world.tenant("t", (["pull", "read"], ["own"])), Behind()
+    world.gateway.join(cast("Any", behind))
+    known = dict.fromkeys(ids, "")
+    found = world.queue_of_job
+    world.queue_of_job = lambda reference: known.get(reference) or found(reference)  # type: ignore[method-assign]
+    asked = [world.ask("ack", tenant, id=job_id) for job_id in ids] + [world.ask("get", tenant, id=ids[1])]
+    assert [one.is_answered for one in asked] == [False, False, False]
+    # When it has caught up, and one of them is in a foreign queue
+    known.update({ids[0]: "own", ids[1]: "foreign"})
+    behind.caught_up()
+    behind.caught_up()
+    world.run()
+    # Then the foreign one is guarded, and the other one goes on to the machine
+    assert [one.code for one in asked] == ["JOB_NOT_FOUND", "FORBIDDEN", "FORBIDDEN"]
+    # And what it knows it says at once
+    assert world.ask("ack", tenant, id=world.push_one("foreign")).code == "FORBIDDEN"
+    assert behind.waiting == []
+
+
+def test_a_token_that_is_not_known_yet_is_looked_for_once_more() -> None:
+    # Given a node of a cluster that is behind
+    rig, clock, waiting = Rig(), ManualClock(), list[Any]()
+    auth = Authenticator(True, [], clock, lambda token: rig.machine.state.tokens.get(token))
+    auth.catch_up = waiting.append
+    made = bearer.made_of(bytes(40))
+    told: list[str] = []
+    with pytest.raises(Undecided) as undecided:
+        auth.check(made.text, "::1")
+    undecided.value.when_decided(lambda: told.append("decided"))
+    # When it hears of the token
+    rig.apply(TokenPut(id=made.id, name="t", scopes=[Scope(["read"], ["*"])], digest=made.digest))
+    waiting.pop()(False)
+    # Then it is good, and one that nobody knows is bad, without asking for it again at once
+    assert (told, auth.check(made.text, "::1").name) == (["decided"], "t")
+    unknown = bearer.made_of(b"x" * 40).text
+    with pytest.raises(Undecided) as undecided:
+        auth.check(unknown, "::1")
+    undecided.value.when_decided(lambda: None)
+    waiting.pop()(False)
+    for _ in range(2):
+        with pytest.raises(Unauthorized, match="Invalid bearer token"):
+            auth.check(unknown, "::1")
+    clock.now_us += limits.TOKEN_UNKNOWN_MS * 1_000
+    with pytest.raises(Undecided):
+        auth.check(unknown, "::1")
