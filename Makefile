@@ -74,7 +74,7 @@ e2e-api: $(STAMP) ## operator and chart against a real control plane; built from
 	$(BIN)/pytest -rs --durations=5 e2e/api $(PYTEST_ARGS)
 
 e2e: $(STAMP) ## examples and scenarios on a real cluster: kind where Docker runs, else three nodes on this machine (root)
-	@$(BIN)/python -m e2e.harness.binaries
+	@$(BIN)/python -m e2e.cluster.choice
 	$(BIN)/pytest -rs --durations=0 -m "not packaging" e2e/examples e2e/scenarios $(PYTEST_ARGS)
 
 image: $(STAMP) ## build the Dockerfile without a Docker engine (root, buildah); with one: docker build -t rustqueue:dev .

@@ -11,6 +11,8 @@ from pathlib import Path
 from e2e.harness.kubectl import Kubectl
 
 NAME = "rustqueue-e2e"
+IMAGE = "rustqueue:dev"
+ROOT = Path(__file__).resolve().parent.parent.parent
 BOOT_DEADLINE_S = 600
 CHAINS = (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o"))
 
@@ -26,6 +28,14 @@ def call(*words: str, text: str | None = None) -> str:
     done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=BOOT_DEADLINE_S, check=False)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+def image(folder: Path) -> Path:
+    """The repository's Dockerfile, built by the Docker engine."""
+    archive = folder / "rustqueue.tar"
+    call("docker", "build", "--tag", IMAGE, str(ROOT))
+    call("docker", "save", "--output", str(archive), IMAGE)
+    return archive
 
 
 class KindCluster:

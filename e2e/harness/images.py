@@ -4,6 +4,7 @@
 """
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
@@ -66,11 +67,19 @@ class Buildah:
 def build(tag: str = "dev") -> Path:
     """The image as an archive under the name NAME:tag; nothing is done if the same was built before."""
     folder = cache_root() / "image"
-    archive = folder / f"rustqueue-{tag}-{context_key()}.tar"
-    if archive.exists():
-        archive.touch()
-        return archive
     folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"rustqueue-{tag}-{context_key()}.tar"
+    # Two that want the same image: the second finds what the first has built.
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if archive.exists():
+            archive.touch()
+        else:
+            _build(folder, tag, archive)
+    return archive
+
+
+def _build(folder: Path, tag: str, archive: Path) -> None:
     buildah = Buildah(folder)
     if not buildah.has(BASE):
         _make_base(buildah, base_layer(folder))
@@ -90,7 +99,6 @@ def build(tag: str = "dev") -> Path:
     buildah.run("push", f"{NAME}:{tag}", f"docker-archive:{unfinished}:{NAME}:{tag}")
     unfinished.rename(archive)
     _forget_old(buildah, folder)
-    return archive
 
 
 def _make_base(buildah: Buildah, layer: Path) -> None:

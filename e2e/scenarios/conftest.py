@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster.choice import chosen_cluster
+from e2e.cluster import choice
 from e2e.cluster.driver import Cluster
-from e2e.harness import images
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import until
 from e2e.load.running import Load, Outcome, Target, out_folder
@@ -49,9 +48,10 @@ class Space:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Built and booted once; down whatever happens. How long each part took is left with what the tests leave."""
     begin = time.monotonic()
-    archive = images.build()
+    folder = tmp_path_factory.mktemp("cluster")
+    archive = choice.image(folder)
     seconds = {"image built": time.monotonic() - begin}
-    made = chosen_cluster(tmp_path_factory.mktemp("cluster"))
+    made = choice.cluster(folder)
     try:
         made.up()
         seconds["cluster up"] = time.monotonic() - begin

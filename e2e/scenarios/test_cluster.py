@@ -8,7 +8,7 @@ import pytest
 from e2e.harness.kubectl import Refused
 from e2e.harness.waiting import until
 from e2e.load.running import Load
-from e2e.scenarios.conftest import Space
+from e2e.scenarios.conftest import Space, is_ready
 from e2e.scenarios.release import NAME, Release
 
 INSTALL_S = 60
@@ -69,6 +69,7 @@ def test_a_leader_whose_node_is_cut_off_and_healed(space: Space, release: Releas
 
     load.note("node cut", node=node)
     space.cluster.cut(node)
+    until("Kubernetes to miss the node", lambda: not is_ready(space.cluster, node), 90, every=0.5)
     load.go_on()
     load.note("node healed", node=node)
     space.cluster.heal(node)

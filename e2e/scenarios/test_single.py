@@ -8,7 +8,7 @@ import pytest
 
 from e2e.harness.kubectl import Object
 from e2e.harness.waiting import until
-from e2e.scenarios.conftest import Space
+from e2e.scenarios.conftest import Space, is_ready
 from e2e.scenarios.release import NAME, SERVICE, Release
 
 INSTALL_S = 60
@@ -85,7 +85,7 @@ def test_a_node_that_loses_power_loses_nothing(space: Space, release: Release) -
     load.note("power off", node=node)
     space.cluster.kill(node)
     try:
-        until("the node to be missed", lambda: not is_seen(release, node), 60)
+        until("the node to be missed", lambda: not is_ready(space.cluster, node), 90, every=0.5)
     finally:
         space.cluster.start(node)
     load.note("power on", node=node)
@@ -97,7 +97,3 @@ def test_a_node_that_loses_power_loses_nothing(space: Space, release: Release) -
 def completed_jobs(out: Path) -> set[str]:
     jobs: dict[str, Object] = json.loads((out / "state.json").read_text())["jobs"]
     return {job_id for job_id, job in jobs.items() if job["state"] == "completed"}
-
-
-def is_seen(release: Release, node: str) -> bool:
-    return release.kubectl.condition("node", node, "Ready").get("status") == "True"
