@@ -1,0 +1,154 @@
+"""The journal of a member: cut, read back, begin behind a snapshot, and keep what found no room."""
+
+import errno
+from random import Random
+
+import pytest
+
+from rustqueue.raft.cluster.log import MemberLog
+from rustqueue.raft.journal import NoSpace
+from rustqueue.raft.messages import LogRecord
+from rustqueue.raft.records import KIND_CONFIG, KIND_ENTRY, Identity
+from tests.simulation.disk import SimDisk
+from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
+
+
+class Bench:
+    """A log on a disk that survives restarts."""
+
+    def __init__(self, segment_bytes: int = 400) -> None:
+        self.timeline = Timeline()
+        self.disk = SimDisk()
+        self._segment_bytes = segment_bytes
+        self.start()
+
+    def start(self) -> None:
+        process = Process(self.timeline, HostClock(self.timeline, 0))
+        executor = SimExecutor(process, lambda: 10)
+        self.log = MemberLog(self.disk, executor, "j", Identity(bytes(16), "n0"), self._segment_bytes, 0)
+        self.log.open()
+
+    def sync(self) -> BaseException | None:
+        outcome: list[BaseException | None] = []
+        self.log.sync(outcome.append)
+        self.timeline.run_while(lambda: not outcome)
+        return outcome[0]
+
+    def fill(self, *terms: int) -> None:
+        for term in terms:
+            self.log.append(f"entry {self.log.last_index + 1} of {term}".encode(), term)
+            assert self.sync() is None
+
+    def terms(self) -> list[int | None]:
+        return [self.log.term_at(index) for index in range(self.log.first_index, self.log.last_index + 1)]
+
+    def payloads(self, start: int = 1) -> list[bytes]:
+        return [record.payload for record in self.log.records_from(start, 1 << 20, self.log.last_index)]
+
+
+def test_terms_are_known_after_a_restart() -> None:
+    bench = Bench()
+    bench.fill(1, 1, 1, 2, 2, 2, 2, 2, 5, 5, 5, 5, 7)
+    bench.start()
+    assert bench.terms() == [1, 1, 1, 2, 2, 2, 2, 2, 5, 5, 5, 5, 7]
+    assert (bench.log.term_at(0), bench.log.term_at(14), bench.log.last_term) == (0, None, 7)
+
+
+def test_a_kind_comes_back_as_it_was_written() -> None:
+    bench = Bench()
+    bench.log.append(b"members", 1, KIND_CONFIG)
+    bench.log.append(b"jobs", 1)
+    assert bench.sync() is None
+    bench.start()
+    found = bench.log.records_from(1, 1 << 20, 2)
+    assert found == [LogRecord(KIND_CONFIG, 1, b"members"), LogRecord(KIND_ENTRY, 1, b"jobs")]
+
+
+@pytest.mark.parametrize("cut", [2, 5, 9, 10])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_cut_is_durable_and_the_log_goes_on_from_there(cut: int, restart: bool) -> None:
+    # Given records in several segments
+    bench = Bench(segment_bytes=200)
+    bench.fill(*[1] * 10)
+    kept = bench.payloads()[: cut - 1]
+    if restart:
+        bench.start()
+    # When the log is cut, other records follow, and the power goes
+    bench.log.cut_from(cut)
+    bench.fill(3, 3)
+    bench.disk.power_cut(Random(cut))
+    bench.start()
+    # Then what was cut is gone and what follows is there.
+    assert bench.payloads() == [*kept, f"entry {cut} of 3".encode(), f"entry {cut + 1} of 3".encode()]
+    assert bench.terms() == [1] * (cut - 1) + [3, 3]
+
+
+def test_records_that_were_never_written_are_cut_without_the_disk() -> None:
+    bench = Bench()
+    bench.fill(1, 1)
+    for term in (2, 2, 2):
+        bench.log.append(b"x", term)
+    bench.log.cut_from(4)
+    assert (bench.log.last_index, bench.log.durable_index, bench.log.last_term) == (3, 2, 2)
+    bench.fill(3)
+    bench.start()
+    assert bench.terms() == [1, 1, 2, 3]
+
+
+def test_a_log_begins_behind_a_snapshot() -> None:
+    bench = Bench()
+    bench.fill(1, 1, 2)
+    bench.log.begin_after(100, 6)
+    assert (bench.log.first_index, bench.log.last_index, bench.log.durable_index) == (101, 100, 100)
+    assert (bench.log.term_at(100), bench.log.term_at(99)) == (6, None)
+    bench.fill(6, 7)
+    bench.start()
+    assert (bench.log.first_index, bench.terms(), bench.log.term_at(100)) == (101, [6, 7], 6)
+
+
+def test_reads_stop_at_the_limit_and_give_one_record_at_least() -> None:
+    bench = Bench(segment_bytes=150)
+    bench.fill(*[1] * 9)
+    for _ in range(2):  # From memory, and after a restart from the disk.
+        assert len(bench.log.records_from(3, 1, 9)) == 1
+        assert len(bench.log.records_from(3, 20, 9)) == 2
+        assert len(bench.log.records_from(3, 1 << 20, 5)) == 3
+        assert bench.log.records_from(10, 1 << 20, 9) == []
+        bench.start()
+
+
+def test_what_another_member_lacks_is_kept_up_to_a_bound() -> None:
+    bench = Bench(segment_bytes=200)
+    bench.fill(*[1] * 20)
+    bench.log.wanted_from = lambda: 5
+    bench.log._kept_bytes_max = 1 << 20
+    bench.log.drop_before(18)
+    assert 1 < bench.log.first_index <= 5
+    bench.log._kept_bytes_max = 0
+    bench.log.drop_before(18)
+    assert bench.log.first_index > 5
+
+
+def test_what_found_no_room_is_written_when_there_is_some() -> None:
+    # Given a disk that becomes full
+    bench = Bench(segment_bytes=1 << 20)
+    bench.fill(1, 1)
+
+    def full(operation: str, path: str) -> OSError | None:
+        return OSError(errno.ENOSPC, "full") if operation == "write" else None
+
+    bench.log.append(b"third", 2)
+    bench.disk.fault = full
+    # When a sync finds no room while another record comes
+    outcome: list[BaseException | None] = []
+    bench.log.sync(outcome.append)
+    bench.log.append(b"fourth", 2)
+    bench.timeline.run_while(lambda: not outcome)
+    # Then both are still appended, neither is durable,
+    assert isinstance(outcome[0], NoSpace)
+    assert (bench.log.last_index, bench.log.durable_index, bench.terms()) == (4, 2, [1, 1, 2, 2])
+    # and with room again both are written.
+    bench.disk.fault = None
+    assert bench.sync() is None
+    bench.start()
+    assert bench.payloads(3) == [b"third", b"fourth"]
