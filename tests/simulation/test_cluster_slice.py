@@ -15,7 +15,7 @@ def test_a_cluster_keeps_its_promises(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [7, 42])
 def test_a_seed_that_once_found_something(seed: int) -> None:
-    """7: an errand refused as not done after it was sent twice. 42: its repeat refused as stale after a jump of time."""
+    """7: an errand refused as not done after it was sent twice. 42: a repeat refused as stale after a jump of time."""
     ClusterWorld(seed).run()
 
 

@@ -12,8 +12,8 @@ SILENT = Ballot(granted=False, adopt=False, answers=False)
 NO = Ballot(granted=False, adopt=False, answers=True)
 
 
-def standing(term: int = 5, voted_for: str | None = None, hears: bool = False, end: LogEnd = LogEnd(10, 4)) -> Standing:
-    return Standing(term, voted_for, is_follower=True, hears_leader=hears, end=end)
+def standing(voted_for: str | None = None, hears: bool = False) -> Standing:
+    return Standing(5, voted_for, is_follower=True, hears_leader=hears, end=LogEnd(10, 4))
 
 
 @pytest.mark.parametrize(
