@@ -142,6 +142,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{QUEUE}/dlq/groups", "dlq_groups", query={"cursor": Kind.TEXT}, body=Body.NONE),
     Route("DELETE", f"{QUEUE}/dlq", "dlq_purge"),
     Route("POST", f"{QUEUE}/dlq/retry", "dlq_retry"),
+    Route("POST", f"{API}/tx", "tx", body=Body.OBJECT),
     Route("GET", f"{API}/workers", "worker_list", query=PAGE_QUERY, body=Body.NONE),
     Route("POST", f"{API}/workers/{{worker_id}}/drain", "worker_drain"),
     Route("GET", f"{API}/flows/{{flow_id}}", "flow", query={"cursor": Kind.TEXT}, body=Body.NONE),

@@ -41,6 +41,7 @@ def add(commands: Commands) -> None:
     _declare_pull(commands)
     _declare_ends(commands)
     _declare_list(commands)
+    _declare_transaction(commands)
     parser = commands.add(
         "inspect",
         inspect,
@@ -65,6 +66,20 @@ def add(commands: Commands) -> None:
     ):
         line = f"rustqueue {name} 0198f2c5-7d3e-7000-8000-000000000001"
         _id_argument(commands.add(name, run, summary, line))
+
+
+def _declare_transaction(commands: Commands) -> None:
+    line = """rustqueue tx '[{"cmd":"ack","id":"ID"},{"cmd":"push","queue":"mail","name":"next","data":{}}]'"""
+    parser = commands.add("tx", transaction, "do several acks, fails, cancels and pushes, or none", line)
+    parser.add_argument("operations", type=json_text, metavar="JSON", help="a list: JSON, @FILE, or -")
+
+
+def transaction(arguments: argparse.Namespace, client: Client) -> Shown:
+    operations = msgspec.json.decode(arguments.operations)
+    if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
+        raise UsageError("operations must be a list of objects")
+    results = client.transaction(operations)
+    return Shown({"ok": True, "results": results}, f"{count_of(len(results), 'operation')} done")
 
 
 def _id_argument(parser: Parser) -> None:

@@ -86,6 +86,7 @@ class AsyncClient:
     promote = _awaited(job_calls.promote)
     set_priority = _awaited(job_calls.set_priority)
     remove = _awaited(job_calls.remove)
+    transaction = _awaited(job_calls.transaction)
     queues = _awaited(queue_calls.queues)
     stats = _awaited(queue_calls.stats)
     get_queue = _awaited(queue_calls.get_queue)

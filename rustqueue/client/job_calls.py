@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rustqueue.client.call import Call, nothing, reader, whole
-from rustqueue.client.errors import Conflict, NotFound, RustQueueError
+from rustqueue.client.errors import Conflict, InvalidRequest, NotFound, RustQueueError
 from rustqueue.client.results import (
     Acked,
     AckedBatch,
@@ -105,6 +105,12 @@ class _Cancelled(Struct, frozen=True):
     status: Literal["cancelled", "cancelling"] = "cancelled"
 
 
+class _Results(Struct, frozen=True):
+    results: list[dict[str, Any]]
+
+
+_decode_transaction = msgspec.json.Decoder(commands.Transaction).decode
+_read_results = reader(_Results, lambda answer: answer.results)
 _read_id = reader(_Id, lambda answer: answer.id)
 _read_ids = reader(_Ids, lambda answer: answer.ids)
 _read_pulled = reader(Pulled, lambda answer: answer.all)
@@ -246,6 +252,19 @@ def set_priority(job_id: str, priority: int) -> Call[None]:
 def remove(job_id: str) -> Call[None]:
     """Delete a job that does not run."""
     return Call(commands.JobRemove(id=job_id), nothing, refused=_already_removed)
+
+
+def transaction(
+    operations: Iterable[Mapping[str, Any]], *, idempotency_key: str | None = None
+) -> Call[list[dict[str, Any]]]:
+    """Do several things or none. Operations are the TCP protocol's `ack`, `fail`, `cancel`, `push` and `push_batch`:
+    `{"cmd": "ack", "id": job.id, "attempt_token": job.attempt_token}`. The answer has theirs, in their order.
+    """
+    try:
+        request = _decode_transaction(_encode({"cmd": "tx", "operations": list(operations)}))
+    except msgspec.ValidationError as error:
+        raise InvalidRequest("VALIDATION_ERROR", str(error), 400) from error
+    return Call(request, _read_results, key=idempotency_key, repeat="keyed")
 
 
 def options_for_wire(options: PushOptions | NewJob) -> dict[str, Any]:

@@ -59,6 +59,7 @@ ROUTES: Final[dict[type[Struct], Route]] = {
     queries.QueueScale: Route("GET", "/queues/{queue}/scale", "query"),
     queries.DlqGroups: Route("GET", "/queues/{queue}/dlq/groups", "query"),
     queries.WorkerList: Route("GET", "/workers", "query"),
+    commands.Transaction: Route("POST", "/tx", "body"),
     commands.WorkerDrain: Route("POST", "/workers/{worker_id}/drain", "body"),
     queries.JobParents: Route("GET", "/jobs/{id}/parents", "query"),
     queries.ListQueues: Route("GET", "/queues", "nothing"),

@@ -83,6 +83,7 @@ class Client:
     promote = _blocking(job_calls.promote)
     set_priority = _blocking(job_calls.set_priority)
     remove = _blocking(job_calls.remove)
+    transaction = _blocking(job_calls.transaction)
     queues = _blocking(queue_calls.queues)
     stats = _blocking(queue_calls.stats)
     get_queue = _blocking(queue_calls.get_queue)

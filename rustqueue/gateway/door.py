@@ -7,7 +7,7 @@ touch the log.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, cast, get_args
 
@@ -23,7 +23,7 @@ from rustqueue.gateway.relay import Errand
 from rustqueue.gateway.results import ENDED, ResultErrand, ResultRoom
 from rustqueue.gateway.schemas import PayloadRules, Schema
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
-from rustqueue.model.commands import Command, Pull, PushJobs, QueueSet
+from rustqueue.model.commands import Command, Pull, PushJobs, QueueSet, RunTransaction
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.events import Event, JobsChanged, QueueChanged
 from rustqueue.model.queries import Auth, Health, JobResult, Query
@@ -219,7 +219,7 @@ class Gateway:
         """Take a command on the node that leads."""
         if isinstance(command, Pull):
             return self._pull(command, raw, done, behind_own, asker)
-        refused = self._refused(command) if isinstance(command, PushJobs) else None
+        refused = self._refused(command) if isinstance(command, PushJobs | RunTransaction) else None
         if refused is not None:
             done(refused)
         else:
@@ -230,21 +230,25 @@ class Gateway:
         """Raises VALIDATION_ERROR for jobs that do not fit the schema of their queue, and for a schema that is none."""
         if isinstance(command, PushJobs):
             self.payload_rules.check(command.queue, command.jobs, single=command.single)
+        elif isinstance(command, RunTransaction):
+            for push in _pushes_in(command):
+                self.payload_rules.check(push.queue, push.jobs, single=push.single)
         elif isinstance(command, QueueSet) and isinstance(command.payload_schema, msgspec.Raw):
             text = bytes(command.payload_schema)
             if text != b"null":
                 Schema(text)
 
-    def _refused(self, push: PushJobs) -> Refused | None:
-        """Why a push is not even proposed."""
-        if self._replicator.disk_full:
-            return _disk_full
-        try:
-            self._rates.admit(push.queue, len(push.jobs))
-        except ApiError as error:
-            refused = Refused.of(error)
-            self._observe(push, refused, 0)
-            return refused
+    def _refused(self, command: PushJobs | RunTransaction) -> Refused | None:
+        """Why a push, or a transaction with one, is not even proposed."""
+        for push in _pushes_in(command):
+            if self._replicator.disk_full:
+                return _disk_full
+            try:
+                self._rates.admit(push.queue, len(push.jobs))
+            except ApiError as error:
+                refused = Refused.of(error)
+                self._observe(push, refused, 0)
+                return refused
         return None
 
     # In a cluster.
@@ -430,6 +434,12 @@ class Gateway:
 def _audited(audit: Audit, principal: Principal, request: Request, done: Done, reply: Reply) -> None:
     audit(principal, request, reply)
     done(reply)
+
+
+def _pushes_in(command: PushJobs | RunTransaction) -> Iterable[PushJobs]:
+    if isinstance(command, PushJobs):
+        return (command,)
+    return [operation for operation in command.operations if isinstance(operation, PushJobs)]
 
 
 def _resolve(answered: "asyncio.Future[Reply]", reply: Reply) -> None:

@@ -139,6 +139,7 @@ NEEDS: Final[dict[type[Struct], Need]] = {
     schedules.ScheduleGet: Need("read", _the_schedule),
     schedules.ScheduleList: Need("read", _nowhere),
     schedules.ScheduleRuns: Need("read", _the_schedule),
+    commands.RunTransaction: Need("push", _nowhere),  # Each of its operations needs its own; see `check`.
     commands.WorkerDrain: Need("admin", _everywhere),
     commands.TokenCreate: Need("admin", _everywhere),
     commands.TokenDelete: Need("admin", _everywhere),
@@ -180,6 +181,10 @@ def check(principal: Principal, request: Request, places: Places) -> Grants | No
     grants = principal.grants()
     if grants.is_full:
         return None
+    if kind is commands.RunTransaction:
+        for operation in cast("commands.RunTransaction", request).operations:
+            check(principal, operation, places)
+        return grants
     need = NEEDS.get(kind)
     if need is None:
         raise Forbidden("admin", None)
@@ -188,13 +193,19 @@ def check(principal: Principal, request: Request, places: Places) -> Grants | No
         require(need.verb, queue)
     if need.where is _nowhere and not grants.allows_somewhere(need.verb):
         raise Forbidden(need.verb, None)
+    _check_inside(grants, request, places)
+    return grants
+
+
+def _check_inside(grants: Grants, request: Request, places: Places) -> None:
+    """Queues that a request reaches through what it carries."""
+    kind = type(request)
     if kind is PushJobs:
         _check_pushed(grants, cast("PushJobs", request), places)
     elif kind is QueueSet:
         _check_defaults(grants, cast("QueueSet", request), places)
     elif isinstance(request, ScheduleFields) and request.job_options is not None:
         _check_reach(grants, request.queue, request.job_options, places)
-    return grants
 
 
 def _check_pushed(grants: Grants, request: PushJobs, places: Places) -> None:

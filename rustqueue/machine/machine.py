@@ -18,7 +18,7 @@ from rustqueue.machine.schedules import firing
 from rustqueue.machine.schedules import verbs as schedules
 from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
-from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, tokens, trim
+from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, tokens, transactions, trim
 from rustqueue.model.commands import (
     Ack,
     AckBatch,
@@ -44,6 +44,7 @@ from rustqueue.model.commands import (
     QueuePause,
     QueueResume,
     QueueSet,
+    RunTransaction,
     SweepCancel,
     Tick,
     TokenDelete,
@@ -187,6 +188,8 @@ class Machine:
     def _one(self, tx: Tx, command: Command) -> Reply:
         state = self.state
         key = getattr(command, "idempotency_key", None)
+        if type(command) is RunTransaction:
+            transactions.prepare(state, tx)
         written = len(tx.rows)
         try:
             if key is not None:
@@ -299,6 +302,8 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             return sweeps.purge(state, tx, command)
         case SweepCancel():
             return sweeps.cancel(state, tx, command)
+        case RunTransaction():
+            return transactions.run(state, tx, command)
         case WorkerDrain():
             return workers.drain(state, tx, command)
         case TokenPut():

@@ -5,7 +5,7 @@ exception leaves the store untouched.
 """
 
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from rustqueue.machine.kv import Row, View
 from rustqueue.model import limits
@@ -13,6 +13,16 @@ from rustqueue.model.events import Event
 from rustqueue.model.ids import JobId, make_ids
 
 _ABSENT: Final = object()
+
+
+class Mark(NamedTuple):
+    """A place between two commands of an entry."""
+
+    rows: dict[bytes, bytes | None]
+    events_count: int
+    settled: int
+    ids_made: int
+    numbers: int
 
 
 class Tx:
@@ -98,6 +108,17 @@ class Tx:
         """0, 1, 2 and so on within the entry: part of keys of rows that the entry makes."""
         self._numbers += 1
         return self._numbers - 1
+
+    def mark(self) -> "Mark":
+        """Where the entry stands now; `back_to` forgets what came after."""
+        return Mark(dict(self.rows), len(self.events), self.settled, self._ids_made, self._numbers)
+
+    def back_to(self, mark: "Mark") -> None:
+        self.rows.clear()
+        self.rows.update(mark.rows)
+        del self.events[mark.events_count :]
+        self.finished.clear()
+        self.settled, self._ids_made, self._numbers = mark.settled, mark.ids_made, mark.numbers
 
     def draw(self, purpose: str, ordinal: int, below: int) -> int:
         """An integer in [0, below), the same on every node: a hash of the entry's seed, a purpose and an ordinal."""

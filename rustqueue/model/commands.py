@@ -263,6 +263,24 @@ class WorkerDrain(Write, frozen=True, kw_only=True, tag="worker_drain"):
     drain: bool = True
 
 
+class Transaction(Write, frozen=True, kw_only=True, tag="tx"):
+    """Acks, fails, cancels and pushes that are all done, or none; each as it would be asked alone. A number in
+    `depends_on` of a `push` means the job that an earlier operation has pushed.
+    """
+
+    operations: Annotated[
+        list[Push | PushBatch | Ack | Fail | Cancel], Meta(min_length=1, max_length=limits.TX_OPERATIONS_MAX)
+    ]
+
+
+class RunTransaction(Struct, frozen=True, gc=False, tag_field="cmd", tag="tx"):
+    """A transaction, checked and normalised."""
+
+    operations: "list[Operation]"
+    idempotency_key: str | None = None
+    request_id: str | int | None = None
+
+
 class SweepCancel(Write, frozen=True, kw_only=True, tag="sweep_cancel"):
     id: IdText
 
@@ -330,11 +348,14 @@ PlainCommand = (
 SecretCommand = TokenCreate
 """What holds or makes a secret: the gateway turns it into an internal command before it is proposed."""
 
-WireCommand = Push | PushBatch | PlainCommand
+Operation = PushJobs | Ack | Fail | Cancel
+"""What a transaction may do."""
+
+WireCommand = Push | PushBatch | Transaction | PlainCommand
 """What a client may send that is logged as it stands."""
 
 InternalCommand = Tick | Configure | Trim | Members | TokenPut | ScheduleFire
 """What only a node may propose; undecodable from outside."""
 
-Command = PushJobs | PlainCommand | InternalCommand
+Command = PushJobs | RunTransaction | PlainCommand | InternalCommand
 """What the machine applies."""

@@ -177,6 +177,12 @@ class ParentPage(Reply, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class TransactionDone(Reply, frozen=True, kw_only=True):
+    """The answers of the operations, in their order."""
+
+    results: list[Raw]
+
+
 class Scale(Reply, frozen=True, kw_only=True):
     """What a scaler needs (decisions D). `oldest_age_ms` is 0 when nothing waits."""
 

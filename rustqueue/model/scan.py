@@ -53,7 +53,7 @@ _OWN_OBJECTS: Final = frozenset(
         "job_options",
     }
 )
-_OWN_LISTS: Final = frozenset({"jobs", "items", "queues"})
+_OWN_LISTS: Final = frozenset({"jobs", "items", "queues", "operations"})
 _BRACE: Final = ord("{")
 _BRACKET: Final = ord("[")
 

@@ -22,14 +22,17 @@ from rustqueue.model.commands import (
     FailBatch,
     InternalCommand,
     NewJob,
+    Operation,
     Progress,
     Pull,
     Push,
     PushBatch,
     PushJobs,
     QueueSet,
+    RunTransaction,
     SecretCommand,
     TokenCreate,
+    Transaction,
     WireCommand,
 )
 from rustqueue.model.errors import ParseError, TooLarge, ValidationFailed
@@ -83,20 +86,57 @@ def decode_request(line: bytes, *, data_required: bool = False) -> Request:
 
 def _is_too_deep(line: bytes) -> bool:
     """True for a text deeper than a payload may be inside the deepest of our own objects."""
-    own = 4  # Request, list of jobs, job, options.
+    own = 6  # Transaction, list of operations, push, list of jobs, job, options.
     return is_deeper(line, limits.JSON_DEPTH_MAX + own)
 
 
 def decode_logged(blob: bytes) -> Command:
     """A command of the log: it was checked when it came in, and is normalised again in the same way."""
     wire = _logged.decode(blob)
-    if isinstance(wire, PushBatch):
-        jobs = [_new_job(item) for item in wire.jobs]
-        return PushJobs(wire.queue, jobs, False, wire.receipt, wire.idempotency_key, wire.request_id)
-    if isinstance(wire, Push):
-        return PushJobs(wire.queue, [_new_job(wire)], True, wire.receipt, wire.idempotency_key, wire.request_id)
+    if isinstance(wire, Push | PushBatch):
+        return _normalised(wire)
+    if isinstance(wire, Transaction):
+        return _run_of(wire)
     command: Command = wire
     return command
+
+
+def _normalised(wire: Push | PushBatch) -> PushJobs:
+    jobs = [_new_job(item) for item in wire.jobs] if isinstance(wire, PushBatch) else [_new_job(wire)]
+    single = isinstance(wire, Push)
+    return PushJobs(wire.queue, jobs, single, wire.receipt, wire.idempotency_key, wire.request_id)
+
+
+def _run_of(wire: Transaction) -> RunTransaction:
+    operations: list[Operation] = [
+        _normalised(operation) if isinstance(operation, Push | PushBatch) else operation
+        for operation in wire.operations
+    ]
+    return RunTransaction(operations, wire.idempotency_key, wire.request_id)
+
+
+def _checked_run(wire: Transaction) -> RunTransaction:
+    """Each operation is checked as if it came alone; errors say which one it is."""
+    run = _run_of(wire)
+    jobs_count = 0
+    for place, operation in enumerate(run.operations):
+        try:
+            if operation.idempotency_key is not None or operation.request_id is not None:
+                raise ValidationFailed("the key and the request id belong to the transaction", "idempotency_key")
+            if isinstance(operation, PushJobs):
+                jobs_count += len(operation.jobs)
+                check_name(operation.queue, "queue", limits.QUEUE_NAME_BYTES_MAX)
+                for number, job in enumerate(operation.jobs):
+                    check_job(job, "" if operation.single else f"jobs[{number}].")
+            else:
+                _check_others(operation)
+        except ValidationFailed as error:
+            error.details = {**(error.details or {}), "operation": place}
+            raise
+    if jobs_count > limits.TX_JOBS_MAX:
+        limit = limits.TX_JOBS_MAX
+        raise ValidationFailed(f"a transaction pushes at most {limit} jobs", "operations", limit=limit)
+    return run
 
 
 def encode_command(command: msgspec.Struct) -> bytes:
@@ -112,6 +152,8 @@ def _prepare(wire: WireCommand | SecretCommand | Query | ShellQuery, data_requir
         job = _new_job(wire)
         check_job(job, "", data_required and wire.data is UNSET)
         return PushJobs(wire.queue, [job], True, wire.receipt, wire.idempotency_key, wire.request_id)
+    if isinstance(wire, Transaction):
+        return _checked_run(wire)
     if isinstance(wire, PushBatch):
         raise AssertionError("batches are prepared beside their line")
     if isinstance(wire, TokenCreate):

@@ -8,7 +8,7 @@ from typing import Any, Final
 QUEUE, JOB, SWEEP, SCHEDULE = "{queue}", "{job}", "{sweep}", "{schedule}"
 
 SCOPE_OF: Final = {
-    **dict.fromkeys(("push", "push_batch"), "push"),
+    **dict.fromkeys(("push", "push_batch", "tx"), "push"),
     **dict.fromkeys(("pull", "ack", "ack_batch", "fail", "fail_batch", "progress", "heartbeat"), "pull"),
     **dict.fromkeys(("get", "job_list", "job_parents", "list_queues", "queue_get", "stats", "dlq", "flow"), "read"),
     "sweep_get": "read",
@@ -80,6 +80,7 @@ ASKED: Final[dict[str, dict[str, Any]]] = {
     "job_result": {"id": JOB},
     "dlq_groups": {"queue": QUEUE},
     "worker_list": {},
+    "tx": {"operations": [{"cmd": "push", "queue": QUEUE, "name": "n", "data": 1}]},
     "worker_drain": {"worker_id": "w"},
     "token_create": {"name": "made.by.the.matrix", "scopes": [{"verbs": ["read"], "queues": ["*"]}]},
     "token_list": {},

@@ -21,6 +21,37 @@ def queue(**members: Any) -> Json:
 
 
 CASES: dict[str, list[Step]] = {
+    "several things or none": [
+        (push(), 201, ok(id="#1")),
+        (pull(), 200, ok(job=leased("#1", "~1"))),
+        (
+            ask(
+                "tx",
+                operations=[
+                    {"cmd": "ack", "id": "#1", "attempt_token": "~1", "result": 5},
+                    {"cmd": "push", "queue": "q", "name": "n", "data": 1},
+                    {"cmd": "push", "queue": "q", "name": "n", "data": 1, "depends_on": [1]},
+                ],
+            ),
+            200,
+            ok(results=[ok(), ok(id="#2"), ok(id="#3")]),
+        ),
+        (ask("stats", queue="q"), 200, ok(counts=counts(waiting=1, completed=1, blocked=1), mode="normal")),
+        (
+            ask(
+                "tx",
+                operations=[{"cmd": "cancel", "id": "#2"}, {"cmd": "fail", "id": "#3"}],
+            ),
+            409,
+            refused(
+                "INVALID_STATE",
+                "Job is in invalid state 'Dlq' for operation (expected: Active)",
+                state="dlq",
+                operation=1,
+            ),
+        ),
+        (ask("stats", queue="q"), 200, ok(counts=counts(waiting=1, completed=1, blocked=1), mode="normal")),
+    ],
     "who declared a queue": [
         (
             ask("queue_settings", queue="q", labels={"team": "mail"}, owner=OWNER, if_match=0, if_owner="u1"),

@@ -38,6 +38,7 @@ ANSWERS: dict[str, Answers] = {
     "dlq_groups": {200: (r.DeadGroups,)},
     "worker_list": {200: (r.WorkerPage,)},
     "worker_drain": DONE,
+    "tx": {200: (r.TransactionDone,)},
     "list_queues": {200: (r.QueueNames,)},
     "queue_get": {200: (r.QueueInfo,)},
     "queue_settings": {200: (r.QueueReplaced,), 201: (r.QueueReplaced,)},
@@ -73,7 +74,7 @@ ANSWERS: dict[str, Answers] = {
 MISSING = {
     *("push", "get", "job_remove", "ack", "fail", "cancel", "progress", "heartbeat"),
     *("job_retry", "job_promote", "job_priority", "job_parents", "job_result", "job_why", "job_history"),
-    "worker_drain",
+    *("worker_drain", "tx"),
     *("queue_get", "queue_settings", "queue_delete", "queue_pause", "queue_resume", "queue_drain", "queue_clean"),
     *("dlq_purge", "dlq_retry", "sweep_get", "sweep_cancel", "token_delete"),
     *("schedule_create", "schedule_put", "schedule_get", "schedule_pause", "schedule_resume", "schedule_run"),
@@ -82,7 +83,7 @@ MISSING = {
 """404: what they name may not be there."""
 
 CLASHES = {
-    *("push", "job_remove", "ack", "fail", "cancel", "progress", "heartbeat"),
+    *("push", "tx", "job_remove", "ack", "fail", "cancel", "progress", "heartbeat"),
     *("job_retry", "job_promote", "job_priority", "queue_delete", "queue_settings", "sweep_cancel", "token_create"),
     "schedule_run",
 }

@@ -68,9 +68,10 @@ VERBS = (
     *("ack", "ack_batch", "fail", "fail_batch", "heartbeat", "progress", "cancel", "job_retry", "job_promote"),
     *("job_priority", "job_remove", "queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"),
     *("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel", "configure", "trim", "repeat"),
-    *("token_put", "token_delete", "members", "worker_drain"),
+    *("token_put", "token_delete", "members", "worker_drain", "tx", "tx"),
 )
 
+_INNER = (("ack", "push"), ("push", "push_child", "ack"), ("fail", "push_batch", "cancel"), ("ack", "ack", "fail"))
 INTERNAL = frozenset({"wait", "configure", "trim", "token_put", "members", "schedule_fire"})
 """Verbs that only a node proposes."""
 
@@ -140,6 +141,10 @@ class Script:
         """The command of a client."""
         verb, one, two = step
         queue = QUEUES[one % 3]
+        if verb == "tx":
+            inner = [(kind, one + place, two + place) for place, kind in enumerate(_INNER[two % len(_INNER)])]
+            keyless = [{**made, "idempotency_key": None} for made in map(self.asked, inner)]
+            return {"cmd": "tx", "operations": keyless}
         if verb == "repeat":
             return self.keyed[one % len(self.keyed)] if self.keyed else {"cmd": "pull", "queue": queue}
         made = self._push(verb, one, two) or self._pull(verb, one, two) or self._word(verb, one, two)

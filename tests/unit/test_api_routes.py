@@ -148,6 +148,12 @@ LINES = [
         b'{"cmd":"queue_scale","queue":"q","per_worker":2,"min":0,"max":9,"due_within_ms":1}',
     ),
     ("GET", "/api/v1/queues/q/dlq/groups?cursor=ab", b"", b'{"cmd":"dlq_groups","queue":"q","cursor":"ab"}'),
+    (
+        "POST",
+        "/api/v1/tx",
+        b'{"operations":[{"cmd":"ack","id":"x"}]}',
+        b'{"cmd":"tx","operations":[{"cmd":"ack","id":"x"}]}',
+    ),
     ("GET", "/api/v1/workers?limit=3", b"", b'{"cmd":"worker_list","limit":3}'),
     ("POST", "/api/v1/workers/pod%2F1/drain", b"", b'{"cmd":"worker_drain","worker_id":"pod/1"}'),
     ("GET", "/api/v1/sweeps/s1", b"", b'{"cmd":"sweep_get","id":"s1"}'),

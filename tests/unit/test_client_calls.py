@@ -298,6 +298,13 @@ CALLS: list[tuple[str, Call[Any], object, str, Any]] = [
         None,
     ),
     ("dlq_groups", insight_calls.dlq_groups("q"), queries.DlqGroups(queue="q"), "GET /queues/q/dlq/groups", None),
+    (
+        "transaction",
+        job_calls.transaction([{"cmd": "ack", "id": "j1"}, {"cmd": "cancel", "id": "j2", "running": True}]),
+        commands.Transaction(operations=[commands.Ack(id="j1"), commands.Cancel(id="j2", running=True)]),
+        "POST /tx",
+        {"operations": [{"cmd": "ack", "id": "j1"}, {"cmd": "cancel", "id": "j2", "running": True}]},
+    ),
     ("workers", insight_calls.workers(), queries.WorkerList(), "GET /workers?limit=50", None),
     (
         "drain_worker",
