@@ -34,6 +34,10 @@ REQUESTS: dict[str, type[Struct]] = {
 }
 
 
+_OPERATIONS = {"Push", "PushBatch", "Ack", "Fail", "Cancel"}
+"""Requests that stand inside a transaction too."""
+
+
 def reference(name: str) -> Schema:
     return {"$ref": _REF.format(name=name)}
 
@@ -42,14 +46,13 @@ def components(answers: set[type[Struct]]) -> dict[str, Schema]:
     """Everything that answers and bodies refer to."""
     kinds = [*sorted(answers, key=lambda kind: kind.__name__), ErrorEnvelope, JobItem, *REQUESTS.values()]
     _, found = msgspec.json.schema_components(kinds, ref_template=_REF)
-    names = {kind.__name__ for kind in REQUESTS.values()} - {"Push"}
+    names = {kind.__name__ for kind in REQUESTS.values()} - _OPERATIONS
     schemas = {name: _tidied(schema) for name, schema in found.items() if name not in names}
     for kind in answers:
         if issubclass(kind, Reply):
             _say_ok(schemas[kind.__name__])
     schemas["JobItem"]["required"] = ["name", "data"]
     schemas["JobItem"]["properties"]["name"]["pattern"] = NAME_PATTERN
-    del schemas["Push"]
     return dict(sorted(schemas.items()))
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rustqueue.model import wire
-from rustqueue.model.commands import Ack, PushJobs, Write
+from rustqueue.model.commands import Ack, PushJobs, RunTransaction, Write
 from rustqueue.model.errors import ApiError
 from tests.property.scripts import INTERNAL, Script, steps
 
@@ -94,7 +94,7 @@ def test_a_command_survives_its_way_through_the_log(step: tuple[str, int, int]) 
     line = msgspec.json.encode(command)
     request: Any = wire.decode_request(line)
 
-    assert isinstance(request, PushJobs | Write)
+    assert isinstance(request, PushJobs | RunTransaction | Write)
     assert plainly(wire.decode_logged(line)) == plainly(request)
 
 

@@ -301,7 +301,7 @@ CALLS: list[tuple[str, Call[Any], object, str, Any]] = [
     (
         "transaction",
         job_calls.transaction([{"cmd": "ack", "id": "j1"}, {"cmd": "cancel", "id": "j2", "running": True}]),
-        commands.Transaction(operations=[commands.Ack(id="j1"), commands.Cancel(id="j2", running=True)]),
+        commands.RunTransaction([commands.Ack(id="j1"), commands.Cancel(id="j2", running=True)]),
         "POST /tx",
         {"operations": [{"cmd": "ack", "id": "j1"}, {"cmd": "cancel", "id": "j2", "running": True}]},
     ),
