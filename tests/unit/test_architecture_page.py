@@ -10,9 +10,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
 def test_the_state_diagram_is_the_transition_table() -> None:
     text = PAGE.read_text(encoding="utf-8")
 
-    shown = text.split("```mermaid\n")[1].split("\n```")[0]
+    shown = [block.split("\n```")[0] for block in text.split("```mermaid\n")[1:]]
 
-    assert shown == diagram()
+    assert diagram() in shown
 
 
 def test_every_package_is_on_the_page() -> None:

@@ -13,6 +13,7 @@ from rustqueue.model import limits
 from rustqueue.raft.cluster import rules
 from rustqueue.raft.cluster.parts import Parts
 from rustqueue.raft.cluster.syncobj import LEADER
+from rustqueue.raft.journal import JournalDamaged
 from rustqueue.raft.messages import Append, Appended, TakeOver
 
 ReadDone = Callable[[int | None], None]
@@ -30,7 +31,6 @@ class Peer:
     commit_sent: int = 0
     unacked: deque[tuple[int, int]] = field(default_factory=deque)
     unacked_bytes: int = 0
-    wants_snapshot: bool = False
 
     def forget_sent(self) -> None:
         self.unacked.clear()
@@ -132,14 +132,16 @@ class Leading:
             matched, next_index = parts.seat.progress(member)
             prev_term = parts.log.term_at(next_index - 1)
             if prev_term is None:
-                peer.wants_snapshot = True
-                self.needs_snapshot(member)
-                if heartbeat:
-                    self._emit(member, Append(parts.seat.term, 0, 0, 0, self._sequence, []))
+                self._offer_snapshot(member, heartbeat)
                 return
             records = []
             if self._may_send(peer, next_index):
-                records = parts.log.records_from(next_index, limits.APPEND_BYTES_MAX, parts.log.last_index)
+                try:
+                    records = parts.log.records_from(next_index, limits.APPEND_BYTES_MAX, parts.log.last_index)
+                except JournalDamaged:
+                    # Rot in what only this member still needs: the state is sound, so it gets that.
+                    self._offer_snapshot(member, heartbeat)
+                    return
             elif not heartbeat:
                 return
             message = Append(
@@ -153,6 +155,12 @@ class Leading:
             peer.unacked_bytes += bytes_count
             parts.seat.set_progress(member, matched, last_index + 1)
             heartbeat = False
+
+    def _offer_snapshot(self, member: str, heartbeat: bool) -> None:
+        """The log does not lead on from where the member is. It must hear of its leader all the same."""
+        self.needs_snapshot(member)
+        if heartbeat:
+            self._emit(member, Append(self._parts.seat.term, 0, 0, 0, self._sequence, []))
 
     def _may_send(self, peer: Peer, next_index: int) -> bool:
         if next_index > self._parts.log.last_index:
@@ -239,7 +247,6 @@ class Leading:
         if peer is None:
             return
         matched, _ = self._parts.seat.progress(member)
-        peer.wants_snapshot = False
         if index > matched:
             peer.forget_sent()
             self._parts.seat.set_progress(member, index, index + 1)
