@@ -84,7 +84,7 @@ class Operator:
         words: list[str | Path] = [sys.executable, "-m", "rustqueue_operator", "run"]
         words += ["--default-cluster", f"{RELEASE_NAMESPACE}/local", "--http-host", LOOPBACK]
         words += ["--http-port", str(self.port), "--drift-seconds", str(DRIFT_S)]
-        words += ["--cluster-seconds", "2"]
+        words += ["--cluster-seconds", "2", "--protect-busy-workers"]
         words += ["--deletion-deadline-seconds", str(DEADLINE_S), "--lease-name", "rq-operator"]
         env = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": RELEASE_NAMESPACE, "POD_NAME": name}
         self.program = Program(name, words, folder / f"{name}.log", env)
@@ -127,7 +127,7 @@ class Operated:
         self.kubectl.wait_account()
         # The CRDs are everybody's: other tests of this run may have made them before.
         self.kubectl.run("apply", "--server-side", "-f", CHART.parent.parent / "crds")
-        values = "crds.install=false,operator.namespaces={*},fullnameOverride=rq"
+        values = "operator.protectBusyWorkers=true,crds.install=false,operator.namespaces={*},fullnameOverride=rq"
         self.helm("install", "rq", CHART, f"--set={values}")
         self.node = Node(folder)
         self.kubectl.apply(

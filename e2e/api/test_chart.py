@@ -14,7 +14,7 @@ from e2e.api.operated import CHART
 from e2e.harness.control_plane import ControlPlane
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import until
-from rustqueue_operator.kube.calls import VERBS
+from rustqueue_operator.kube.calls import VERBS, VERBS_FOR_WORKERS
 
 Object = dict[str, Any]
 
@@ -139,6 +139,26 @@ def test_the_operator_may_exactly_what_it_does(helm: Helm, words: list[str]) -> 
     assert rules(helm.template(*words)) == VERBS
 
 
+def test_it_may_list_and_patch_pods_only_to_protect_workers(helm: Helm) -> None:
+    assert rules(helm.template("--set=operator.protectBusyWorkers=true")) == {**VERBS, **VERBS_FOR_WORKERS}
+
+
+def test_keda_asks_the_scale_endpoint(helm: Helm) -> None:
+    values = (
+        "keda.scaledObjects[0].deployment=mailer,keda.scaledObjects[0].queue=mail,keda.scaledObjects[0].perWorker=10"
+    )
+    objects = helm.template(f"--set={values}")
+    (scaled,) = of_kind(objects, "ScaledObject")
+    (trigger,) = scaled["spec"]["triggers"]
+
+    assert trigger["metadata"]["url"] == (
+        "http://rq.queues.svc:6790/api/v1/queues/mail/scale?per_worker=10&min=0&max=10&due_within_ms=0"
+    )
+    assert trigger["authenticationRef"]["name"] in [
+        item["metadata"]["name"] for item in of_kind(objects, "TriggerAuthentication")
+    ]
+
+
 @profiles
 def test_no_rule_has_a_star_and_nobody_lists_secrets(helm: Helm, words: list[str]) -> None:
     for role in of_kind(helm.template(*words), "Role", "ClusterRole"):
@@ -230,6 +250,20 @@ def test_policies_refuse_foreign_hosts_and_the_deletion_of_protected_queues(
     finally:
         names = [f"{item['kind'].lower()}/{item['metadata']['name']}" for item in policies]
         plane.kubectl.run("delete", *names)
+
+
+def test_the_examples_are_taken_where_security_is_restricted(kubectl: Kubectl, helm: Helm) -> None:
+    kubectl.run("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    kubectl.apply(*of_kind(helm.template(), "CustomResourceDefinition"))
+    examples = CHART.parent.parent / "examples" / "kubernetes"
+    objects = ("apply", "--dry-run=server", "-f", examples / "objects.yaml")
+    until("the objects to be taken", lambda: kubectl.works(*objects), 30)
+    text = (examples / "worker.yaml").read_text()
+
+    assert "deployment.apps/mailer" in kubectl.run("apply", "--dry-run=server", "-f", "-", text=text)
+    (deployment,) = (item for item in yaml.safe_load_all(text) if item["kind"] == "Deployment")
+    pod = {**deployment["spec"]["template"]["spec"], "serviceAccountName": "default"}
+    kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, "spec": pod}, dry=True)
 
 
 def test_alerts_are_wrapped_with_a_page_each(helm: Helm) -> None:

@@ -257,6 +257,26 @@ def test_a_paused_object_and_an_observed_one_are_left_alone(release: Operated, k
     assert release.node.queue("held") is None
 
 
+def test_a_worker_that_holds_a_job_is_the_last_to_go(release: Operated, kubectl: Kubectl) -> None:
+    for name in ("busy", "idle"):
+        pod = {"containers": [{"name": "worker", "image": "none:1"}]}
+        metadata = {"name": f"{name}-{kubectl.namespace}", "labels": {"rustqueue.io/worker": "true"}}
+        kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod})
+    release.node.push("work")
+    body = {"worker_id": f"busy-{kubectl.namespace}", "lease_ms": 60_000}
+    job = release.node.ask("POST", "/queues/work/pull", body)["job"]
+
+    def cost(name: str) -> str | None:
+        metadata: dict[str, dict[str, str]] = kubectl.get("pod", f"{name}-{kubectl.namespace}")["metadata"]
+        return metadata.get("annotations", {}).get("controller.kubernetes.io/pod-deletion-cost")
+
+    until("the busy one to be told", lambda: cost("busy") == "1", 30)
+    assert cost("idle") is None
+
+    assert release.node.ask("POST", f"/jobs/{job['id']}/ack", {"attempt_token": job["attempt_token"]})["ok"]
+    until("the idle one to be told", lambda: cost("busy") == "0", 30)
+
+
 def test_the_second_replica_takes_over(release: Operated, kubectl: Kubectl) -> None:
     second = release.replica("operator-1")
     second.start()
@@ -274,13 +294,19 @@ def test_the_second_replica_takes_over(release: Operated, kubectl: Kubectl) -> N
         until("the first to lead again", release.operator.leads, 30)
 
 
-def test_two_hundred_queues_are_ready_within_a_minute(release: Operated, kubectl: Kubectl) -> None:
+def test_two_hundred_queues_and_a_hundred_schedules_are_ready_within_a_minute(
+    release: Operated, kubectl: Kubectl
+) -> None:
+    schedule = {"queue": "many-0", "cron": "0 6 * * *", "jobTemplate": {"name": "daily"}}
     begun = time.monotonic()
-    kubectl.apply(*(queue(f"many-{number}", leaseSeconds=60) for number in range(200)))
+    kubectl.apply(
+        *(queue(f"many-{number}", leaseSeconds=60) for number in range(200)),
+        *({**queue(f"many-{number}", **schedule), "kind": "Schedule"} for number in range(100)),
+    )
 
     def all_ready() -> bool:
-        found = kubectl.items("queues")
-        return len(found) == 200 and all(
+        found = [*kubectl.items("queues"), *kubectl.items("schedules")]
+        return len(found) == 300 and all(
             any(
                 condition["type"] == "Ready" and condition["status"] == "True"
                 for condition in item.get("status", {}).get("conditions", [])
@@ -288,7 +314,7 @@ def test_two_hundred_queues_are_ready_within_a_minute(release: Operated, kubectl
             for item in found
         )
 
-    until("200 queues to be ready", all_ready, 60, 0.5)
+    until("all of them to be ready", all_ready, 60, 0.5)
     assert time.monotonic() - begun <= 60
 
 

@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         default=Settings().deletion_deadline_s,
         help="how long a deleted object waits for a cluster that does not answer",
     )
+    run.add_argument("--protect-busy-workers", action="store_true", help="set pod-deletion-cost of worker pods")
     run.add_argument("--lease-name", default=Settings().lease_name)
     run.set_defaults(run=_run)
     crds = commands.add_parser("crds", help="write the CRDs")
@@ -76,6 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
         drift_s=arguments.drift_seconds,
         clusters_s=arguments.cluster_seconds,
         deletion_deadline_s=arguments.deletion_deadline_seconds,
+        protect_busy_workers=arguments.protect_busy_workers,
         lease_name=arguments.lease_name,
         identity=f"{os.environ.get('POD_NAME') or os.uname().nodename}-{os.getpid()}",
     )

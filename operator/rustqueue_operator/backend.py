@@ -74,6 +74,19 @@ class Backend:
         status, answer = await self._call("DELETE", _path(kind, name) + query, None, {"If-Owner": if_owner})
         return None if status in (200, 202, 204, 404) else _refusal(status, answer)
 
+    async def leases(self) -> dict[str, int]:
+        """How many jobs each worker holds. Raises `NoAnswer`, also where a cluster does not say."""
+        held: dict[str, int] = {}
+        cursor = ""
+        while True:
+            status, answer = await self._call("GET", f"/workers?limit=1000{cursor}")
+            if status != 200:
+                raise NoAnswer(f"{self.connection.address}: no list of workers, {_refusal(status, answer).message}")
+            held.update((worker["worker_id"], worker["leases"]) for worker in answer["workers"])
+            if answer.get("next_cursor") is None:
+                return held
+            cursor = f"&cursor={quote(answer['next_cursor'], safe='')}"
+
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:

@@ -25,6 +25,7 @@ from rustqueue_operator.probes import Probes
 from rustqueue_operator.reconciler import Reconciler
 from rustqueue_operator.settings import Settings
 from rustqueue_operator.work import Work
+from rustqueue_operator.workers.rounds import Rounds
 
 log: Final = logging.getLogger("rustqueue.operator")
 
@@ -105,6 +106,7 @@ class Operator:
                 watching.watch(self._access, self._settings.namespaces, self._seen, self._take_signals)
             ),
             asyncio.create_task(self._look_after_clusters()),
+            *([asyncio.create_task(self._protect())] if self._settings.protect_busy_workers else []),
             *(asyncio.create_task(self._worker(reconciler)) for _ in range(self._settings.workers)),
         ]
         try:
@@ -176,6 +178,15 @@ class Operator:
                     log.warning("clusters not read", extra={"error": str(error)})
             if due or silent:
                 await self._clusters.probe()
+
+    async def _protect(self) -> None:
+        rounds = Rounds(self._calls, self._clusters, self._settings.namespaces)
+        while True:
+            await asyncio.sleep(self._settings.protect_s)
+            try:
+                await rounds.go()
+            except KubernetesError as error:
+                log.warning("workers not read", extra={"error": str(error)})
 
     async def _worker(self, reconciler: Reconciler) -> None:
         while True:

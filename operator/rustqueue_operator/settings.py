@@ -18,6 +18,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     clusters_s: float = 10.0
     deletion_deadline_s: float = 600.0
     workers: int = 8
+    protect_busy_workers: bool = False
+    protect_s: float = 5.0
     lease_name: str = "rustqueue-operator"
     identity: str = "operator"
     times: LeaseTimes = LeaseTimes()

@@ -30,6 +30,8 @@ VERBS: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("", "events"): frozenset({"create"}),
     ("coordination.k8s.io", "leases"): frozenset({"get", "create", "update"}),
 }
+# The same for what is only done when it is asked for (`--protect-busy-workers`).
+VERBS_FOR_WORKERS: Final[dict[tuple[str, str], frozenset[str]]] = {("", "pods"): frozenset({"list", "patch"})}
 
 
 class KubernetesError(Exception):
@@ -94,6 +96,17 @@ class Calls:
 
     async def namespace(self, name: str) -> dict[str, Any] | None:
         return await self._found("GET", f"/api/v1/namespaces/{name}")
+
+    async def pods(self, namespace: str | None, label: str) -> list[dict[str, Any]]:
+        """Those with a label, of one namespace or of all."""
+        scope = "" if namespace is None else f"/namespaces/{namespace}"
+        answer = await self.call("GET", f"/api/v1{scope}/pods?labelSelector={label}")
+        items: list[dict[str, Any]] = answer["items"]
+        return items
+
+    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str]) -> None:
+        body = {"metadata": {"annotations": annotations}}
+        await self.call("PATCH", f"/api/v1/namespaces/{namespace}/pods/{name}", body, _MERGE)
 
     async def post_event(self, namespace: str, event: dict[str, Any]) -> None:
         await self.call("POST", f"/api/v1/namespaces/{namespace}/events", event)

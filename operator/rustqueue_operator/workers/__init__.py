@@ -1,0 +1,1 @@
+"""Worker pods that hold jobs are the last to go when their Deployment is made smaller."""
