@@ -23,7 +23,7 @@ from rustqueue.model.ids import parse_id
 from rustqueue.model.queries import Get
 from rustqueue.model.replies import Done, OneJob, Pulled, PulledOne, Pushed, PushedBatch, QueueStats, Refused
 from rustqueue.model.wire import decode_request
-from tests.simulation.clients import QUEUES, Call, Session, canceller, pusher, reader, scheduler, worker
+from tests.simulation.clients import QUEUES, Call, Script, Session, canceller, pusher, reader, scheduler, worker
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.ledger import JobFacts, Violation, require
 from tests.simulation.node import SimNode, Variant
@@ -126,10 +126,7 @@ class World:
         think_us = round(10 ** rng.uniform(4.8, 6.0))
         self.faults.start()
         self.faults.draw(self._kinds)
-        scripts = [pusher] * rng.randrange(1, 4) + [worker] * rng.randrange(2, 7) + [canceller] * rng.randrange(2)
-        scripts += [reader] * rng.randrange(3)
-        scripts += [scheduler] * rng.randrange(2)
-        for number, script in enumerate(scripts):
+        for number, script in enumerate(self._scripts(rng)):
             own = self._fork(f"client {number}")
             session = Session(self, script(self, own, think_us), own)
             self._sessions.append(session)
@@ -142,6 +139,11 @@ class World:
         require(self._at_rest(), "I6", f"jobs are left long after the last fault: {self._counts()}")
         self._judge()
         return self._report()
+
+    def _scripts(self, rng: Random) -> list[Callable[["World", Random, int], Script]]:
+        """What the clients do."""
+        scripts = [pusher] * rng.randrange(1, 4) + [worker] * rng.randrange(2, 7) + [canceller] * rng.randrange(2)
+        return scripts + [reader] * rng.randrange(3) + [scheduler] * rng.randrange(2)
 
     def _play(self, condition: Callable[[], bool]) -> None:
         steps_count = 0
