@@ -21,9 +21,9 @@ from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
 from rustqueue.gateway.rates import PushRates
 from rustqueue.gateway.relay import Errand
 from rustqueue.gateway.results import ENDED, ResultErrand, ResultRoom
-from rustqueue.gateway.schemas import PayloadRules, Schema
+from rustqueue.gateway.schemas import PayloadRules
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
-from rustqueue.model.commands import Command, Pull, PushJobs, QueueSet, RunTransaction
+from rustqueue.model.commands import Command, Pull, PushJobs, RunTransaction
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.events import Event, JobsChanged, QueueChanged
 from rustqueue.model.queries import Auth, Health, JobResult, Query
@@ -83,7 +83,7 @@ class Gateway:
         self._watching = False
         self._closed = False
         self._rates = PushRates(clock, applied.push_rate)
-        self.payload_rules = PayloadRules(applied.payload_schema)
+        self._payload_rules = PayloadRules(applied.payload_schema)
         self._results = ResultRoom(clock, self._look, limits.waiting_pulls_max)
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
         self._neighbours: Neighbours | None = None
@@ -148,7 +148,7 @@ class Gateway:
                 step = self._preparing.get(type(request))
                 if step is not None:
                     command, raw, done = prepare(step, request, done)
-                self._check_payloads(command)
+                self._payload_rules.check(command)
                 if neighbours is not None and not neighbours.leads:
                     return self._forward(neighbours, command, raw, done)
                 asker = NOBODY_SPECIAL
@@ -225,18 +225,6 @@ class Gateway:
         else:
             self._propose(command, raw, done, asker.placed)
         return None
-
-    def _check_payloads(self, command: Command) -> None:
-        """Raises VALIDATION_ERROR for jobs that do not fit the schema of their queue, and for a schema that is none."""
-        if isinstance(command, PushJobs):
-            self.payload_rules.check(command.queue, command.jobs, single=command.single)
-        elif isinstance(command, RunTransaction):
-            for push in _pushes_in(command):
-                self.payload_rules.check(push.queue, push.jobs, single=push.single)
-        elif isinstance(command, QueueSet) and isinstance(command.payload_schema, msgspec.Raw):
-            text = bytes(command.payload_schema)
-            if text != b"null":
-                Schema(text)
 
     def _refused(self, command: PushJobs | RunTransaction) -> Refused | None:
         """Why a push, or a transaction with one, is not even proposed."""

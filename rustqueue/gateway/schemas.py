@@ -11,10 +11,12 @@ from typing import Any, Final, NoReturn
 
 import jsonschema_rs
 import msgspec
+from msgspec import Raw
 
 from rustqueue.model import limits
-from rustqueue.model.commands import NewJob
+from rustqueue.model.commands import Command, PushJobs, QueueSet, RunTransaction
 from rustqueue.model.errors import ValidationFailed
+from rustqueue.model.schedules import ScheduleFields
 
 _PATTERNS: Final = jsonschema_rs.RegexOptions(
     size_limit=limits.SCHEMA_PATTERN_BYTES_MAX, dfa_size_limit=limits.SCHEMA_PATTERN_BYTES_MAX
@@ -25,6 +27,7 @@ _NAMED: Final = frozenset({"properties", "patternProperties", "$defs", "definiti
 """Keywords whose members are names of the user's choice, each with a schema."""
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})
 _FIELD: Final = "payload_schema"
+_NULL: Final = Raw(b"null")
 
 
 class Misfit(Exception):
@@ -142,20 +145,40 @@ class PayloadRules:
         self._schema_of = schema_of
         self._schemas: dict[bytes, Schema] = {}
 
-    def check(self, queue: str, jobs: Sequence[NewJob], *, single: bool) -> None:
-        """Raises VALIDATION_ERROR (422) naming the place of the first misfit."""
+    def check(self, command: Command) -> None:
+        """Raises VALIDATION_ERROR (422) naming the place of the first misfit, and for a schema that is none (400)."""
+        if isinstance(command, PushJobs):
+            self._check_push(command)
+        elif isinstance(command, RunTransaction):
+            for place, operation in enumerate(command.operations):
+                if isinstance(operation, PushJobs):
+                    self._check_push(operation, operation=place)
+        elif isinstance(command, QueueSet) and isinstance(command.payload_schema, Raw):
+            if command.payload_schema != _NULL:
+                Schema(bytes(command.payload_schema))
+        elif isinstance(command, ScheduleFields):
+            data = bytes(command.job_data) if isinstance(command.job_data, Raw) else b"{}"
+            self._check_data(command.queue, data, "job_data")
+
+    def _check_push(self, push: PushJobs, **details: int) -> None:
+        if self._schema_of(push.queue) is None:
+            return
+        for place, job in enumerate(push.jobs):
+            if push.single:
+                self._check_data(push.queue, job.data, "data", **details)
+            else:
+                self._check_data(push.queue, job.data, f"jobs[{place}].data", index=place, **details)
+
+    def _check_data(self, queue: str, data: bytes, at: str, **details: int) -> None:
         text = self._schema_of(queue)
         if text is None:
             return
-        schema = self._schema(text)
-        for place, job in enumerate(jobs):
-            try:
-                schema.check(job.data)
-            except Misfit as misfit:
-                at = "data" if single else f"jobs[{place}].data"
-                field, index = f"{at}{misfit.path}", {} if single else {"index": place}
-                reason = f"'{field}' does not fit the schema of queue '{queue}': {misfit.reason}"
-                raise ValidationFailed(reason, field, shape=True, **index) from None
+        try:
+            self._schema(text).check(data)
+        except Misfit as misfit:
+            field = f"{at}{misfit.path}"
+            reason = f"'{field}' does not fit the schema of queue '{queue}': {misfit.reason}"
+            raise ValidationFailed(reason, field, shape=True, **details) from None
 
     def _schema(self, text: bytes) -> Schema:
         schema = self._schemas.get(text)

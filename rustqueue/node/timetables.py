@@ -10,6 +10,7 @@ from rustqueue.gateway.preparing import Prepared, Preparing
 from rustqueue.gateway.schemas import PayloadRules
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.schedules import reads
+from rustqueue.model.commands import PushJobs
 from rustqueue.model.errors import ApiError
 from rustqueue.model.schedules import ScheduleRun, Standing
 
@@ -49,4 +50,4 @@ class ScheduleRows:
         found = reads.job_of(self._machine.view(), name)
         if found is not None:
             queue, job = found
-            self._rules.check(queue, [job], single=True)
+            self._rules.check(PushJobs(queue, [job], True))
