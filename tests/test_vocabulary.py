@@ -81,6 +81,15 @@ METHODS = {
     "schedule_pause": "pause_schedule",
     "schedule_resume": "resume_schedule",
     "schedule_run": "run_schedule",
+    "webhook_create": "create_webhook",
+    "webhook_put": "put_webhook",
+    "webhook_list": "list_webhooks",
+    "webhook_get": "get_webhook",
+    "webhook_delete": "delete_webhook",
+    "webhook_pause": "pause_webhook",
+    "webhook_resume": "resume_webhook",
+    "webhook_test": "test_webhook",
+    "webhook_resend": "resend_webhook",
 }
 """Verbs whose method has a name that reads better in Python; all others are called as on TCP."""
 
@@ -164,7 +173,7 @@ def test_every_verb_is_compared_over_all_protocols() -> None:
 
 def test_a_verb_is_named_after_what_it_works_on() -> None:
     """Decisions F: snake_case of resource and verb; the names of contract A7 stay as they are."""
-    resources = ("job_", "queue_", "dlq_", "sweep_", "worker_", "token_", "schedule_")
+    resources = ("job_", "queue_", "dlq_", "sweep_", "worker_", "token_", "schedule_", "webhook_")
     named = VERBS - OF_THE_ORIGINAL - {"tx"}  # Decisions D call it so, and it is about no one resource.
     assert [verb for verb in named if not re.fullmatch(r"[a-z]+(_[a-z]+)+", verb)] == []
     assert [verb for verb in named if not verb.startswith(resources)] == []

@@ -105,6 +105,8 @@ RESET_QUERY = {"reset": Kind.FLAG}
 NO_DATA = (("job_data", b"null"),)
 """Contract A13: the job of a schedule without data has null over HTTP and `{}` over TCP."""
 JOB = f"{API}/jobs/{{id}}"
+WEBHOOK = f"{API}/webhooks/{{name}}"
+DELIVERIES_QUERY = {"show": Kind.TEXT, **PAGE_QUERY}
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", f"{QUEUE}/jobs", "push", query={"receipt": Kind.FLAG}, body=Body.PUSH),
@@ -160,6 +162,16 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{API}/tokens", "token_list", body=Body.NONE),
     Route("POST", f"{API}/tokens", "token_create", body=Body.OBJECT),
     Route("DELETE", f"{API}/tokens/{{id}}", "token_delete"),
+    Route("POST", f"{API}/webhooks", "webhook_create", body=Body.OBJECT, guarded=True),
+    Route("GET", f"{API}/webhooks", "webhook_list", body=Body.NONE),
+    Route("GET", WEBHOOK, "webhook_get", body=Body.NONE),
+    Route("PUT", WEBHOOK, "webhook_put", body=Body.OBJECT, guarded=True),
+    Route("DELETE", WEBHOOK, "webhook_delete", guarded=True),
+    Route("POST", f"{WEBHOOK}/pause", "webhook_pause", guarded=True),
+    Route("POST", f"{WEBHOOK}/resume", "webhook_resume", guarded=True),
+    Route("POST", f"{WEBHOOK}/test", "webhook_test"),
+    Route("POST", f"{WEBHOOK}/resend", "webhook_resend"),
+    Route("GET", f"{WEBHOOK}/deliveries", "webhook_deliveries", query=DELIVERIES_QUERY, body=Body.NONE),
     Route("GET", f"{API}/events", "events", query=EVENTS_QUERY, body=Body.NONE, source=Source.EVENTS),
     Route("GET", f"{API}/health", "health", body=Body.NONE, source=Source.HEALTH),
     Route("GET", f"{API}/metrics/prometheus", "metrics", body=Body.NONE, source=Source.METRICS),

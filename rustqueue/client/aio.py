@@ -15,7 +15,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import insight_calls, job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, signed_as
-from rustqueue.client.calls import schedules
+from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.errors import NetworkError, RustQueueError
 from rustqueue.client.link import Link, open_link
 from rustqueue.client.results import Job, Parent
@@ -114,6 +114,16 @@ class AsyncClient:
     resume_schedule = _awaited(schedules.resume_schedule)
     run_schedule = _awaited(schedules.run_schedule)
     schedule_runs = _awaited(schedules.schedule_runs)
+    create_webhook = _awaited(webhooks.create_webhook)
+    put_webhook = _awaited(webhooks.put_webhook)
+    list_webhooks = _awaited(webhooks.list_webhooks)
+    get_webhook = _awaited(webhooks.get_webhook)
+    delete_webhook = _awaited(webhooks.delete_webhook)
+    pause_webhook = _awaited(webhooks.pause_webhook)
+    resume_webhook = _awaited(webhooks.resume_webhook)
+    test_webhook = _awaited(webhooks.test_webhook)
+    webhook_deliveries = _awaited(webhooks.webhook_deliveries)
+    resend_webhook = _awaited(webhooks.resend_webhook)
     health = _awaited(queue_calls.health)
     scale = _awaited(insight_calls.scale)
     why = _awaited(insight_calls.why)

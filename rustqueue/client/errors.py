@@ -36,6 +36,7 @@ _STATUS_BY_CODE: Final = {
     "NO_LEADER": 503,
     "OUTCOME_UNKNOWN": 503,
     "SHUTTING_DOWN": 503,
+    "WEBHOOKS_DISABLED": 503,
 }
 
 # These pass without anybody doing something. A paused queue and a full disk wait for a person: the caller is told at

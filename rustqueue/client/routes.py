@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from rustqueue.model import commands, queries, schedules
+from rustqueue.model.webhooks import commands as webhooks
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -77,6 +78,16 @@ ROUTES: Final[dict[type[Struct], Route]] = {
     schedules.ScheduleGet: Route("GET", "/schedules/{name}", "nothing"),
     schedules.ScheduleList: Route("GET", "/schedules", "query"),
     schedules.ScheduleRuns: Route("GET", "/schedules/{name}/runs", "query"),
+    webhooks.WebhookCreate: Route("POST", "/webhooks", "body"),
+    webhooks.WebhookPut: Route("PUT", "/webhooks/{name}", "body"),
+    webhooks.WebhookDelete: Route("DELETE", "/webhooks/{name}", "nothing"),
+    webhooks.WebhookPause: Route("POST", "/webhooks/{name}/pause", "nothing"),
+    webhooks.WebhookResume: Route("POST", "/webhooks/{name}/resume", "nothing"),
+    webhooks.WebhookTest: Route("POST", "/webhooks/{name}/test", "nothing"),
+    webhooks.WebhookResend: Route("POST", "/webhooks/{name}/resend", "body"),
+    webhooks.WebhookList: Route("GET", "/webhooks", "nothing"),
+    webhooks.WebhookGet: Route("GET", "/webhooks/{name}", "nothing"),
+    webhooks.WebhookDeliveries: Route("GET", "/webhooks/{name}/deliveries", "query"),
     queries.Health: Route("GET", "/health", "nothing"),
 }
 PULL_SEVERAL: Final = Route("POST", "/pull", "body")

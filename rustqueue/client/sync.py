@@ -15,7 +15,7 @@ from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import insight_calls, job_calls, queue_calls, token_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
-from rustqueue.client.calls import schedules
+from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
 from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
@@ -111,6 +111,16 @@ class Client:
     resume_schedule = _blocking(schedules.resume_schedule)
     run_schedule = _blocking(schedules.run_schedule)
     schedule_runs = _blocking(schedules.schedule_runs)
+    create_webhook = _blocking(webhooks.create_webhook)
+    put_webhook = _blocking(webhooks.put_webhook)
+    list_webhooks = _blocking(webhooks.list_webhooks)
+    get_webhook = _blocking(webhooks.get_webhook)
+    delete_webhook = _blocking(webhooks.delete_webhook)
+    pause_webhook = _blocking(webhooks.pause_webhook)
+    resume_webhook = _blocking(webhooks.resume_webhook)
+    test_webhook = _blocking(webhooks.test_webhook)
+    webhook_deliveries = _blocking(webhooks.webhook_deliveries)
+    resend_webhook = _blocking(webhooks.resend_webhook)
     health = _blocking(queue_calls.health)
     scale = _blocking(insight_calls.scale)
     why = _blocking(insight_calls.why)

@@ -39,6 +39,10 @@ _COUNTED: Final = {
     "cancelled": "Jobs cancelled.",
     "expired": "Jobs not started within their time to live.",
 }
+_WEBHOOK_TEXTS: Final = {
+    "delivered": "Deliveries that receivers of webhooks took.",
+    "delivery_failures": "Tries of deliveries that failed.",
+}
 _EVENT_COUNTERS: Final = {"started": "pulled"}
 
 
@@ -75,6 +79,8 @@ class Metrics:
         self._requests: dict[tuple[str, str], int] = {}
         self._request_times: dict[str, Histogram] = {}
         self.journal_sync = Histogram()
+        self._webhook_calls = Histogram()
+        self._webhooks = {"delivered": 0, "delivery_failures": 0}
         self._numbers: Sequence[tuple[str, str, float]] = ()
         self._counters: Sequence[tuple[str, str, float]] = ()
         self._registry = CollectorRegistry()
@@ -110,6 +116,11 @@ class Metrics:
         if histogram is not None:
             histogram.observe(took_us)
 
+    def webhook_tried(self, succeeded: bool, took_us: int) -> None:
+        """A receiver of a webhook was called by this node."""
+        self._webhooks["delivered" if succeeded else "delivery_failures"] += 1
+        self._webhook_calls.observe(took_us)
+
     def tick_applied(self, took_us: int) -> None:
         """Due work was done."""
         self._tick_us = took_us
@@ -137,6 +148,8 @@ class Metrics:
         yield info
         for name, text in _COUNTED.items():
             yield CounterMetricFamily(f"rustqueue_jobs_{name}", text, value=self._jobs[name])
+        for name, count in self._webhooks.items():
+            yield CounterMetricFamily(f"rustqueue_webhooks_{name}", _WEBHOOK_TEXTS[name], value=count)
         requests = CounterMetricFamily(
             "rustqueue_http_requests", "HTTP requests answered.", labels=["method", "status_class"]
         )
@@ -160,6 +173,7 @@ class Metrics:
             ("pull", "From proposal to reply of a pull that went through the log.", self._pull),
             ("ack", "From proposal to reply of an ack, single or batch.", self._ack),
             ("journal_sync", "Writing and syncing one log entry.", self.journal_sync),
+            ("webhook_delivery", "Calls of receivers of webhooks.", self._webhook_calls),
         ):
             family = HistogramMetricFamily(f"rustqueue_{name}_duration_seconds", text)
             family.add_metric([], histogram.buckets(), histogram.sum_s)

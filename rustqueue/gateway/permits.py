@@ -22,6 +22,7 @@ from rustqueue.model.jobs import FlowSummary, JobOptions
 from rustqueue.model.replies import FlowPage, QueueNames, Reply, SchedulePage
 from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import ScopeVerb
+from rustqueue.model.webhooks.commands import WEBHOOK_VERBS
 from rustqueue.model.wire import Request
 
 
@@ -143,6 +144,8 @@ NEEDS: Final[dict[type[Struct], Need]] = {
     commands.WorkerDrain: Need("admin", _everywhere),
     commands.TokenCreate: Need("admin", _everywhere),
     commands.TokenDelete: Need("admin", _everywhere),
+    # A webhook hears of many queues, and its URL may hold a secret: it is for those who may do everything.
+    **{kind: Need("admin", _everywhere) for kind in WEBHOOK_VERBS},
     queries.Get: Need("read", _the_job),
     queries.JobList: Need("read", _one_queue),
     queries.JobParents: Need("read", _the_job),

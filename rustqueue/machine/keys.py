@@ -26,6 +26,10 @@ All rows of a queue but the job records are contiguous ranges; job records are r
     W worker                                   when a worker was last seen, and whether it shall drain
     t id                                       bearer tokens: name, scopes, digest
     Td name / Tt name / Tr name number         a schedule as defined, its timetable, a line of its history
+    hd name / hi id                            webhook, and its name by id
+    hc webhook                                 counters of a webhook
+    ho webhook delivery / hg webhook delivery  what waits to be delivered, and what was given up
+    hl webhook slot                            last tries of a webhook
 """
 
 from struct import Struct
@@ -271,7 +275,40 @@ def schedule_run(part: bytes, number: int) -> bytes:
     return b"Tr" + part + _u64.pack(number)
 
 
-HASHED: Final = frozenset(b"jsgnqfwvryoaucepxlztTHW")
+def webhook(name: str) -> bytes:
+    return b"hd" + name.encode("ascii")
+
+
+WEBHOOKS: Final = (b"hd", b"he")
+
+
+def webhook_name(webhook_id: bytes) -> bytes:
+    return b"hi" + webhook_id
+
+
+def webhook_counters(webhook_id: bytes) -> bytes:
+    return b"hc" + webhook_id
+
+
+def outbox(webhook_id: bytes, delivery_id: bytes = b"") -> bytes:
+    """Ids are ordered by creation, so a webhook's outbox is in order of its events."""
+    return b"ho" + webhook_id + delivery_id
+
+
+def given_up(webhook_id: bytes, delivery_id: bytes = b"") -> bytes:
+    return b"hg" + webhook_id + delivery_id
+
+
+def tried(webhook_id: bytes, slot: int) -> bytes:
+    return b"hl" + webhook_id + bytes((slot,))
+
+
+def of_webhook(prefix: bytes) -> tuple[bytes, bytes]:
+    """Start and end of the rows of one webhook under `outbox` or `given_up`."""
+    return prefix, prefix + b"\xff" * 17
+
+
+HASHED: Final = frozenset(b"hjsgnqfwvryoaucepxlztTHW")
 """First bytes of the rows that count for the state hash: not idempotency rows, not the meta row (design 4.5)."""
 
 DUE: Final = ord("d")

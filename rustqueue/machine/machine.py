@@ -19,6 +19,8 @@ from rustqueue.machine.schedules import verbs as schedules
 from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
 from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, tokens, transactions, trim
+from rustqueue.machine.webhooks import outbox
+from rustqueue.machine.webhooks import verbs as webhooks
 from rustqueue.model.commands import (
     Ack,
     AckBatch,
@@ -67,6 +69,7 @@ from rustqueue.model.schedules import (
     ScheduleResume,
     ScheduleRun,
 )
+from rustqueue.model.webhooks.commands import WebhookCommand
 from rustqueue.model.wire import decode_logged, encode_command
 
 
@@ -210,7 +213,10 @@ class Machine:
     def _seal(self, tx: Tx) -> None:
         """Complete the entry's rows: counters, hash, meta row."""
         state, meta = self.state, self.state.meta
+        if state.webhooks.by_name and tx.events:
+            outbox.collect(state, tx)
         state.store_touched(tx)
+        state.webhooks.store_touched(tx)
         written = tx.rows
         hashed, due, unhashed = keys.HASHED, keys.DUE, keys.DUE_UNHASHED_BYTES
         text = b"".join(
@@ -255,6 +261,8 @@ def _queue_names(tx: Tx) -> Iterator[str]:
 
 
 def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - one arm a verb
+    if isinstance(command, ScheduleCommand | WebhookCommand):
+        return _dispatch_family(state, tx, command)
     match command:
         case PushJobs():
             return push.push(state, tx, command)
@@ -310,8 +318,6 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             return tokens.put(state, tx, command)
         case TokenDelete():
             return tokens.delete(state, tx, command)
-        case ScheduleCreate() | SchedulePut() | ScheduleDelete() | SchedulePause() | ScheduleResume() | ScheduleRun():
-            return _dispatch_schedule(state, tx, command)
         case ScheduleFire():
             return firing.fire(state, tx, command)
         case Configure():
@@ -325,7 +331,9 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             assert_never(command)
 
 
-def _dispatch_schedule(state: State, tx: Tx, command: ScheduleCommand) -> Reply:
+def _dispatch_family(state: State, tx: Tx, command: ScheduleCommand | WebhookCommand) -> Reply:
+    if isinstance(command, WebhookCommand):
+        return webhooks.apply(state, tx, command)
     match command:
         case ScheduleCreate() | SchedulePut():
             return schedules.define(state, tx, command)

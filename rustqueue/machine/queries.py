@@ -13,6 +13,7 @@ from rustqueue.machine.rows import JobRow
 from rustqueue.machine.schedules import reads as schedule_reads
 from rustqueue.machine.state import State
 from rustqueue.machine.verbs import ownership, queues, tokens
+from rustqueue.machine.webhooks import shown as webhooks
 from rustqueue.model import limits, times
 from rustqueue.model.errors import ApiError, NotFound, ValidationFailed
 from rustqueue.model.ids import first_id_at, id_text, parse_id
@@ -34,6 +35,7 @@ from rustqueue.model.queries import (
     Stats,
     SweepGet,
     TokenList,
+    WebhookQuery,
     WorkerList,
 )
 from rustqueue.model.replies import (
@@ -60,6 +62,8 @@ _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def answer(machine: Machine, query: Query) -> Reply:
     """Answer from the applied state. Raises `ApiError`."""
     state, view = machine.state, machine.view()
+    if isinstance(query, WebhookQuery):
+        return webhooks.answer(state, view, query)
     match query:
         case Get():
             job_id, row, state_row = state.load(view, query.id)

@@ -22,6 +22,7 @@ from rustqueue.machine.rows import (
     WorkerRow,
 )
 from rustqueue.machine.tx import Tx
+from rustqueue.machine.webhooks.registry import Registry
 from rustqueue.model import limits
 from rustqueue.model.errors import NotFound, ValidationFailed
 from rustqueue.model.events import QueueChanged
@@ -216,6 +217,7 @@ class State:
             self.tokens[token.id] = token
         self.workers: dict[str, Worker] = {}
         self._load_workers()
+        self.webhooks = Registry(kv)
         self._load_leases()
 
     def _load_workers(self) -> None:

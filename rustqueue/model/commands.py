@@ -36,6 +36,17 @@ from rustqueue.model.schedules import ScheduleCommand, ScheduleFire
 from rustqueue.model.tokens import TokenCreate as TokenCreate
 from rustqueue.model.tokens import TokenDelete as TokenDelete
 from rustqueue.model.tokens import TokenPut as TokenPut
+from rustqueue.model.webhooks.commands import (
+    WebhookCreate,
+    WebhookDelete,
+    WebhookOutcomes,
+    WebhookPause,
+    WebhookPut,
+    WebhookResend,
+    WebhookResume,
+    WebhookStore,
+    WebhookTest,
+)
 
 AttemptToken = Annotated[str, Meta(max_length=limits.ATTEMPT_TOKEN_BYTES_MAX)]
 ErrorText = Annotated[str, Meta(max_length=limits.ERROR_BYTES_MAX)]
@@ -342,10 +353,15 @@ PlainCommand = (
     | WorkerDrain
     | TokenDelete
     | ScheduleCommand
+    | WebhookDelete
+    | WebhookPause
+    | WebhookResume
+    | WebhookTest
+    | WebhookResend
 )
 """What the machine takes as a client sends it."""
 
-SecretCommand = TokenCreate
+SecretCommand = TokenCreate | WebhookCreate | WebhookPut
 """What holds or makes a secret: the gateway turns it into an internal command before it is proposed."""
 
 Operation = PushJobs | Ack | Fail | Cancel
@@ -354,7 +370,7 @@ Operation = PushJobs | Ack | Fail | Cancel
 WireCommand = Push | PushBatch | Transaction | PlainCommand
 """What a client may send that is logged as it stands."""
 
-InternalCommand = Tick | Configure | Trim | Members | TokenPut | ScheduleFire
+InternalCommand = Tick | Configure | Trim | Members | TokenPut | ScheduleFire | WebhookStore | WebhookOutcomes
 """What only a node may propose; undecodable from outside."""
 
 Command = PushJobs | RunTransaction | PlainCommand | InternalCommand

@@ -106,6 +106,14 @@ class NotFound(ApiError):
         return cls("TOKEN_NOT_FOUND", f"Token '{reference}' not found")
 
     @classmethod
+    def webhook(cls, reference: str) -> "NotFound":
+        return cls("WEBHOOK_NOT_FOUND", f"Webhook '{reference}' not found")
+
+    @classmethod
+    def delivery(cls, reference: str) -> "NotFound":
+        return cls("DELIVERY_NOT_FOUND", f"Delivery '{reference}' is not among those that were given up")
+
+    @classmethod
     def sweep(cls, reference: str) -> "NotFound":
         return cls("SWEEP_NOT_FOUND", f"Sweep '{reference}' not found")
 
@@ -130,6 +138,10 @@ class Conflict(ApiError):
     @classmethod
     def token_name(cls, name: str) -> "Conflict":
         return cls("DUPLICATE_KEY", f"There is a token named '{name}' already", {"field": "name"})
+
+    @classmethod
+    def webhook(cls, name: str) -> "Conflict":
+        return cls("DUPLICATE_KEY", f"There is a webhook named '{name}' already", {"field": "name"})
 
     @classmethod
     def stale(cls, reference: str) -> "Conflict":
@@ -185,6 +197,10 @@ class Unavailable(ApiError):
         return cls("NO_LEADER", "The cluster has no leader at the moment; nothing was changed")
 
     @classmethod
+    def webhooks(cls) -> "Unavailable":
+        return cls("WEBHOOKS_DISABLED", "Webhooks are not enabled")
+
+    @classmethod
     def unknown_outcome(cls) -> "Unavailable":
         text = "The outcome is unknown; retry with the same idempotency key"
         return cls("OUTCOME_UNKNOWN", text)
@@ -197,6 +213,11 @@ class Limited(ApiError):
     @classmethod
     def overloaded(cls) -> "Limited":
         return cls("OVERLOADED", "Too many commands are waiting to be stored")
+
+    @classmethod
+    def outbox_full(cls, name: str, limit: int) -> "Limited":
+        text = f"The outbox of webhook '{name}' is full: {limit} deliveries wait"
+        return cls("RATE_LIMITED", text, {"field": "name", "limit": limit})
 
     @classmethod
     def queue_full(cls, queue: str, limit: int) -> "Limited":

@@ -33,6 +33,12 @@ class QueueChanged(Struct, frozen=True, gc=False):
     queue: str
 
 
+class WebhookChanged(Struct, frozen=True, gc=False):
+    """A webhook was defined, changed or deleted, or has something to send that no event of a job tells."""
+
+    id: bytes
+
+
 class SchedulesChanged(Struct, frozen=True, gc=False):
     """Definitions or timetables of these schedules are new, or they are gone."""
 
@@ -48,7 +54,7 @@ class SchedulesFired(Struct, frozen=True, gc=False):
 QueueEvent = JobsChanged | QueueChanged
 """What happened to a queue or its jobs."""
 
-Event = QueueEvent | SchedulesChanged | SchedulesFired
+Event = QueueEvent | SchedulesChanged | SchedulesFired | WebhookChanged
 
 EVENT_NAMES: Final = {
     "pushed": "job.pushed",

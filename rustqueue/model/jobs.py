@@ -219,7 +219,9 @@ class QueueSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class NodeDefaults(Struct, frozen=True):
-    """The replicated copy of the configuration that apply depends on: `jobs.*`, `retention.*`, `queues.auto_create`."""
+    """The replicated copy of the configuration that apply depends on: `jobs.*`, `retention.*`, `queues.auto_create`,
+    and how webhooks are tried again.
+    """
 
     max_attempts: int = 3
     backoff: BackoffName = "exponential"
@@ -234,3 +236,5 @@ class NodeDefaults(Struct, frozen=True):
     cancelled_age_ms: int | None = 604_800_000
     cancelled_count: int | None = 1_000_000
     auto_create: bool = True
+    webhook_max_retries: int = 3
+    webhook_retry_base_ms: int = 1_000

@@ -8,6 +8,7 @@ from rustqueue.model import limits
 from rustqueue.model.jobs import FlowText, IdText, JobState, NameText, QueueText, Tag
 from rustqueue.model.requests import Request
 from rustqueue.model.schedules import ScheduleQuery
+from rustqueue.model.webhooks.commands import WebhookDeliveries, WebhookGet, WebhookList
 
 
 class Get(Request, frozen=True, kw_only=True, tag="get"):
@@ -134,6 +135,7 @@ class Auth(Request, frozen=True, kw_only=True, tag="auth"):
     token: Annotated[str, Meta(max_length=4_096)]
 
 
+WebhookQuery = WebhookList | WebhookGet | WebhookDeliveries
 Query = (
     Get
     | JobList
@@ -152,6 +154,7 @@ Query = (
     | JobResult
     | DlqGroups
     | WorkerList
+    | WebhookQuery
 )
 """Answered from the applied state by `machine.queries`."""
 

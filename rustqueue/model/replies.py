@@ -10,6 +10,7 @@ from rustqueue.model.errors import ApiError
 from rustqueue.model.jobs import Counts, FlowSummary, Job, Owner, QueueSettings
 from rustqueue.model.schedules import Run, Schedule
 from rustqueue.model.tokens import TokenInfo
+from rustqueue.model.webhooks.values import DeliveryInfo, WebhookInfo
 
 
 class Reply(Struct, frozen=True, kw_only=True, gc=False):
@@ -352,6 +353,16 @@ class ScheduleReplaced(OneSchedule, frozen=True, kw_only=True):
     created: bool
 
 
+class OneWebhook(Reply, frozen=True, kw_only=True):
+    webhook: WebhookInfo
+
+
+class WebhookStored(OneWebhook, frozen=True, kw_only=True):
+    """Answer to creating or replacing: 201 for a new record, 200 for a replaced one (decisions F)."""
+
+    created: bool
+
+
 class SchedulePage(Reply, frozen=True, kw_only=True):
     schedules: list[Schedule]
     next_cursor: str | None
@@ -369,6 +380,38 @@ class Fired(Reply, frozen=True, kw_only=True):
     """Answer to the node's own `!schedule_fire`: how many firings counted."""
 
     fired: int
+
+
+class WebhookPage(Reply, frozen=True, kw_only=True):
+    webhooks: list[WebhookInfo]
+
+
+class DeliveryPage(Reply, frozen=True, kw_only=True):
+    deliveries: list[DeliveryInfo]
+    next_cursor: str | None
+
+
+class WebhookTested(Reply, frozen=True, kw_only=True):
+    """`delivery` is the id that the receiver sees as `webhook-id`."""
+
+    http_status: ClassVar[int] = 202
+
+    delivery: str
+
+
+class WebhookResent(Reply, frozen=True, kw_only=True):
+    """How many deliveries are tried again, and how many are left given up."""
+
+    moved: int
+    left: int
+
+
+class WebhookSettled(Reply, frozen=True, kw_only=True):
+    """Answer to the node's own outcomes, one each: when the next try is due in ms since 1970; 0 for a delivery that is
+    over or gone; -1 for one that has had other tries meanwhile.
+    """
+
+    results: list[int]
 
 
 class HealthInfo(Reply, frozen=True, kw_only=True):
@@ -390,7 +433,7 @@ def status_of(reply: Reply) -> int:
         return reply.status
     if isinstance(reply, BulkDone):
         return 202 if reply.sweep is not None else 200
-    if isinstance(reply, QueueReplaced | ScheduleReplaced):
+    if isinstance(reply, QueueReplaced | ScheduleReplaced | WebhookStored):
         return 201 if reply.created else 200
     return reply.http_status
 

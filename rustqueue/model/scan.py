@@ -51,6 +51,8 @@ _OWN_OBJECTS: Final = frozenset(
         "owner",
         "rate",
         "job_options",
+        "headers",
+        "retry",
     }
 )
 _OWN_LISTS: Final = frozenset({"jobs", "items", "queues", "operations"})

@@ -42,6 +42,7 @@ from rustqueue.model.scan import api_error as api_error
 from rustqueue.model.scan import is_deeper, own_colons, refuse_duplicate_keys
 from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import PATTERN
+from rustqueue.model.webhooks.checks import check_definition
 
 Request = Command | SecretCommand | Query | ShellQuery
 """Anything a client can ask, prepared."""
@@ -156,11 +157,18 @@ def _prepare(wire: WireCommand | SecretCommand | Query | ShellQuery, data_requir
         return _checked_run(wire)
     if isinstance(wire, PushBatch):
         raise AssertionError("batches are prepared beside their line")
-    if isinstance(wire, TokenCreate):
-        _check_token(wire)
+    if isinstance(wire, SecretCommand):
+        _check_secret(wire)
     else:
         _check_others(wire)
     return wire
+
+
+def _check_secret(wire: SecretCommand) -> None:
+    if isinstance(wire, TokenCreate):
+        _check_token(wire)
+    else:
+        check_definition(wire)
 
 
 def _check_others(wire: Command | Query | ShellQuery) -> None:

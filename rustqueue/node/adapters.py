@@ -21,7 +21,7 @@ from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import Entry
 from rustqueue.model.errors import ApiError
 from rustqueue.model.jobs import Rate
-from rustqueue.model.queries import Query
+from rustqueue.model.queries import Query, WebhookQuery
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.raft.ports import Clock, Executor, JobDone, Space
 
@@ -34,9 +34,14 @@ class MachineReads:
     """The applied state as the gateway reads it."""
 
     def __init__(
-        self, machine: Machine, health: Callable[[], HealthInfo], configured_rates: Mapping[str, Rate] | None = None
+        self,
+        machine: Machine,
+        health: Callable[[], HealthInfo],
+        check_webhooks: Callable[[], None],
+        configured_rates: Mapping[str, Rate] | None = None,
     ) -> None:
         self._machine = machine
+        self._check_webhooks = check_webhooks
         self._configured_rates = configured_rates or {}
         self.ready_count = machine.ready_count
         self.push_rate = self._push_rate if self._configured_rates else machine.push_rate
@@ -58,6 +63,8 @@ class MachineReads:
         return queries.queue_of_schedule(self._machine, name)
 
     def answer(self, query: Query) -> Reply:
+        if isinstance(query, WebhookQuery):
+            self._check_webhooks()
         return with_next_runs(queries.answer(self._machine, query))
 
 

@@ -26,11 +26,13 @@ from rustqueue.effects.duty import LeaderDuty
 from rustqueue.effects.metrics import Gauges, Metrics
 from rustqueue.effects.schedules.duty import ScheduleDuty, ScheduleParts
 from rustqueue.effects.stream import EventStream
+from rustqueue.effects.webhooks.ports import Times
 from rustqueue.gateway import Gateway, GatewayLimits
 from rustqueue.machine.kv import KV
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Configure
 from rustqueue.model.replies import HealthInfo, Refused, Reply
+from rustqueue.model.webhooks.commands import WebhookOutcomes
 from rustqueue.model.wire import encode_command
 from rustqueue.node.access import authenticator
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
@@ -40,6 +42,7 @@ from rustqueue.node.secrets import preparing
 from rustqueue.node.state_files import CurrentStore, FileParts, NodeFiles, settle
 from rustqueue.node.timetables import ScheduleRows
 from rustqueue.node.tls import CertificateWatch, TlsError
+from rustqueue.node.webhooks import Webhooks, webhook_numbers
 from rustqueue.raft.cluster.parts import ReplicatorOptions
 from rustqueue.raft.cluster.passport import read_passport
 from rustqueue.raft.cluster.replicator import ClusterReplicator
@@ -53,6 +56,7 @@ from rustqueue.raft.real import LoopClock, OsDisk, ThreadExecutor
 from rustqueue.raft.records import Identity
 from rustqueue.raft.space import SpaceRules
 from rustqueue.raft.transport import CredentialsError
+from rustqueue.seal import SealError
 from rustqueue.settings import Settings
 from rustqueue.storage import StorageError, StoreFullError, open_store
 from rustqueue.tcp import TcpOptions, TcpShell
@@ -80,6 +84,7 @@ _CANNOT_START: Final = (
     CredentialsError,
     LibraryChanged,
     TlsError,
+    SealError,
     OSError,
 )
 
@@ -151,6 +156,7 @@ class Node:
                 await closed
         except TimeoutError:
             return False
+        await self.webhooks.close()
         await self._leave_cluster()
         self._undo_all()
         return True
@@ -165,6 +171,7 @@ class Node:
         self._store = CurrentStore(self._open_kv())
         self._undo.append(self._store.close)
         self.machine = Machine(self._store.kv)
+        self.webhooks = Webhooks(self.settings, self.folder)
         self._depths = QueueDepths(self.machine.queue_counts, self.clock.call_later)
         self.metrics = Metrics(rustqueue.__version__, self._gauges)
         self._measured = MeasuredMachine(self.machine, self.metrics.tick_applied)
@@ -225,9 +232,9 @@ class Node:
         settings, clock = self.settings, self.clock
         limits = GatewayLimits(settings.limits.command_deadline_ms, settings.limits.waiting_pulls_max)
         observe = self.metrics.command_answered
-        reads = MachineReads(self.machine, self.health, settings.queue_rates)
+        reads = MachineReads(self.machine, self.health, self.webhooks.check_query, settings.queue_rates)
         log_, rows = self.replicator, ScheduleRows(self.machine)
-        prepared = {**preparing(os.urandom), **rows.preparing()}
+        prepared = {**preparing(os.urandom), **rows.preparing(), **self.webhooks.preparing}
         self.gateway = Gateway(log_, reads, clock, limits, observe, prepared)
         self.gateway.audit = AuditLog(time.monotonic)
         parts = ScheduleParts(clock, log_.now_ms, log_.propose, rows, rows.refusal, lambda: log_.disk_full)
@@ -240,6 +247,7 @@ class Node:
         bus.subscribe(self.stream.on_events)
         self._on_replaced.append(self.stream.jumped)
         bus.subscribe(self.schedules.on_events)
+        self._prepare_webhooks(bus, clock)
         self.machine.publish = bus.publish
         disk_log = DiskLog(self.replicator.space, clock)
         disk_log.start()
@@ -254,6 +262,16 @@ class Node:
     def _state_replaced(self) -> None:
         for told in self._on_replaced:
             told(self.machine.applied_index)
+
+    def _prepare_webhooks(self, bus: Bus, clock: LoopClock) -> None:
+        times = Times(clock.monotonic_us, self.replicator.now_ms, clock.call_soon, clock.call_later)
+        webhooks = self.webhooks.make_duty(self.machine, self._propose_outcomes, times, self.metrics)
+        if webhooks is not None:
+            bus.subscribe(webhooks.on_events)
+            self._duties.append(webhooks)
+
+    def _propose_outcomes(self, command: WebhookOutcomes, done: Callable[[Reply], None]) -> None:
+        self.replicator.propose(Proposal(command, encode_command(command), done))
 
     def _role_changed(self, leads: bool) -> None:
         """This member of a cluster leads now, or no more."""
@@ -355,6 +373,7 @@ class Node:
         except BaseException:
             await self.tcp.stop(0)
             raise
+        self.webhooks.listens_on([self.http.port, self.tcp.port])
 
     def _say_what_was_found(self, store: CurrentStore) -> None:
         cut = self.journal.cut
@@ -416,6 +435,7 @@ class Node:
             ("disk_full", "1 while pushes are refused for want of room.", replicator.disk_full),
             ("disk_used_ratio", "Use of the file system with the data.", used),
             ("journal_bytes", "Size of the log on disk.", self.journal.size_bytes),
+            *webhook_numbers(self.machine, self.webhooks.duty),
             ("raft_term", "Term of the log.", replicator.term),
             ("raft_last_index", "Last entry of the log.", self.journal.last_index),
             ("raft_durable_index", "Last entry that survives a power cut.", self.journal.durable_index),

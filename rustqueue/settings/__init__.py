@@ -21,6 +21,7 @@ from rustqueue.settings.sections import (
     StorageSettings,
     TlsFiles,
     TlsSettings,
+    WebhooksSettings,
 )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "StorageSettings",
     "TlsFiles",
     "TlsSettings",
+    "WebhooksSettings",
     "load_settings",
     "load_with_sources",
     "setting_keys",

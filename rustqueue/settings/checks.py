@@ -26,8 +26,15 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.kubernetes.accounts and not settings.auth.enabled:
         yield "kubernetes.accounts", "it needs auth.enabled: without it everybody may do everything"
     yield from cluster_problems(settings.cluster)
-    for text in server.trusted_proxies:
-        try:
-            ipaddress.ip_network(text)
-        except ValueError as error:
-            yield "server.trusted_proxies", str(error)
+    if settings.cluster.enabled and settings.webhooks.enabled and not settings.security.key_file:
+        yield "security.key_file", "webhooks of a cluster need one key file that all its nodes share"
+    networks = {
+        "server.trusted_proxies": server.trusted_proxies,
+        "webhooks.allowed_networks": settings.webhooks.allowed_networks,
+    }
+    for key, texts in networks.items():
+        for text in texts:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                yield key, str(error)

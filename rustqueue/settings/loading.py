@@ -25,7 +25,6 @@ _QUEUE_LIMIT_KEYS: Final = frozenset({"rate_limit_per_second", "rate_limit_burst
 
 _ORIGINAL_STORE: Final = "it set up the original's stores; here every acknowledgement waits for fsync"
 _DASHBOARD: Final = "this version serves no dashboard"
-_WEBHOOKS: Final = "this version delivers no webhooks"
 _NO_EFFECT: Final = {
     "storage.durability": _ORIGINAL_STORE,
     "storage.redb_durability": _ORIGINAL_STORE,
@@ -37,15 +36,10 @@ _NO_EFFECT: Final = {
     "retention.failed_ttl": "no job ends as failed: failed jobs are retried or dead",
     "dashboard.enabled": _DASHBOARD,
     "dashboard.path_prefix": _DASHBOARD,
-    "webhooks.delivery_timeout_ms": _WEBHOOKS,
-    "webhooks.max_retries": _WEBHOOKS,
-    "webhooks.retry_base_delay_ms": _WEBHOOKS,
-    "security.key_file": "this version keeps no secrets",
 }
 """Known keys without an effect, and why: said in the log of a node that sets one."""
 
 _REFUSED: Final[dict[tuple[str, object], str]] = {
-    ("webhooks.enabled", True): "this version delivers no webhooks: leave it false",
     ("raft.fsync", "none"): "this version never acknowledges before the disk has",
 }
 """Values that promise what is not there, or give up what we promise."""

@@ -6,7 +6,7 @@ It must not know where a value came from. Every number has its bounds in its typ
 import math
 from typing import Annotated, Final, Literal, NamedTuple
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from rustqueue.model import limits
 from rustqueue.model.jobs import BackoffName, NodeDefaults, Rate
@@ -168,10 +168,21 @@ class TlsSettings(Struct, frozen=True):
 
 
 class WebhooksSettings(Struct, frozen=True):
+    """Not `enabled`: all that is asked about webhooks is 503, and nothing is delivered. The first three numbers are for
+    webhooks that say nothing else. `allowed_networks` are reached although they are not public, at any port but the
+    node's own; elsewhere `allowed_ports` are. `ca_file` are the authorities that receivers' certificates may come from,
+    the system's when it is empty.
+    """
+
     enabled: bool = False
-    delivery_timeout_ms: Annotated[int, Meta(ge=1)] = 5_000
-    max_retries: Annotated[int, Meta(ge=0)] = 3
-    retry_base_delay_ms: Annotated[int, Meta(ge=1)] = 1_000
+    delivery_timeout_ms: Annotated[int, Meta(ge=limits.WEBHOOK_TIMEOUT_MS_MIN, le=limits.WEBHOOK_TIMEOUT_MS_MAX)] = (
+        5_000
+    )
+    max_retries: Annotated[int, Meta(ge=0, le=limits.WEBHOOK_RETRIES_MAX)] = 3
+    retry_base_delay_ms: Annotated[int, Meta(ge=1, le=limits.WEBHOOK_DELAY_MS_MAX)] = 1_000
+    allowed_networks: list[Annotated[str, Meta(min_length=1, max_length=64)]] = []
+    allowed_ports: list[Annotated[int, Meta(ge=1, le=65_535)]] = field(default_factory=lambda: [80, 443, 8080, 8443])
+    ca_file: str = ""
 
 
 class QueuesSettings(Struct, frozen=True):
@@ -185,6 +196,8 @@ class RaftSettings(Struct, frozen=True):
 
 
 class SecuritySettings(Struct, frozen=True):
+    """`key_file` holds the keys that seal secrets, the same on all nodes; empty: a file of its own beside the data."""
+
     key_file: str = ""
 
 
@@ -249,6 +262,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             cancelled_age_ms=ttl_ms(self.retention.cancelled_ttl),
             cancelled_count=_count(self.retention.cancelled_count),
             auto_create=self.queues.auto_create,
+            webhook_max_retries=self.webhooks.max_retries,
+            webhook_retry_base_ms=self.webhooks.retry_base_delay_ms,
         )
 
 

@@ -21,12 +21,19 @@ SCOPE_OF: Final = {
     **dict.fromkeys(("schedule_resume", "schedule_run"), "admin"),
     **dict.fromkeys(("schedule_get", "schedule_list", "schedule_runs"), "read"),
     **dict.fromkeys(("token_create", "token_list", "token_delete"), "admin"),
+    **dict.fromkeys(("webhook_create", "webhook_put", "webhook_list", "webhook_get", "webhook_delete"), "admin"),
+    **dict.fromkeys(("webhook_pause", "webhook_resume", "webhook_test", "webhook_deliveries"), "admin"),
+    "webhook_resend": "admin",
 }
 
 OPEN: Final = {"auth", "health"}
 """Verbs that need no token."""
 
-EVERYWHERE: Final = {"token_create", "token_list", "token_delete", "worker_list", "worker_drain"}
+EVERYWHERE: Final = {
+    *("token_create", "token_list", "token_delete", "worker_list", "worker_drain"),
+    *("webhook_create", "webhook_put", "webhook_list", "webhook_get", "webhook_delete", "webhook_pause"),
+    *("webhook_resume", "webhook_test", "webhook_deliveries", "webhook_resend"),
+}
 """Verbs that are about no queue: they need their scope on all of them."""
 
 FILTERED: Final = {"list_queues", "flow", "schedule_list"}
@@ -85,5 +92,15 @@ ASKED: Final[dict[str, dict[str, Any]]] = {
     "token_create": {"name": "made.by.the.matrix", "scopes": [{"verbs": ["read"], "queues": ["*"]}]},
     "token_list": {},
     "token_delete": {"id": "0000000000000000"},
+    "webhook_create": {"url": "https://hooks.example/"},
+    "webhook_put": {"name": "made.by.the.matrix", "url": "https://hooks.example/"},
+    "webhook_list": {},
+    "webhook_get": {"name": "none"},
+    "webhook_delete": {"name": "none"},
+    "webhook_pause": {"name": "none"},
+    "webhook_resume": {"name": "none"},
+    "webhook_test": {"name": "none"},
+    "webhook_deliveries": {"name": "none"},
+    "webhook_resend": {"name": "none"},
 }
 """A good request of each verb. Words in braces become a queue, a job, a sweep, a schedule of it."""

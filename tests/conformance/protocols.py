@@ -17,7 +17,7 @@ import msgspec
 
 from rustqueue.client import AsyncClient, Client, RustQueueError, insight_calls, job_calls, queue_calls, token_calls
 from rustqueue.client.call import Call
-from rustqueue.client.calls import schedules
+from rustqueue.client.calls import schedules, webhooks
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
 from rustqueue.model.wire import decode_request
@@ -140,6 +140,16 @@ HTTP_FORMS: Final = {
     "sweep_get": "GET /sweeps/{id} ?",
     "sweep_cancel": "DELETE /sweeps/{id} ?",
     "token_create": "POST /tokens =",
+    "webhook_create": "POST /webhooks =",
+    "webhook_list": "GET /webhooks ?",
+    "webhook_get": "GET /webhooks/{name} ?",
+    "webhook_put": "PUT /webhooks/{name} =",
+    "webhook_delete": "DELETE /webhooks/{name} ?",
+    "webhook_pause": "POST /webhooks/{name}/pause =",
+    "webhook_resume": "POST /webhooks/{name}/resume =",
+    "webhook_test": "POST /webhooks/{name}/test =",
+    "webhook_resend": "POST /webhooks/{name}/resend =",
+    "webhook_deliveries": "GET /webhooks/{name}/deliveries ?",
     "token_list": "GET /tokens ?",
     "token_delete": "DELETE /tokens/{id} ?",
     "schedule_create": "POST /schedules =",
@@ -247,6 +257,16 @@ _CALLS: Final[dict[str, Callable[..., Call[Any]]]] = {
     "sweep_get": lambda id: queue_calls.sweep(id),
     "sweep_cancel": lambda id: queue_calls.cancel_sweep(id),
     "token_create": token_calls.create_token,
+    "webhook_create": webhooks.create_webhook,
+    "webhook_put": webhooks.put_webhook,
+    "webhook_list": webhooks.list_webhooks,
+    "webhook_get": webhooks.get_webhook,
+    "webhook_delete": webhooks.delete_webhook,
+    "webhook_pause": webhooks.pause_webhook,
+    "webhook_resume": webhooks.resume_webhook,
+    "webhook_test": webhooks.test_webhook,
+    "webhook_deliveries": webhooks.webhook_deliveries,
+    "webhook_resend": webhooks.resend_webhook,
     "token_list": token_calls.tokens,
     "token_delete": lambda id, **rest: token_calls.delete_token(id),
     "schedule_create": schedules.create_schedule,

@@ -66,6 +66,16 @@ ANSWERS: dict[str, Answers] = {
     "token_list": {200: (r.TokenPage,)},
     "token_create": {201: (r.TokenCreated,)},
     "token_delete": DONE,
+    "webhook_create": {201: (r.WebhookStored,)},
+    "webhook_list": {200: (r.WebhookPage,)},
+    "webhook_get": {200: (r.OneWebhook,)},
+    "webhook_put": {200: (r.WebhookStored,), 201: (r.WebhookStored,)},
+    "webhook_delete": DONE,
+    "webhook_pause": {200: (r.OneWebhook,)},
+    "webhook_resume": {200: (r.OneWebhook,)},
+    "webhook_test": {202: (r.WebhookTested,)},
+    "webhook_resend": {200: (r.WebhookResent,)},
+    "webhook_deliveries": {200: (r.DeliveryPage,)},
     "health": {200: (r.HealthInfo,)},
     "livez": DONE,
     "readyz": DONE,
@@ -79,6 +89,8 @@ MISSING = {
     *("dlq_purge", "dlq_retry", "sweep_get", "sweep_cancel", "token_delete"),
     *("schedule_create", "schedule_put", "schedule_get", "schedule_pause", "schedule_resume", "schedule_run"),
     "schedule_runs",
+    *("webhook_get", "webhook_delete", "webhook_pause", "webhook_resume", "webhook_test", "webhook_resend"),
+    "webhook_deliveries",
 }
 """404: what they name may not be there."""
 
@@ -86,6 +98,7 @@ CLASHES = {
     *("push", "tx", "job_remove", "ack", "fail", "cancel", "progress", "heartbeat"),
     *("job_retry", "job_promote", "job_priority", "queue_delete", "queue_settings", "sweep_cancel", "token_create"),
     "schedule_run",
+    "webhook_create",
 }
 """409: the state of things may be against them."""
 

@@ -26,7 +26,7 @@ REQUESTS: dict[str, type[Struct]] = {
     str(kind.__struct_config__.tag): kind
     for kind in (
         *get_args(commands.WireCommand),
-        commands.SecretCommand,
+        *get_args(commands.SecretCommand),
         *get_args(queries.Query),
         *get_args(queries.ShellQuery),
     )

@@ -8,11 +8,15 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from rustqueue.model.commands import Command, Configure, MemberRecord, Members, Tick, TokenPut, Trim
+from rustqueue.model.ids import parse_id
 from rustqueue.model.jobs import NodeDefaults
 from rustqueue.model.schedules import Firing, ScheduleFire
 from rustqueue.model.tokens import Scope
+from rustqueue.model.webhooks.commands import Outcome, WebhookOutcomes, WebhookStore
+from rustqueue.model.webhooks.values import EventName, RetryRules
 from tests.unit.factories import START_MS, Json, at
 
 QUEUES = ("a", "b", "c")
@@ -63,16 +67,28 @@ _SETTINGS: tuple[Json, ...] = (
     {"labels": {}, "if_match": 1},
     {"defaults": {"lifo": True, "tags": ["d"], "max_attempts": 1}},
 )
+HOOKS = ("h", "i")
+_EVENTS: tuple[list[EventName], ...] = (
+    [],
+    ["job.pushed"],
+    ["job.failed", "job.dlq"],
+    ["job.completed", "queue.paused"],
+)
+_FILTERS: tuple[list[str], ...] = ([], ["a"], ["b", "c*"])
 VERBS = (
     *("push", "push_batch", "push_child", "push_family", "pull", "pull_many", "wait", "wait", "pull_queues"),
     *("ack", "ack_batch", "fail", "fail_batch", "heartbeat", "progress", "cancel", "job_retry", "job_promote"),
     *("job_priority", "job_remove", "queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"),
     *("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel", "configure", "trim", "repeat"),
     *("token_put", "token_delete", "members", "worker_drain", "tx", "tx"),
+    *("webhook_store", "webhook_outcomes", "webhook_delete", "webhook_pause", "webhook_resume", "webhook_test"),
+    "webhook_resend",
 )
 
 _INNER = (("ack", "push"), ("push", "push_child", "ack"), ("fail", "push_batch", "cancel"), ("ack", "ack", "fail"))
-INTERNAL = frozenset({"wait", "configure", "trim", "token_put", "members", "schedule_fire"})
+INTERNAL = frozenset(
+    {"wait", "configure", "trim", "token_put", "members", "schedule_fire", "webhook_store", "webhook_outcomes"}
+)
 """Verbs that only a node proposes."""
 
 SCHEDULE_VERBS = (
@@ -104,6 +120,8 @@ class Script:
         self.keyed: list[Json] = []
         self.turns: dict[str, int] = {}
         """Turns of the schedules, told by the one who applies."""
+        self.hooks: dict[str, str] = {}
+        self.deliveries: list[tuple[str, str]] = []
 
     def command(self, step: Step) -> Json | Command:
         """What the step asks: a client's command, or one of the node's own."""
@@ -124,6 +142,10 @@ class Script:
             )
         if step[0] == "schedule_fire":
             return self._firing(step[1], step[2])
+        if step[0] == "webhook_store":
+            return self._webhook(step[1], step[2])
+        if step[0] == "webhook_outcomes":
+            return self._outcomes(step[1], step[2])
         return Trim() if step[0] == "trim" else self.asked(step)
 
     def _firing(self, one: int, two: int) -> Command:
@@ -136,6 +158,28 @@ class Script:
             turn = self.turns[name] - (two % 7 == 0)
             firings.append(Firing(name, turn, [tick] * (two % 4 > 0), tick, missed, tick if missed else 0, refused))
         return ScheduleFire(firings=firings)
+
+    def _webhook(self, one: int, two: int) -> Command:
+        """A definition as the gateway prepares it."""
+        return WebhookStore(
+            name=HOOKS[one % 2],
+            url=f"https://hooks.example/{two % 3}",
+            is_new=two % 7 == 0,
+            events=_EVENTS[two % len(_EVENTS)],
+            queues=_FILTERS[one % len(_FILTERS)],
+            secret=b"sealed" if two % 2 else UNSET,
+            suspended=(None, True, False)[two % 3],
+            retry=RetryRules(max_retries=one % 3, max_age_ms=(None, 1_000)[two % 2]),
+        )
+
+    def _outcomes(self, one: int, two: int) -> Command:
+        """What became of some of the test deliveries, some of it said twice or too late."""
+        outcomes = []
+        for place, (name, delivery) in enumerate(self.deliveries[-1 - two % 5 :]):
+            error = "no" if (one + place) % 3 else None
+            webhook = parse_id(self.hooks.get(name, "")) or b"?" * 16
+            outcomes.append(Outcome(webhook, parse_id(delivery) or b"", (one + place) % 4 // 2, 500, error, place))
+        return WebhookOutcomes(outcomes=outcomes)
 
     def asked(self, step: Step) -> Json:
         """The command of a client."""
@@ -171,6 +215,10 @@ class Script:
         self.ids += [text for text in made if len(text) > 2]  # Ids of bearer tokens are shorter than those of jobs.
         jobs = reply.get("jobs") or ([reply["job"]] if reply.get("job") else [])
         self.tokens.update((job["id"], job["attempt_token"]) for job in jobs)
+        if "webhook" in reply:
+            self.hooks[reply["webhook"]["name"]] = reply["webhook"]["id"]
+        if "delivery" in reply:
+            self.deliveries += [(name, reply["delivery"]) for name in HOOKS]
         if reply.get("sweep"):
             self.sweeps.append(reply["sweep"])
 
@@ -263,6 +311,8 @@ class Script:
         if verb == "dlq_retry":
             rate: Json = {"rate_per_s": 1 + two % 2} if two % 3 else {}
             return {"cmd": verb, "queue": queue, "dry_run": two % 5 == 0, **rate, **limit}
+        if verb.startswith("webhook_"):
+            return {"cmd": verb, "name": HOOKS[two % 2]}
         if verb == "token_delete":
             return {"cmd": verb, "id": f"t{two % 4}"}
         if verb == "worker_drain":

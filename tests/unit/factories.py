@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from rustqueue.effects.webhooks.guard import Rules
+from rustqueue.effects.webhooks.preparing import preparing
 from rustqueue.machine import queries
 from rustqueue.machine.audit import audit
 from rustqueue.machine.machine import Machine
@@ -23,12 +25,18 @@ from rustqueue.model.ids import id_text
 from rustqueue.model.jobs import NodeDefaults
 from rustqueue.model.replies import Refused, Reply, status_of
 from rustqueue.model.wire import decode_request, encode_command
+from rustqueue.seal import Sealer
 from rustqueue.storage.memory import MemoryKV
 
 START_MS = 1_764_000_000_000
 """2025-11-24T16:00:00Z, a whole second."""
 
 Json = dict[str, Any]
+
+SEALER = Sealer([bytes(range(32))])
+PREPARING = preparing(SEALER, lambda: Rules.of(["127.0.0.0/8"], [80, 443], []))
+PREPARED = {str(kind.__struct_config__.tag) for kind in PREPARING}
+"""Verbs that the gateway turns into others."""
 
 
 def plain(reply: Reply) -> Json:
@@ -110,7 +118,10 @@ class Rig:
     def apply(self, *commands: Json | Command) -> list[Reply]:
         """All commands as one entry, at the present time."""
         decoded = [self.decoded(command) for command in commands]
-        blobs = [encode(command) for command in commands]
+        blobs = [
+            encode_command(prepared) if isinstance(command, dict) and command["cmd"] in PREPARED else encode(command)
+            for command, prepared in zip(commands, decoded, strict=True)
+        ]
         index = self.machine.applied_index + 1
         # Ids take their order inside a millisecond from the first half, so they are in order of entries here.
         seed = (index << 16).to_bytes(8, "big") + blake2b(b"%d" % index, digest_size=8).digest()
@@ -123,10 +134,12 @@ class Rig:
 
     @staticmethod
     def decoded(command: Json | Command) -> Command:
+        """As the gateway proposes it: what holds a secret is prepared."""
         if not isinstance(command, dict):
             return command
         request: Any = decode_request(encode(command))
-        decoded: Command = request
+        step = PREPARING.get(type(request))
+        decoded: Command = request if step is None else step(request).command
         return decoded
 
     def do(self, cmd: str, **fields: Any) -> Json:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from rustqueue.node import Node, running_node
-from rustqueue.settings import LimitsSettings, ServerSettings, Settings, StorageSettings
+from rustqueue.settings import LimitsSettings, ServerSettings, Settings, StorageSettings, WebhooksSettings
 
 
 def settings_for_tests(**sections: Any) -> Settings:
@@ -18,6 +18,7 @@ def settings_for_tests(**sections: Any) -> Settings:
         "server": ServerSettings(host="127.0.0.1", http_port=0, tcp_port=0),
         "storage": StorageSettings(backend="memory"),
         "limits": LimitsSettings(shutdown_s=5),
+        "webhooks": WebhooksSettings(enabled=True),
         **sections,
     }
     return Settings(**given)

@@ -21,14 +21,16 @@ from rustqueue.client import (
     token_calls,
 )
 from rustqueue.client.call import Call
-from rustqueue.client.calls import schedules
+from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines
 from rustqueue.client.routes import PULL_SEVERAL, ROUTES, Route, target_of
 from rustqueue.model import commands, jobs, queries, wire
 from rustqueue.model.commands import AckItem, DlqFilter, FailItem, NewJob, PushJobs, WeightedQueue
-from rustqueue.model.jobs import JobItem, JobOptions, QueueLimits, Retention, RetentionSettings
+from rustqueue.model.jobs import JobItem, JobOptions, Owner, QueueLimits, Retention, RetentionSettings
 from rustqueue.model.tokens import Scope
+from rustqueue.model.webhooks import commands as hooks
+from rustqueue.model.webhooks.values import RetryRules
 from tests.unit.schedule_calls import SCHEDULE_CALLS
 
 PULLED = Job(id="j1", name="n", queue="q", state="active", attempt_token="t1")
@@ -324,6 +326,44 @@ CALLS: list[tuple[str, Call[Any], object, str, Any]] = [
     ),
     ("tokens", token_calls.tokens(), queries.TokenList(), "GET /tokens", None),
     ("delete_token", token_calls.delete_token("t1"), commands.TokenDelete(id="t1"), "DELETE /tokens/t1", None),
+    (
+        "create_webhook",
+        webhooks.create_webhook("https://h.example/", name="h", events=["job.dlq"], secret="s", owner={"uid": "u"}),
+        hooks.WebhookCreate(url="https://h.example/", name="h", events=["job.dlq"], secret="s", owner=Owner("u")),
+        "POST /webhooks",
+        {"url": "https://h.example/", "name": "h", "events": ["job.dlq"], "queues": [], "secret": "s"}
+        | {"owner": {"uid": "u", "ref": ""}},
+    ),
+    (
+        "put_webhook that clears",
+        webhooks.put_webhook("h", "https://h.example/", secret=None, headers=None, retry={"max_retries": 1}),
+        hooks.WebhookPut(
+            name="h", url="https://h.example/", secret=None, headers=None, retry=RetryRules(max_retries=1)
+        ),
+        "PUT /webhooks/h",
+        {"url": "https://h.example/", "events": [], "queues": [], "secret": None, "headers": None}
+        | {"retry": {"max_retries": 1}},
+    ),
+    ("list_webhooks", webhooks.list_webhooks(), hooks.WebhookList(), "GET /webhooks", None),
+    ("get_webhook", webhooks.get_webhook("h"), hooks.WebhookGet(name="h"), "GET /webhooks/h", None),
+    ("delete_webhook", webhooks.delete_webhook("h"), hooks.WebhookDelete(name="h"), "DELETE /webhooks/h", None),
+    ("pause_webhook", webhooks.pause_webhook("h"), hooks.WebhookPause(name="h"), "POST /webhooks/h/pause", None),
+    ("resume_webhook", webhooks.resume_webhook("h"), hooks.WebhookResume(name="h"), "POST /webhooks/h/resume", None),
+    ("test_webhook", webhooks.test_webhook("h"), hooks.WebhookTest(name="h"), "POST /webhooks/h/test", None),
+    (
+        "resend_webhook",
+        webhooks.resend_webhook("h", delivery="d"),
+        hooks.WebhookResend(name="h", delivery="d"),
+        "POST /webhooks/h/resend",
+        {"delivery": "d"},
+    ),
+    (
+        "webhook_deliveries",
+        webhooks.webhook_deliveries("h", show="waiting", limit=5),
+        hooks.WebhookDeliveries(name="h", show="waiting", limit=5),
+        "GET /webhooks/h/deliveries?show=waiting&limit=5",
+        None,
+    ),
     ("health", queue_calls.health(), queries.Health(), "GET /health", None),
     *SCHEDULE_CALLS,
 ]

@@ -236,7 +236,7 @@ async def test_settings_reach_the_machine_as_a_command_and_only_when_they_differ
 async def test_a_memory_node_leaves_nothing_behind() -> None:
     async with a_node() as node:
         folder = Path(node.folder)
-        assert [path.name for path in sorted(folder.iterdir())] == ["journal"]  # noqa: ASYNC240
+        assert [path.name for path in sorted(folder.iterdir())] == ["journal", "secret.key"]  # noqa: ASYNC240
     assert not folder.exists()  # noqa: ASYNC240
 
 

@@ -117,9 +117,6 @@ def test_the_originals_file_works_and_every_key_without_effect_is_named(config: 
         "storage.hybrid_max_dirty",
         "storage.hybrid_snapshot_interval_ms",
         "storage.redb_durability",
-        "webhooks.delivery_timeout_ms",
-        "webhooks.max_retries",
-        "webhooks.retry_base_delay_ms",
     ]
 
 
@@ -185,7 +182,7 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ),
         ("[server]\ntrusted_proxies = ['10.0.0.1/8']\n", "10.0.0.1/8 has host bits set"),
         ("[server]\ncors_origins = ['example.org']\n", "server.cors_origins = ['example.org']"),
-        ("[webhooks]\nenabled = true\n", "this version delivers no webhooks"),
+        ("[webhooks]\nallowed_networks = ['10.0.0.0/33']\n", "webhooks.allowed_networks"),
         ("[raft]\nfsync = 'none'\n", "never acknowledges before the disk has"),
         ("[storage]\nbackend = 'sqlite'\n", "storage.backend = 'sqlite'"),
         (

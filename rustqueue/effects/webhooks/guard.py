@@ -73,6 +73,14 @@ class Blocked(Exception):
     """A receiver that may not be called. The text names no secret."""
 
 
+class _Missing(ValidationFailed):
+    """The bare text of the original (contract A3)."""
+
+    def __init__(self) -> None:
+        super().__init__("url is required", "url")
+        self.message = "url is required"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A URL that is well formed. `address` is there if the host is one."""
@@ -102,7 +110,7 @@ class Rules:
 def parse_target(url: str) -> Target:
     """Read a URL. Raises `ValidationFailed` naming what is wrong with it."""
     if not url:
-        raise ValidationFailed("url is required", "url")
+        raise _Missing
     if len(url) > limits.WEBHOOK_URL_BYTES_MAX:
         limit = limits.WEBHOOK_URL_BYTES_MAX
         raise ValidationFailed(f"'url' is longer than {limit} bytes", "url", limit=limit)

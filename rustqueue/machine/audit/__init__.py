@@ -11,11 +11,12 @@ from rustqueue.machine.audit.jobs import count_jobs
 from rustqueue.machine.audit.places import check_places
 from rustqueue.machine.audit.queues import check_queues
 from rustqueue.machine.audit.schedules import check_schedules
+from rustqueue.machine.audit.webhooks import check_webhooks
 from rustqueue.machine.kv import View
 
 __all__ = ["PROBLEMS_MAX", "audit"]
 
-_KNOWN = b"HTWacdefgijklmnopqrstuvwxyz"
+_KNOWN = b"HTWacdefghijklmnopqrstuvwxyz"
 
 
 def audit(view: View) -> list[str]:
@@ -35,4 +36,5 @@ def audit(view: View) -> list[str]:
     check_queues(census)
     check_groups(census)
     check_schedules(census)
+    check_webhooks(census)
     return census.problems
