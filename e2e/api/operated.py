@@ -41,6 +41,7 @@ class Node:
             LOOPBACK,
         ]
         words += ["--http-port", str(self.port), "--tcp-port", "0"]
+        words += ["--webhooks-enabled", "true", "--webhooks-allowed-networks", "127.0.0.0/8"]
         words += ["--auth-enabled", "true", "--auth-tokens", TOKEN]
         self.program = Program("node", words, folder / "node.log")
 
@@ -127,7 +128,8 @@ class Operated:
         self.kubectl.wait_account()
         # The CRDs are everybody's: other tests of this run may have made them before.
         self.kubectl.run("apply", "--server-side", "-f", CHART.parent.parent / "crds")
-        values = "operator.protectBusyWorkers=true,crds.install=false,operator.namespaces={*},fullnameOverride=rq"
+        values = "crds.install=false,fullnameOverride=rq,operator.namespaces={*},operator.secretNamespaces={queues}"
+        values += ",operator.protectBusyWorkers=true"
         self.helm("install", "rq", CHART, f"--set={values}")
         self.node = Node(folder)
         self.kubectl.apply(

@@ -196,7 +196,7 @@ def test_three_nodes_know_each_other_by_stable_names_and_go_one_at_a_time(helm: 
 
 
 def test_an_existing_secret_is_used_and_none_is_made(helm: Helm) -> None:
-    objects = helm.template("--set=auth.existingSecret=mine,auth.secretKey=t")
+    objects = helm.template("--set=auth.existingSecret=mine,auth.secretKey=t,seal.existingSecret=keys")
 
     assert not list(of_kind(objects, "Secret"))
     assert "name: mine, key: t" in yaml.dump(pods(objects), default_flow_style=True).replace(

@@ -1,12 +1,15 @@
 """The operator against a real API server and a real node, with exactly the rights that the chart gives it."""
 
+import hmac
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from e2e.api.operated import DEADLINE_S, DRIFT_S, RELEASE_NAMESPACE, Operated, cluster, operated, queue, ready
-from e2e.harness.control_plane import ControlPlane
+from e2e.harness.control_plane import LOOPBACK, ControlPlane
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import pause, until
 
@@ -80,6 +83,93 @@ def test_a_schedule_is_kept_as_declared_and_pausing_is_left_to_people(release: O
     assert (wrong["reason"], "cron" in wrong["message"].lower()) == ("ValidationError", True)
     kubectl.run("delete", "schedule", "digest", "wrong")
     assert release.node.ask("GET", "/schedules/digest")["status"] == 404
+
+
+class Receiver:
+    """Takes deliveries and keeps the headers of each."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[dict[str, str], bytes]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.seen.append(({key.lower(): value for key, value in self.headers.items()}, body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nobody reads it."""
+
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self.url = f"http://{LOOPBACK}:{self._server.server_port}/in"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def signed_by(self, key: str) -> bool:
+        """Whether the last delivery carries the signature that this key makes."""
+        headers, body = self.seen[-1]
+        return headers["x-rustqueue-signature"] == f"sha256={hmac.new(key.encode(), body, 'sha256').hexdigest()}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.stop()
+
+
+def webhook(name: str, **spec: object) -> dict[str, object]:
+    return {"apiVersion": "rustqueue.io/v1alpha1", "kind": "Webhook", "metadata": {"name": name}, "spec": spec}
+
+
+def hook_secret(value: str) -> dict[str, object]:
+    metadata = {"name": "hook", "labels": {"rustqueue.io/use": "true"}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"secret": value}}
+
+
+def test_a_webhook_delivers_signed_events_and_follows_its_secret(
+    release: Operated, kubectl: Kubectl, receiver: Receiver
+) -> None:
+    def delivered(key: str) -> bool:
+        count = len(receiver.seen)
+        release.node.push("hooked")
+        until("a delivery", lambda: len(receiver.seen) > count, 20)
+        return receiver.signed_by(key)
+
+    spec = {"clusterRef": {"name": "local"}, "url": receiver.url, "secretKeyRef": {"name": "hook", "key": "secret"}}
+    spec |= {"events": ["job.pushed"], "queues": ["hooked"], "headers": {"X-Team": "a"}}
+    hook = webhook("hook", **spec)
+    release.kubectl.apply(hook)
+    missing = release.kubectl.wait_condition("webhook", "hook", "Ready", "False")
+    assert (missing["reason"], missing["message"]) == ("SecretNotUsable", "there is no Secret hook")
+
+    release.kubectl.apply(hook_secret("first"))
+    release.kubectl.wait_condition("webhook", "hook", "Ready")
+    assert delivered("first")
+    assert receiver.seen[-1][0]["x-team"] == "a"
+
+    release.kubectl.apply(hook_secret("second"))
+    until("the new secret to be in force", lambda: delivered("second"), DRIFT_S * 6, 0.5)
+    told = release.kubectl.run("get", "webhook", "hook", "--output=yaml")
+    assert "first" not in told.replace("firstTimestamp", "")
+    assert "second" not in told
+
+    release.kubectl.run("delete", "webhook", "hook")
+    assert release.node.ask("GET", "/webhooks/hook")["status"] == 404
+
+
+def test_secrets_of_namespaces_that_were_not_opened_are_not_read(release: Operated, kubectl: Kubectl) -> None:
+    kubectl.apply(hook_secret("mine"))
+    kubectl.apply(webhook("closed", url="https://example.org/", secretKeyRef={"name": "hook", "key": "secret"}))
+
+    condition = kubectl.wait_condition("webhook", "closed", "Ready", "False")
+
+    assert "operator.secretNamespaces" in condition["message"]
 
 
 def test_drift_is_healed_and_told(release: Operated, kubectl: Kubectl) -> None:

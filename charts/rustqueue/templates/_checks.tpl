@@ -12,6 +12,12 @@
 {{- if and (eq (int .Values.replicas) 1) (ne (include "rustqueue.firstMembers" .) "1") -}}
 {{- fail "replicas: a cluster cannot become a single node; go down to 3." -}}
 {{- end -}}
+{{- if hasKey (default dict .Values.settings.webhooks) "enabled" -}}
+{{- fail "settings.webhooks.enabled: use webhooks.enabled instead." -}}
+{{- end -}}
+{{- if hasKey (default dict .Values.settings.security) "key_file" -}}
+{{- fail "settings.security.key_file: use seal.existingSecret instead." -}}
+{{- end -}}
 {{- if and .Values.auth.serviceAccounts (not .Values.auth.enabled) -}}
 {{- fail "auth.serviceAccounts: needs auth.enabled; without it everybody may do everything." -}}
 {{- end -}}

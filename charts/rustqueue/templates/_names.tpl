@@ -28,6 +28,10 @@
 {{- default (printf "%s-admin" (include "rustqueue.fullname" .)) .Values.auth.existingSecret -}}
 {{- end -}}
 
+{{- define "rustqueue.sealSecret" -}}
+{{- default (printf "%s-seal" (include "rustqueue.fullname" .)) .Values.seal.existingSecret -}}
+{{- end -}}
+
 {{- define "rustqueue.peerSecret" -}}
 {{- default (printf "%s-peers" (include "rustqueue.fullname" .)) .Values.cluster.existingSecret -}}
 {{- end -}}
