@@ -1,5 +1,6 @@
 """The CRDs are made from the types: the files are what the types say, and what Kubernetes demands of a schema holds."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,23 @@ def test_a_full_spec_uses_every_field_of_its_crd_or_says_which_it_leaves_out(kin
         },
     }
     assert set(schema_of(kind)["properties"]["spec"]["properties"]) - set(FULL[kind.name]) == left_out[kind.name]
+
+
+def shown_objects() -> Iterator[dict[str, Any]]:
+    """Objects of our kinds in the pages and the examples."""
+    texts = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/kubernetes/resources.md").read_text(), re.S)
+    for text in [*texts, (ROOT / "examples/kubernetes/objects.yaml").read_text()]:
+        yield from (item for item in yaml.safe_load_all(text) if item.get("kind") in KINDS)
+
+
+def test_what_the_pages_show_can_be_applied() -> None:
+    shown = list(shown_objects())
+
+    assert {item["kind"] for item in shown} == set(KINDS)
+    for item in shown:
+        kind = KINDS[item["kind"]]
+        assert item["apiVersion"] == "rustqueue.io/v1alpha1"
+        assert kind.request_body(msgspec.convert(item["spec"], kind.spec), "team")
 
 
 def test_an_empty_payload_is_a_payload() -> None:
