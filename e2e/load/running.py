@@ -43,12 +43,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a load. `gap_s` is the longest time between two acknowledged pushes."""
+    """What came of a load.
+
+    `gap_s` is the longest time between two acknowledged pushes of all clients together, `client_gap_s` of one client,
+    which holds the patience of a client whose node went silent.
+    """
 
     calls: int
     pushed: int
     completed: int
     gap_s: float
+    client_gap_s: float
     problems: list[Problem]
     broken: list[str]
 
@@ -161,18 +166,23 @@ class Lines:
 
     def outcome(self) -> Outcome:
         pushes = [call for call in self.calls if call.request["cmd"] in ("push", "push_batch") and answered(call)]
-        ends = sorted(call.end_us for call in pushes)
-        gaps = [later - earlier for earlier, later in pairwise(ends)]
+        clients = {call.client for call in pushes}
+        of_each = [longest_gap_s([call for call in pushes if call.client == client]) for client in clients]
         completed = sum(job["state"] == "completed" for job in self.snapshot.jobs.values())
         problems = judge(self.calls, self.snapshot)
-        gap_s = max(gaps, default=0) / 1e6
-        return Outcome(len(self.calls), len(pushes), completed, gap_s, problems, self.broken)
+        gaps = longest_gap_s(pushes), max(of_each, default=0.0)
+        return Outcome(len(self.calls), len(pushes), completed, *gaps, problems, self.broken)
 
     def _add(self, line: object) -> None:
         if isinstance(line, Call):
             self.calls.append(line)
         elif isinstance(line, Broken):
             self.broken.append(line.reason)
+
+
+def longest_gap_s(calls: Iterable[Call]) -> float:
+    ends = sorted(call.end_us for call in calls)
+    return max((later - earlier for earlier, later in pairwise(ends)), default=0) / 1e6
 
 
 def answered(call: Call) -> bool:
