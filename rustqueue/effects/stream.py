@@ -50,14 +50,16 @@ class EventFilter(Struct, frozen=True):
 
 
 class _Told(Struct):
-    """The events of one entry. `first` counts all texts told before, `ordinals` those of the entry before an event."""
+    """The events of one entry. `first` counts all texts told before, `ordinals` those of the entry before an event;
+    nobody may ever ask for these, so they are counted late.
+    """
 
     index: int
     now_ms: int
     events: list[QueueEvent]
-    ordinals: list[int]
     first: int
     count: int
+    ordinals: list[int] = []
     texts: dict[int, bytes] = {}
     """All texts of an event by its place in `events`, wrapped and joined, once somebody has read them."""
 
@@ -120,8 +122,8 @@ class EventStream:
         shown = [event for event in events if isinstance(event, _OF_QUEUES) and event.event in EVENT_NAMES]
         if not shown:
             return
-        *ordinals, count = accumulate([_size(event) for event in shown], initial=0)
-        self._told.append(_Told(index, now_ms, shown, ordinals, self._numbers, count))
+        count = sum([_size(event) for event in shown])
+        self._told.append(_Told(index, now_ms, shown, self._numbers, count))
         self._numbers += count
         if self._numbers - self._told[0].first > 2 * limits.EVENTS_KEPT_MAX:
             self._forget()
@@ -258,6 +260,8 @@ class EventStream:
         """All texts of one event. Written when it is first wanted: what nobody follows costs only a look."""
         text = told.texts.get(place)
         if text is None:
+            if not told.ordinals:
+                told.ordinals = list(accumulate([_size(event) for event in told.events], initial=0))
             texts = _texts(told, told.events[place], told.ordinals[place])
             text = told.texts[place] = b"".join([self._wrap(text) for text in texts])
         return text
