@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from e2e.api.operated import DEADLINE_S, DRIFT_S, RELEASE_NAMESPACE, Operated, cluster, operated, queue, ready
+from e2e.api.operated import CHART, DEADLINE_S, DRIFT_S, RELEASE_NAMESPACE, Operated, cluster, operated, queue, ready
 from e2e.harness.control_plane import LOOPBACK, ControlPlane
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import pause, until
@@ -430,11 +430,17 @@ def test_an_idle_operator_writes_nothing_but_its_lease(release: Operated, kubect
 
 
 def test_what_kubectl_get_tells_stands_in_the_docs(release: Operated, kubectl: Kubectl) -> None:
-    kubectl.apply(queue("mail", leaseSeconds=60))
+    root = CHART.parent.parent
+    kubectl.run("apply", "-f", root / "examples" / "kubernetes" / "objects.yaml")
     ready(kubectl, "mail")
+    kubectl.wait_condition("schedule", "digest", "Ready")
+    kubectl.wait_condition("webhook", "dead-mail", "Ready", "False")
+    page = [line.split() for line in (root / "docs" / "kubernetes" / "resources.md").read_text().splitlines()]
 
-    heading, row = kubectl.run("get", "rq", "mail").splitlines()
-
-    assert heading.split() == ["NAME", "CLUSTER", "READY", "REASON", "PAUSED", "AGE"]
-    assert row.split()[:5] == ["mail", f"{RELEASE_NAMESPACE}/local", "True", "Applied", "False"]
-    assert kubectl.run("get", "rustqueue", "--output=name").splitlines() == ["queue.rustqueue.io/mail"]
+    for kind in ("queues", "schedules", "webhooks"):
+        heading, row = kubectl.run("get", kind).splitlines()
+        assert heading.split() in page
+        # The cluster has another name here, and nobody knows how old it is.
+        told = [word for word in row.split() if word != f"{RELEASE_NAMESPACE}/local"][:-1]
+        assert any(set(told) <= set(line) for line in page), row
+    assert len(kubectl.run("get", "rustqueue", "--output=name").splitlines()) == 3
