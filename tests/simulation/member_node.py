@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 
+from rustqueue.effects.webhooks.duty import WebhookDuty
 from rustqueue.gateway.door import Gateway
 from rustqueue.gateway.neighbours import Neighbours
 from rustqueue.gateway.ports import GatewayLimits
@@ -113,6 +114,9 @@ class SimMember:
         self.variant = MemberVariant()
         self.trace = Trace()
         self.make_gateway: type[Gateway] = Gateway
+        self.make_webhooks: Callable[[SimMember, Process], WebhookDuty | None] = lambda member, process: None
+        """Called when all but the duty of webhooks is there; it may follow the machine's events."""
+        self.webhooks: WebhookDuty | None = None
         self.when_leading: Callable[[int], None] = lambda term: None
         self.when_syncing: Callable[[int], None] | None = None
         """Called once, when the next sync of the log begins, with its duration."""
@@ -169,6 +173,7 @@ class SimMember:
         )
         self.gateway.join(self.neighbours)
         self.schedules = wire_schedules(self.machine, self.replicator, process, self.gateway, self.trace)
+        self.webhooks = self.make_webhooks(self, process)
         self.replicator.on_role = self._role_changed
         self.replicator.on_leader = self.neighbours.leader_is
         self.replicator.on_applied = self.neighbours.reads.applied
@@ -196,9 +201,13 @@ class SimMember:
         self.snapshots.role_changed(leads)
         if leads:
             self.schedules.begin()
+            if self.webhooks is not None:
+                self.webhooks.begin()
             self.when_leading(self.replicator.term)
             return
         self.schedules.end()
+        if self.webhooks is not None:
+            self.webhooks.end()
         if self.gateway is not None:
             self.gateway.lost_leadership()
 
