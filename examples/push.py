@@ -2,7 +2,7 @@
 
     python examples/push.py [URL]
 
-Start a node first (`rustqueue serve`); `examples/worker.py` does what is pushed here.
+Start a node first (`rustqueue serve`); `examples/mail_worker.py` does what is pushed here.
 """
 
 import sys

@@ -1,37 +1,46 @@
-"""A worker for the jobs of `examples/push.py`. Ctrl-C or SIGTERM: it finishes what it has and ends.
+"""A queue and its worker inside one program: retries, a schedule, and a soft end.
 
-python examples/worker.py [URL]
+python examples/worker.py
 """
 
-import logging
+import asyncio
 import sys
 
-from rustqueue.client import RunningJob, Worker
-
-URL = sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:6789"
-
-worker = Worker(URL, ["mail", "words"], concurrency=4)
+from rustqueue import RustQueue
+from rustqueue.client import RunningJob
 
 
-@worker.handler("welcome")
-def welcome(job: RunningJob) -> str:
-    """A plain function runs in a thread. What it returns is the job's result."""
-    job.progress(50, "letter written")
-    return f"sent to {job.data['to']}"
+async def main() -> None:
+    async with RustQueue.memory().build() as queue:
+        worker = queue.worker(["mail", "clock"], concurrency=4, wait_ms=200)
+        tries = 0
+        sent = asyncio.Event()
 
+        @worker.handler("welcome")
+        async def welcome(job: RunningJob) -> str:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise ConnectionError("the mail server is away")
+            sent.set()
+            return f"sent to {job.data['to']} at try {tries}"
 
-@worker.handler("count")
-async def count(job: RunningJob) -> int:
-    """An async function runs on the event loop."""
-    return len(job.data["text"].split())
+        @worker.handler("tick")
+        def tick(job: RunningJob) -> None:
+            """A plain function runs in a thread."""
+            worker.drain()
 
-
-@worker.handler("total")
-def total(job: RunningJob) -> int:
-    """Results of the jobs it depends on are at hand."""
-    return sum(job.parent_results.values())
+        job_id = await queue.push("mail", "welcome", {"to": "ada@example.org"}, backoff_delay_ms=50)
+        working = asyncio.create_task(queue.run_worker(worker))
+        await sent.wait()
+        # The tick of a schedule ends the worker, which finishes what it has.
+        await queue.create_schedule("end", "clock", "tick", every_ms=100, max_executions=1)
+        counts = await working
+        job = await queue.get_job(job_id)
+        assert job is not None
+        sys.stdout.write(f"{job.result}\n")
+        sys.stdout.write(f"completed {counts.completed}, failed tries {counts.failed}\n")
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
-    sys.stdout.write(f"{worker.run()}\n")
+    asyncio.run(main())

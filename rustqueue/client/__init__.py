@@ -22,6 +22,7 @@ from rustqueue.client.results import Job
 from rustqueue.client.stream.session import StreamEvent
 from rustqueue.client.sync import Client
 from rustqueue.client.work.outbox import WorkerCounts
+from rustqueue.client.work.registry import UnknownEngine, WorkerRegistry
 from rustqueue.client.work.running import JobCancelled, RunningJob
 from rustqueue.client.work.worker import Worker, WorkerOptions
 
@@ -41,7 +42,9 @@ __all__ = [
     "StreamEvent",
     "Unauthorized",
     "Unavailable",
+    "UnknownEngine",
     "Worker",
     "WorkerCounts",
     "WorkerOptions",
+    "WorkerRegistry",
 ]

@@ -94,10 +94,13 @@ def _is_want_of_room(error: BaseException) -> bool:
 
 
 class Node:
-    """One node in this process. `start`, then `stop` once; `fault` is set when it cannot go on."""
+    """One node in this process. `start`, then `stop` once; `fault` is set when it cannot go on. Without ports only its
+    gateway can be asked.
+    """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, with_ports: bool = True) -> None:
         self.settings = settings
+        self._with_ports = with_ports
         self.fault: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._started_s = time.monotonic()
         self._stopping = False
@@ -121,7 +124,8 @@ class Node:
             if self.cluster is None:
                 await self._configure()
                 self._begin_duties()
-            await self._serve()
+            if self._with_ports:
+                await self._serve()
         except _CANNOT_START as error:
             await self._leave_cluster()
             self._undo_all()
@@ -138,7 +142,8 @@ class Node:
         self._stopping = True
         self.room.stop()
         self._end_duties()
-        self.tcp.stop_accepting()
+        if self._with_ports:
+            self.tcp.stop_accepting()
         if self.cluster is not None:
             await self.cluster.hand_over()
         self.gateway.close()
@@ -148,7 +153,8 @@ class Node:
             deadline_s = min(deadline_s, _FAULT_STOP_S)
         ends_s = time.monotonic() + deadline_s
         shells_s = deadline_s * _SHELLS_SHARE
-        await asyncio.gather(self.tcp.stop(shells_s), self.http.stop(shells_s))
+        if self._with_ports:
+            await asyncio.gather(self.tcp.stop(shells_s), self.http.stop(shells_s))
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.replicator.stop(lambda: closed.set_result(None))
         try:

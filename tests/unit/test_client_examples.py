@@ -32,7 +32,7 @@ def run(name: str, url: str) -> str:
 
 @contextmanager
 def worker(url: str) -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, str(EXAMPLES / "worker.py"), url]
+    command = [sys.executable, str(EXAMPLES / "mail_worker.py"), url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process

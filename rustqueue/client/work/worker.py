@@ -96,23 +96,27 @@ class Worker:
 
     async def run_async(self, *, signals: bool = False) -> WorkerCounts:
         """Work until `drain` is called; with `signals` also until SIGTERM or SIGINT."""
+        async with AsyncClient(self._url, self._token, timeout_s=self._timeout_s) as client:
+            return await self.run_with(client, signals=signals)
+
+    async def run_with(self, client: AsyncClient, *, signals: bool = False) -> WorkerCounts:
+        """The same over a client that is there already, and stays."""
         if not self._handlers:
             raise ValueError("a worker needs a handler")
         loop = asyncio.get_running_loop()
-        async with AsyncClient(self._url, self._token, timeout_s=self._timeout_s) as client:
-            shift = Shift(client, self._plan, self._handlers, self.counts)
-            self._shift, self._loop = shift, loop
-            if self._drain_asked:
-                shift.drain()
-            watched = (signal.SIGTERM, signal.SIGINT) if signals else ()
+        shift = Shift(client, self._plan, self._handlers, self.counts)
+        self._shift, self._loop = shift, loop
+        if self._drain_asked:
+            shift.drain()
+        watched = (signal.SIGTERM, signal.SIGINT) if signals else ()
+        for number in watched:
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            await shift.work()
+        finally:
             for number in watched:
-                loop.add_signal_handler(number, self._signalled)
-            try:
-                await shift.work()
-            finally:
-                for number in watched:
-                    loop.remove_signal_handler(number)
-                self._shift = self._loop = None
+                loop.remove_signal_handler(number)
+            self._shift = self._loop = None
         return self.counts
 
     def drain(self) -> None:
