@@ -291,20 +291,27 @@ def _declare_list(commands: Commands) -> None:
         list_jobs,
         "list jobs, newest first",
         "rustqueue jobs --queue mail --state waiting",
-        "rustqueue jobs --tag nightly --limit 10 --output json",
+        "rustqueue jobs --tag nightly --metadata customer=7 --limit 10 --output json",
     )
     parser.add_argument("--queue")
     parser.add_argument("--state", choices=["waiting", "delayed", "blocked", "active", "completed", "dlq", "cancelled"])
     parser.add_argument("--name")
     parser.add_argument("--tag")
     parser.add_argument("--flow-id", metavar="ID")
+    parser.add_argument("--metadata", action="append", metavar="KEY=VALUE", help="a member of it; may be repeated")
+    parser.add_argument("--created-after", metavar="TIME", help="only those pushed after this RFC 3339 time")
     parser.add_argument("--limit", type=bounded(1, limits.LIST_LIMIT_MAX), default=limits.LIST_LIMIT_DEFAULT)
     parser.add_argument("--cursor", help="where the page before ended")
 
 
 def list_jobs(arguments: argparse.Namespace, client: Client) -> Shown:
-    names = ("queue", "state", "name", "tag", "flow_id", "limit", "cursor")
+    names = ("queue", "state", "name", "tag", "flow_id", "created_after", "limit", "cursor")
     filters = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    members = [member.partition("=") for member in arguments.metadata or ()]
+    if any(not (key and sign) for key, sign, _ in members):
+        raise UsageError("--metadata must be KEY=VALUE")
+    if members:
+        filters["metadata"] = {key: value for key, _, value in members}
     page = client.list_jobs(**cast(JobFilters, filters))
     note = f"more: --cursor {page.next_cursor}" if page.next_cursor else ""
     value = {"ok": True, "jobs": page.jobs, "next_cursor": page.next_cursor}
