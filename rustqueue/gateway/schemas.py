@@ -16,7 +16,6 @@ from msgspec import Raw
 from rustqueue.model import limits
 from rustqueue.model.commands import Command, PushJobs, QueueSet, RunTransaction
 from rustqueue.model.errors import ValidationFailed
-from rustqueue.model.schedules import ScheduleFields
 
 _PATTERNS: Final = jsonschema_rs.RegexOptions(
     size_limit=limits.SCHEMA_PATTERN_BYTES_MAX, dfa_size_limit=limits.SCHEMA_PATTERN_BYTES_MAX
@@ -156,9 +155,6 @@ class PayloadRules:
         elif isinstance(command, QueueSet) and isinstance(command.payload_schema, Raw):
             if command.payload_schema != _NULL:
                 Schema(bytes(command.payload_schema))
-        elif isinstance(command, ScheduleFields):
-            data = bytes(command.job_data) if isinstance(command.job_data, Raw) else b"{}"
-            self._check_data(command.queue, data, "job_data")
 
     def _check_push(self, push: PushJobs, **details: int) -> None:
         if self._schema_of(push.queue) is None:
