@@ -6,7 +6,6 @@ within its budget is broken, whatever else it says.
 
 from collections.abc import Callable, Sequence
 
-from rustqueue.gateway.relay import Errand, Relay
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Command
 from rustqueue.model.entry import Entry
@@ -62,22 +61,6 @@ class GreedyCommit(Member):
             self._hooks.progressed()
 
 
-class CuttingFollower(Member):
-    """Cuts everything behind the first record of an append, also what matches, as pysyncobj does."""
-
-    def _on_append(self, peer: str, message: Append) -> None:
-        log, place = self._log, message.prev_index + 1
-        behind = max(place, self.commit_index + 1)
-        if (
-            message.term >= self._seat.term
-            and behind <= log.last_index
-            and not log.syncing
-            and log.first_index < behind
-        ):
-            log.cut_from(behind)
-        super()._on_append(peer, message)
-
-
 class ForgetfulSeat(Seat):
     """Keeps its vote in memory only."""
 
@@ -94,29 +77,11 @@ class GenerousSeat(Seat):
         return None
 
 
-class TermlessReplies(Member):
-    """Counts acknowledgements of an earlier leadership, as pysyncobj does."""
-
-    def _on_appended(self, peer: str, message: Appended) -> None:
-        if message.term < self._seat.term and message.ok and self.leading is not None:
-            self.leading.appended(peer, Appended(self._seat.term, True, message.index, message.sequence))
-        else:
-            super()._on_appended(peer, message)
-
-
 class TrustingReads(Leading):
     """Answers reads without asking whether it still leads."""
 
     def read_index(self, done: ReadDone) -> None:
         done(self._parts.seat.commit_index)
-
-
-class EagerApply(ClusterReplicator):
-    """Applies what is committed elsewhere and not durable here."""
-
-    @property
-    def _applicable_index(self) -> int:
-        return self.member.commit_index
 
 
 class SkippingSnapshot(Member):
@@ -136,13 +101,6 @@ class LyingLog(MemberLog):
         pass
 
 
-class StubbornRelay(Relay):
-    """Sends again whatever was lost, as if nothing could happen twice."""
-
-    def _lost(self, errand: Errand) -> None:
-        self._send(errand)
-
-
 class LocalTimeMachine(Machine):
     """Lets each replica stamp for itself: every third entry is a millisecond later here than elsewhere."""
 
@@ -159,15 +117,11 @@ PLANTED: dict[str, Callable[[], MemberVariant]] = {
     "follower acknowledges before durable": lambda: _with(HastyFollower),
     "leader counts its own copy before durable": lambda: _leading(HastyLeading),
     "commit over entries that were not compared": lambda: _with(GreedyCommit),
-    "matching entries are cut": lambda: _with(CuttingFollower),
     "vote not persisted": lambda: MemberVariant(seat=ForgetfulSeat),
     "two votes in one term": lambda: MemberVariant(seat=GenerousSeat),
-    "acknowledgement without a term": lambda: _with(TermlessReplies),
     "read without asking the others": lambda: _leading(TrustingReads),
-    "applied before durable": lambda: MemberVariant(replicator=EagerApply),
     "snapshot lacks an entry": lambda: _with(SkippingSnapshot),
     "cut that leaves the records": lambda: MemberVariant(log=LyingLog),
-    "errands sent again blindly": lambda: MemberVariant(relay=StubbornRelay),
     "replicas stamp for themselves": lambda: MemberVariant(machine=LocalTimeMachine),
 }
 """What is wrong, and the code that is wrong in this way."""
