@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from rustqueue.client import AsyncClient
 from rustqueue.client.job_calls import NewJob
+from rustqueue.client.token import Token
 
 WAIT_MS = 2_000
 
@@ -45,7 +46,7 @@ class Result(Struct, frozen=True):
     phases: list[Phase]
 
 
-def measure(url: str, token: str | None, load: Load) -> Result:
+def measure(url: str, token: Token | None, load: Load) -> Result:
     """Push everything, then pull and acknowledge everything. Raises `RustQueueError`."""
     try:
         return asyncio.run(_measure(url, token, load))
@@ -71,7 +72,7 @@ def table_of(result: Result) -> str:
     return "\n".join(lines)
 
 
-async def _measure(url: str, token: str | None, load: Load) -> Result:
+async def _measure(url: str, token: Token | None, load: Load) -> Result:
     # Keys would let the node remember every call; a load that nobody repeats does not need them.
     clients = [AsyncClient(url, token, idempotency="off", ca_file=load.ca_file) for _ in range(load.connections)]
     try:

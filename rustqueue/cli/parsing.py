@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from rustqueue.client.address import Address
 from rustqueue.client.errors import NetworkError
+from rustqueue.client.token import Token, TokenFile
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -60,6 +61,9 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--token", default=quiet, help="bearer token (or RUSTQUEUE_TOKEN)")
     group.add_argument(
+        "--token-file", default=quiet, metavar="FILE", help="file with the bearer token (or RUSTQUEUE_TOKEN_FILE)"
+    )
+    group.add_argument(
         "--ca-file", default=quiet, metavar="FILE", help="certificate authorities to trust (or RUSTQUEUE_CA_FILE)"
     )
     group.add_argument("--timeout-s", type=float, default=quiet, metavar="S", help="give up after S seconds (else 30)")
@@ -99,9 +103,16 @@ def reach(url: str) -> None:
         raise NetworkError(f"cannot connect to {address.host}:{address.port}: {reason}", sent=False) from None
 
 
-def token_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
+def token_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Token | None:
     token: str | None = getattr(arguments, "token", None)
-    return token or environment.get("RUSTQUEUE_TOKEN") or None
+    path: str | None = getattr(arguments, "token_file", None)
+    if token is not None and path is not None:
+        raise UsageError("give either --token or --token-file")
+    if token is None and path is None:
+        token, path = environment.get("RUSTQUEUE_TOKEN"), environment.get("RUSTQUEUE_TOKEN_FILE")
+    if token:
+        return token
+    return TokenFile(path) if path else None
 
 
 def ca_file_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:

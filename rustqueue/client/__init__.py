@@ -21,6 +21,7 @@ from rustqueue.client.job_calls import NewJob
 from rustqueue.client.results import Job
 from rustqueue.client.stream.session import StreamEvent
 from rustqueue.client.sync import Client
+from rustqueue.client.token import TokenFile
 from rustqueue.client.work.outbox import WorkerCounts
 from rustqueue.client.work.registry import UnknownEngine, WorkerRegistry
 from rustqueue.client.work.running import JobCancelled, RunningJob
@@ -40,6 +41,7 @@ __all__ = [
     "RustQueueError",
     "ServerFault",
     "StreamEvent",
+    "TokenFile",
     "Unauthorized",
     "Unavailable",
     "UnknownEngine",

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from rustqueue.client.call import Framing
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines
+from rustqueue.client.token import Token
 
 _PORTS: Final = {"http": 6790, "https": 6790, "tcp": 6789, "tcps": 6789}
 
@@ -48,7 +49,7 @@ class Address(NamedTuple):
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 
-    def framing(self, token: str | None) -> Framing:
+    def framing(self, token: Token | None) -> Framing:
         if self.scheme == "tcp":
             return Lines(token)
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -22,6 +22,7 @@ from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
 from rustqueue.client.stream.follow import follow_async, opening
 from rustqueue.client.stream.session import Following, StreamEvent
+from rustqueue.client.token import Token, text_of
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -51,7 +52,7 @@ class AsyncClient:
     def __init__(
         self,
         url: str,
-        token: str | None = None,
+        token: Token | None = None,
         *,
         timeout_s: float = 30.0,
         idempotency: Literal["auto", "off"] = "auto",
@@ -167,7 +168,7 @@ class AsyncClient:
         `stream.gap` says that something was missed all the same. It ends when the iteration is closed.
         """
         following = Following(tuple(events), tuple(queues), job_id)
-        return follow_async(self._address, self._tls, opening(self._address, self._token, following), after)
+        return follow_async(self._address, self._tls, opening(self._address, text_of(self._token), following), after)
 
     async def close(self) -> None:
         """Close the connections; calls in flight end with a NetworkError."""
@@ -205,13 +206,22 @@ class AsyncClient:
             await asyncio.sleep(pause)
 
     async def _share(self, attempts: Attempts[T], data: bytes, request_id: int | None) -> T:
-        link = self._links[0] if self._links and self._links[0].is_open else await self._open_shared(attempts)
+        link = self._links[0] if self._is_shared() else await self._open_shared(attempts)
         return attempts.read(await link.exchange(data, request_id, attempts.deadline_s))
+
+    def _is_shared(self) -> bool:
+        """Whether there is a connection for everybody, opened with the token that is in force now."""
+        links = self._links
+        return bool(links) and links[0].is_open and links[0].greeting == self._framing.greeting()
 
     async def _open_shared(self, attempts: Attempts[T]) -> Link:
         async with self._opening:
-            if not (self._links and self._links[0].is_open):
-                self._links = [await open_link(self._address, self._tls, self._framing, attempts.deadline_s)]
+            if not self._is_shared():
+                for link in self._links:
+                    link.retire()
+                link = await open_link(self._address, self._tls, self._framing, attempts.deadline_s)
+                # Those on which somebody still waits end by themselves, or with the client.
+                self._links = [link, *(old for old in self._links if old.is_open)]
             return self._links[0]
 
     async def _take_turns(self, attempts: Attempts[T], data: bytes, request_id: int | None) -> T:
@@ -246,6 +256,7 @@ class AsyncClient:
     def _kept(self) -> Link | None:
         while self._links:
             link = self._links.pop()
-            if link.is_open:
+            if link.is_open and link.greeting == self._framing.greeting():
                 return link
+            link.retire()
         return None

@@ -11,6 +11,7 @@ from msgspec import Struct
 from rustqueue.client.call import Answer
 from rustqueue.client.errors import InvalidRequest, NetworkError
 from rustqueue.client.routes import conditions_of, target_of
+from rustqueue.client.token import Token, text_of
 from rustqueue.model import limits
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: .*)?")
@@ -23,12 +24,15 @@ class Http11:
 
     multiplexed = False
 
-    def __init__(self, authority: str, prefix: str = "", token: str | None = None) -> None:
+    def __init__(self, authority: str, prefix: str = "", token: Token | None = None) -> None:
         self._prefix = f"{prefix}/api/v1"
-        head = f"\r\nHost: {authority}\r\n"
-        if token is not None:
-            head += f"Authorization: Bearer {_header_value(token, 'token')}\r\n"
-        self._head = head
+        self._host = f"\r\nHost: {authority}\r\n"
+        self._token = token
+        self._fixed = None if callable(token) else self._host + _authorization(token)
+
+    @property
+    def _head(self) -> str:
+        return self._fixed if self._fixed is not None else self._host + _authorization(text_of(self._token))
 
     def greeting(self) -> bytes:
         return b""
@@ -48,6 +52,10 @@ class Http11:
 
     def parser(self) -> "HttpParser":
         return HttpParser()
+
+
+def _authorization(token: str | None) -> str:
+    return "" if token is None else f"Authorization: Bearer {_header_value(token, 'token')}\r\n"
 
 
 def _header_value(value: str, field: str) -> str:

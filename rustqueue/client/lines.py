@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from rustqueue.client.call import Answer
 from rustqueue.client.errors import InvalidRequest
+from rustqueue.client.token import Token, text_of
 from rustqueue.model import limits
 from rustqueue.model.queries import Auth
 
@@ -31,11 +32,12 @@ class Lines:
 
     multiplexed = True
 
-    def __init__(self, token: str | None = None) -> None:
+    def __init__(self, token: Token | None = None) -> None:
         self._token = token
 
     def greeting(self) -> bytes:
-        return b"" if self._token is None else self.encode(Auth(token=self._token), None, None)
+        token = text_of(self._token)
+        return b"" if token is None else self.encode(Auth(token=token), None, None)
 
     def encode(self, request: Struct, key: str | None, request_id: int | None) -> bytes:
         text = _encode(request)

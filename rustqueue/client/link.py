@@ -20,7 +20,7 @@ async def open_link(address: Address, tls: ssl.SSLContext | None, framing: Frami
         raise NetworkError("No connection in time", sent=False, code="TIMEOUT") from error
     except OSError as error:
         raise no_connection(address.host, address.port, error) from error
-    greeting = framing.greeting()
+    link.greeting = greeting = framing.greeting()
     if greeting:
         try:
             read_answer(Call(Health(), nothing), await link.exchange(greeting, None, deadline_s), False)
@@ -41,6 +41,9 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int | None, asyncio.Future[Answer]] = {}
         self._unsent: list[bytes] = []
+        self._retired = False
+        self.greeting = b""
+        """What it was opened with: another token needs another connection."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -63,6 +66,16 @@ class Link(asyncio.Protocol):
         finally:
             if self._waiting.get(request_id) is future:
                 del self._waiting[request_id]
+            self._close_if_retired()
+
+    def retire(self) -> None:
+        """Close as soon as nobody waits here any more."""
+        self._retired = True
+        self._close_if_retired()
+
+    def _close_if_retired(self) -> None:
+        if self._retired and not self._waiting:
+            self.close()
 
     def close(self) -> None:
         if self._transport is not None:

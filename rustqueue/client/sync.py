@@ -21,6 +21,7 @@ from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
 from rustqueue.client.stream.follow import follow, opening
 from rustqueue.client.stream.session import Following, StreamEvent
+from rustqueue.client.token import Token, text_of
 from rustqueue.model.queries import Health
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Client:
     def __init__(
         self,
         url: str,
-        token: str | None = None,
+        token: Token | None = None,
         *,
         timeout_s: float = 30.0,
         idempotency: Literal["auto", "off"] = "auto",
@@ -163,7 +164,9 @@ class Client:
         """
         following = Following(tuple(events), tuple(queues), job_id)
         connect = partial(_connected, self._address, self._tls)
-        return follow(self._address, connect, opening(self._address, self._token, following), after, self._closed)
+        return follow(
+            self._address, connect, opening(self._address, text_of(self._token), following), after, self._closed
+        )
 
     def close(self) -> None:
         """Close the connections. A call that waits for its next try ends at once."""
@@ -214,7 +217,7 @@ class Client:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            if connection.is_quiet():
+            if connection.greeting == self._framing.greeting() and connection.is_quiet():
                 return connection
             connection.close()
         return None
@@ -230,7 +233,8 @@ class _Connection:
             raise no_connection(address.host, address.port, error) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._parser = framing.parser()
-        greeting = framing.greeting()
+        self.greeting = greeting = framing.greeting()
+        """What it was opened with: another token needs another connection."""
         if greeting:
             self._greet(greeting, deadline_s)
 

@@ -10,7 +10,7 @@ from rustqueue.client import AsyncClient, StreamEvent
 from rustqueue.node import Node, running_node
 from rustqueue.settings import Settings
 from rustqueue.settings.cluster import ClusterSettings
-from rustqueue.settings.sections import ServerSettings, StorageSettings
+from rustqueue.settings.sections import AuthSettings, ServerSettings, StorageSettings
 
 MEMBERS = ("n0", "n1", "n2")
 
@@ -25,7 +25,7 @@ def free_ports(count: int) -> list[int]:
 
 
 @asynccontextmanager
-async def a_cluster(folder: Path) -> AsyncIterator[list[Node]]:
+async def a_cluster(folder: Path, auth: AuthSettings | None = None) -> AsyncIterator[list[Node]]:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(MEMBERS))]
     peers = [f"{member}={address}" for member, address in zip(MEMBERS, addresses, strict=True)]
 
@@ -33,6 +33,7 @@ async def a_cluster(folder: Path) -> AsyncIterator[list[Node]]:
         return Settings(
             server=ServerSettings(host="127.0.0.1", http_port=0, tcp_port=0),
             storage=StorageSettings(path=str(folder / member)),
+            auth=auth or AuthSettings(),
             cluster=ClusterSettings(
                 enabled=True, node_id=member, listen=address, peers=peers, insecure=True, election_timeout_ms="500-1000"
             ),

@@ -10,6 +10,7 @@ from typing import TypedDict, TypeVar, Unpack
 
 from rustqueue.client.aio import AsyncClient
 from rustqueue.client.job_calls import Queues
+from rustqueue.client.token import Token
 from rustqueue.client.work.handlers import Handler, Handlers, logger
 from rustqueue.client.work.outbox import WorkerCounts
 from rustqueue.client.work.shift import Plan, Shift
@@ -31,7 +32,7 @@ class WorkerOptions(TypedDict, total=False):
     lease_ms: int
     worker_id: str
     with_parent_results: bool
-    token: str
+    token: Token
     grace_s: float
     timeout_s: float
 
