@@ -6,7 +6,7 @@ from rustqueue.cli.output import Shown, table
 from rustqueue.cli.parsing import bounded
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client
-from rustqueue.client.token_calls import ScopeGiven
+from rustqueue.client.calls.tokens import ScopeGiven
 from rustqueue.model import limits
 from rustqueue.model.tokens import Scope, scope_of_text
 

@@ -12,10 +12,11 @@ from functools import wraps
 from types import TracebackType
 from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 
-from rustqueue.client import insight_calls, job_calls, queue_calls, token_calls
+from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, signed_as
 from rustqueue.client.calls import schedules, webhooks
+from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.errors import NetworkError, RustQueueError
 from rustqueue.client.link import Link, open_link
 from rustqueue.client.results import Job, Parent

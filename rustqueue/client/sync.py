@@ -12,10 +12,11 @@ from functools import partial, wraps
 from types import TracebackType
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 
-from rustqueue.client import insight_calls, job_calls, queue_calls, token_calls
+from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
 from rustqueue.client.calls import schedules, webhooks
+from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
 from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts

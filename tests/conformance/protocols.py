@@ -15,9 +15,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from rustqueue.client import AsyncClient, Client, RustQueueError, insight_calls, job_calls, queue_calls, token_calls
+from rustqueue.client import AsyncClient, Client, RustQueueError, insight_calls, job_calls, queue_calls
 from rustqueue.client.call import Call
 from rustqueue.client.calls import schedules, webhooks
+from rustqueue.client.calls import tokens as token_calls
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
 from rustqueue.model.wire import decode_request

@@ -18,10 +18,10 @@ from rustqueue.client import (
     insight_calls,
     job_calls,
     queue_calls,
-    token_calls,
 )
 from rustqueue.client.call import Call
 from rustqueue.client.calls import schedules, webhooks
+from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines
 from rustqueue.client.routes import PULL_SEVERAL, ROUTES, Route, target_of
