@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import jsonschema_rs
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from rustqueue.model import limits
 from rustqueue.model.commands import Command, PushJobs, QueueSet, RunTransaction
@@ -152,9 +152,8 @@ class PayloadRules:
             for place, operation in enumerate(command.operations):
                 if isinstance(operation, PushJobs):
                     self._check_push(operation, operation=place)
-        elif isinstance(command, QueueSet) and isinstance(command.payload_schema, Raw):
-            if command.payload_schema != _NULL:
-                Schema(bytes(command.payload_schema))
+        elif isinstance(command, QueueSet) and command.payload_schema not in (UNSET, _NULL):
+            Schema(bytes(command.payload_schema))
 
     def _check_push(self, push: PushJobs, **details: int) -> None:
         if self._schema_of(push.queue) is None:
