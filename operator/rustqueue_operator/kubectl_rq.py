@@ -1,8 +1,8 @@
 """`kubectl rq COMMAND...`: the command line of RustQueue against a cluster inside Kubernetes.
 
 Finds the cluster by its ConfigMap, reads its token with the caller's own rights, forwards a port by kubectl and runs
-`rustqueue COMMAND...` against it. Knows no command of its own, so that what the client learns is here at once; must not
-keep the token anywhere but in the environment of that one process.
+`rustqueue COMMAND...` against it, so that what the client learns is here at once. Of its own it has `export`, which is
+about objects of Kubernetes. Must not keep the token anywhere but in the environment of that one process.
 """
 
 import argparse
@@ -11,20 +11,27 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
+
+from rustqueue_operator.kinds.export import NotSayable, queue_object
+from rustqueue_operator.kinds.table import KINDS
 
 _LABEL: Final = "rustqueue.io/cluster=true"
 _FORWARDING: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 _LOCAL: Final = frozenset({"serve", "demo", "bench", "check", "config"})
 _STOP_S: Final = 5.0
+_ASK_S: Final = 30.0
+EXIT_INCOMPLETE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_NO_CONNECTION: Final = 3
 
@@ -62,7 +69,10 @@ def run(words: list[str]) -> int:
         kubectl = _kubectl(arguments)
         found = _find(kubectl, arguments.cluster)
         with _forwarded(kubectl, found) as port:
-            return _ask(found, port, _token(kubectl, found), arguments.command)
+            token = _token(kubectl, found)
+            if arguments.command == ["export"]:
+                return _export(found, port, token)
+            return _ask(found, port, token, arguments.command)
     except Failed as failed:
         sys.stderr.write(f"kubectl rq: {failed}\n")
         return failed.code
@@ -150,6 +160,33 @@ def _forwarded(kubectl: list[str], found: Found) -> Iterator[int]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=_STOP_S)
+
+
+def _export(found: Found, port: int, token: str | None) -> int:
+    """All queues as one list of Queue objects, which `kubectl apply` takes; those that cannot be said are named."""
+    context = ssl.create_default_context(cadata=found.ca) if found.scheme == "https" else None
+
+    def ask(path: str) -> dict[str, Any]:
+        request = urllib.request.Request(f"{found.scheme}://127.0.0.1:{port}/api/v1{path}")
+        if token is not None:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=_ASK_S, context=context) as answer:
+                told: dict[str, Any] = json.load(answer)
+        except OSError as error:
+            raise Failed(f"the cluster does not tell its queues: {error}") from error
+        return told
+
+    objects, refused = [], 0
+    for summary in ask("/queues")["queues"]:
+        settings = KINDS["Queue"].settings_of(ask(f"/queues/{quote(summary['name'], safe='')}"))
+        try:
+            objects.append(queue_object(summary["name"], settings))
+        except NotSayable as problem:
+            refused += 1
+            sys.stderr.write(f"kubectl rq: queue {summary['name']} is left out: {problem}\n")
+    sys.stdout.write(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=2) + "\n")
+    return EXIT_INCOMPLETE if refused else 0
 
 
 def _ask(found: Found, port: int, token: str | None, command: list[str]) -> int:

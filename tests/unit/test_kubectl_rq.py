@@ -70,6 +70,24 @@ def test_a_command_runs_against_the_cluster(answers: Path, capfd: pytest.Capture
     assert json.loads(capfd.readouterr().out)["counts"]["waiting"] == 1
 
 
+def test_a_running_cluster_is_exported_as_objects(
+    answers: Path, ports: Ports, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Client(ports.url("http"), token=TOKEN) as client:
+        client.put_queue("Mail_Out", lease_ms=60_000)
+        client.put_queue("odd", lease_ms=1_500)
+
+    assert kubectl_rq.run(["export"]) == 1
+
+    told = capfd.readouterr()
+    objects = {item["metadata"]["name"]: item["spec"] for item in json.loads(told.out)["items"]}
+    assert objects == {
+        "mail": {"adopt": "IfIdentical"},
+        "mail-out": {"name": "Mail_Out", "leaseSeconds": 60, "adopt": "IfIdentical"},
+    }
+    assert "queue odd is left out: lease_ms is 1500" in told.err
+
+
 def test_its_exit_code_is_that_of_the_command(answers: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert kubectl_rq.run(["inspect", "0193e7a0-1111-7000-8000-000000000000"]) == 1
     assert "JOB_NOT_FOUND" in capfd.readouterr().err
