@@ -41,6 +41,7 @@ ONLY_OVER_HTTP = {
     "events",  # A WebSocket; the clients have `subscribe` for it.
 }
 TOLD_ELSEWHERE = {
+    "cluster_get",  # tests/unit/test_membership.py: it tells an id made by chance.
     "auth",  # tests/unit/test_tcp.py: it needs a node with tokens.
     "health",  # A test of its own, since its answer tells the time.
 }
@@ -90,6 +91,11 @@ METHODS = {
     "webhook_resume": "resume_webhook",
     "webhook_test": "test_webhook",
     "webhook_resend": "resend_webhook",
+    "cluster_get": "cluster",
+    "cluster_transfer": "transfer_leadership",
+    "member_add": "add_member",
+    "member_remove": "remove_member",
+    "member_replace": "replace_member",
 }
 """Verbs whose method has a name that reads better in Python; all others are called as on TCP."""
 
@@ -173,7 +179,18 @@ def test_every_verb_is_compared_over_all_protocols() -> None:
 
 def test_a_verb_is_named_after_what_it_works_on() -> None:
     """Decisions F: snake_case of resource and verb; the names of contract A7 stay as they are."""
-    resources = ("job_", "queue_", "dlq_", "sweep_", "worker_", "token_", "schedule_", "webhook_")
+    resources = (
+        "job_",
+        "queue_",
+        "dlq_",
+        "sweep_",
+        "worker_",
+        "token_",
+        "schedule_",
+        "webhook_",
+        "cluster_",
+        "member_",
+    )
     named = VERBS - OF_THE_ORIGINAL - {"tx"}  # Decisions D call it so, and it is about no one resource.
     assert [verb for verb in named if not re.fullmatch(r"[a-z]+(_[a-z]+)+", verb)] == []
     assert [verb for verb in named if not verb.startswith(resources)] == []

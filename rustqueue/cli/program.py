@@ -9,7 +9,7 @@ import os
 import sys
 
 from rustqueue import __version__
-from rustqueue.cli import config, events, insight, jobs, node, queues, schedules, tokens, webhooks
+from rustqueue.cli import cluster, config, events, insight, jobs, node, queues, schedules, tokens, webhooks
 from rustqueue.cli.output import Shown, as_json
 from rustqueue.cli.parsing import (
     EXIT_FAILED,
@@ -54,6 +54,7 @@ def build_parser() -> Parser:
     queues.add(commands)
     insight.add(commands)
     tokens.add(commands)
+    cluster.add(commands)
     events.add(commands)
     schedules.add(commands)
     webhooks.add(commands)

@@ -15,6 +15,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, signed_as
+from rustqueue.client.calls import cluster as cluster_calls
 from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.errors import NetworkError, RustQueueError
@@ -126,6 +127,11 @@ class AsyncClient:
     test_webhook = _awaited(webhooks.test_webhook)
     webhook_deliveries = _awaited(webhooks.webhook_deliveries)
     resend_webhook = _awaited(webhooks.resend_webhook)
+    cluster = _awaited(cluster_calls.cluster)
+    add_member = _awaited(cluster_calls.add_member)
+    remove_member = _awaited(cluster_calls.remove_member)
+    replace_member = _awaited(cluster_calls.replace_member)
+    transfer_leadership = _awaited(cluster_calls.transfer_leadership)
     health = _awaited(queue_calls.health)
     scale = _awaited(insight_calls.scale)
     why = _awaited(insight_calls.why)

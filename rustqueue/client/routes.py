@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from rustqueue.model import commands, queries, schedules
+from rustqueue.model.cluster import requests as cluster
 from rustqueue.model.webhooks import commands as webhooks
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -88,6 +89,11 @@ ROUTES: Final[dict[type[Struct], Route]] = {
     webhooks.WebhookList: Route("GET", "/webhooks", "nothing"),
     webhooks.WebhookGet: Route("GET", "/webhooks/{name}", "nothing"),
     webhooks.WebhookDeliveries: Route("GET", "/webhooks/{name}/deliveries", "query"),
+    cluster.ClusterGet: Route("GET", "/cluster", "nothing"),
+    cluster.MemberAdd: Route("POST", "/cluster/members", "body"),
+    cluster.MemberRemove: Route("DELETE", "/cluster/members/{id}", "nothing"),
+    cluster.MemberReplace: Route("POST", "/cluster/members/{id}/replace", "body"),
+    cluster.ClusterTransfer: Route("POST", "/cluster/transfer", "body"),
     queries.Health: Route("GET", "/health", "nothing"),
 }
 PULL_SEVERAL: Final = Route("POST", "/pull", "body")

@@ -15,6 +15,7 @@ from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
+from rustqueue.client.calls import cluster as cluster_calls
 from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
@@ -123,6 +124,11 @@ class Client:
     test_webhook = _blocking(webhooks.test_webhook)
     webhook_deliveries = _blocking(webhooks.webhook_deliveries)
     resend_webhook = _blocking(webhooks.resend_webhook)
+    cluster = _blocking(cluster_calls.cluster)
+    add_member = _blocking(cluster_calls.add_member)
+    remove_member = _blocking(cluster_calls.remove_member)
+    replace_member = _blocking(cluster_calls.replace_member)
+    transfer_leadership = _blocking(cluster_calls.transfer_leadership)
     health = _blocking(queue_calls.health)
     scale = _blocking(insight_calls.scale)
     why = _blocking(insight_calls.why)

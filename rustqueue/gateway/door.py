@@ -23,6 +23,7 @@ from rustqueue.gateway.relay import Errand
 from rustqueue.gateway.results import ENDED, ResultErrand, ResultRoom
 from rustqueue.gateway.schemas import PayloadRules
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
+from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.commands import Command, Pull, PushJobs, RunTransaction
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.events import Event, JobsChanged, QueueChanged
@@ -32,6 +33,7 @@ from rustqueue.model.wire import Request, encode_command
 from rustqueue.raft.ports import Clock, Proposal
 
 _QUERIES: Final = frozenset(get_args(Query))
+_OF_NODES: Final = frozenset((Health, *get_args(ClusterRequest)))
 _MAKES_READY: Final = frozenset({"pushed", "ready", "resumed", "freed"})
 _OF_QUEUES: Final = (JobsChanged, QueueChanged)
 _unknown_outcome: Final = Refused.of(Unavailable.unknown_outcome())
@@ -43,6 +45,9 @@ _NO_LEADER: Final = _no_leader.error.code
 Observe = Callable[[Command, Reply, int], None]
 """Told a command, its reply, and the microseconds from proposal to reply."""
 
+
+AskCluster = Callable[[ClusterRequest, bytes, Done], None]
+"""Takes a request about the cluster and its text; tells the reply."""
 
 Audit = Callable[[Principal, Request, Reply], None]
 
@@ -89,6 +94,7 @@ class Gateway:
         self._neighbours: Neighbours | None = None
         self.audit: Audit | None = None
         """Told everything that administrators ask, and what became of it."""
+        self.ask_cluster: AskCluster | None = None
         self._pulled: Callable[[Waiter, Reply], None] = self._room.answered
         replicator.on_assemble = self._assemble
 
@@ -140,31 +146,38 @@ class Gateway:
                 request, raw, done = self._admitted(principal, request, raw, done)
             if type(request) in _QUERIES:
                 return self._query(cast("Query", request), done)
-            if isinstance(request, Health):
-                reply: Reply = self._applied.health()
-            else:
-                assert not isinstance(request, Auth), "a shell knows its clients; the gateway knows principals"
-                command = cast("Command", request)
-                step = self._preparing.get(type(request))
-                if step is not None:
-                    command, raw, done = prepare(step, request, done)
-                self._payload_rules.check(command)
-                if neighbours is not None and not neighbours.leads:
-                    return self._forward(neighbours, command, raw, done)
-                asker = NOBODY_SPECIAL
-                if principal.tenant and isinstance(request, Pull):
-                    asker = Asker(refusal=partial(permits.refusal, principal, request, self._applied))
-                return self._command(command, raw, done, behind_own, asker)
+            if type(request) in _OF_NODES:
+                self._ask_node(cast("Health | ClusterRequest", request), raw, done)
+                return None
+            assert not isinstance(request, Auth), "a shell knows its clients; the gateway knows principals"
+            command = cast("Command", request)
+            step = self._preparing.get(type(request))
+            if step is not None:
+                command, raw, done = prepare(step, request, done)
+            self._payload_rules.check(command)
+            if neighbours is not None and not neighbours.leads:
+                return self._forward(neighbours, command, raw, done)
+            asker = NOBODY_SPECIAL
+            if principal.tenant and isinstance(request, Pull):
+                asker = Asker(refusal=partial(permits.refusal, principal, request, self._applied))
+            return self._command(command, raw, done, behind_own, asker)
         except ApiError as error:
-            reply = Refused.of(error)
-        done(reply)
-        return None
+            done(Refused.of(error))
+            return None
 
     def _submit_sure(
         self, request: Request, raw: bytes, done: Done, principal: Principal, behind_own: bool, stale: bool
     ) -> None:
         # Stale: nobody leads. What the state does not know is then not told, and a command finds no leader.
         self.submit(request, raw, done, principal, behind_own, sure=True)
+
+    def _ask_node(self, request: Health | ClusterRequest, raw: bytes, done: Done) -> None:
+        """What neither the machine nor the log knows."""
+        if isinstance(request, Health):
+            done(self._applied.health())
+        else:
+            assert self.ask_cluster is not None, "the node says whom to ask"
+            self.ask_cluster(request, raw, done)
 
     async def ask(self, request: Request, raw: bytes, principal: Principal = ANYBODY) -> Reply:
         """The same for a caller that can wait. Cancelling the call cancels the wait."""

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from rustqueue.auth import NOBODY, Grants, Principal
 from rustqueue.gateway.ports import Done
 from rustqueue.model import commands, queries, schedules
+from rustqueue.model.cluster import requests as cluster
 from rustqueue.model.commands import PushJobs, QueueSet
 from rustqueue.model.errors import ApiError, Forbidden, Unauthorized
 from rustqueue.model.jobs import FlowSummary, JobOptions
@@ -146,6 +147,11 @@ NEEDS: Final[dict[type[Struct], Need]] = {
     commands.TokenDelete: Need("admin", _everywhere),
     # A webhook hears of many queues, and its URL may hold a secret: it is for those who may do everything.
     **{kind: Need("admin", _everywhere) for kind in WEBHOOK_VERBS},
+    cluster.ClusterGet: Need("read", _everywhere),
+    cluster.MemberAdd: Need("admin", _everywhere),
+    cluster.MemberRemove: Need("admin", _everywhere),
+    cluster.MemberReplace: Need("admin", _everywhere),
+    cluster.ClusterTransfer: Need("admin", _everywhere),
     queries.Get: Need("read", _the_job),
     queries.JobList: Need("read", _one_queue),
     queries.JobParents: Need("read", _the_job),

@@ -44,7 +44,7 @@ def refusal_text(refused: Refused) -> bytes:
     return msgspec.json.encode(Refusal(refused.status, refused.retry_after_s, refused.error))
 
 
-def _refused(text: bytes) -> Refused:
+def read_refusal(text: bytes) -> Refused:
     told = _refusals.decode(text)
     return Refused(error=told.error, status=told.status, retry_after_s=told.retry_after_s)
 
@@ -162,7 +162,7 @@ class Relay:
             assert isinstance(errand.command, Pull), "only a pull finds nothing"
             self._answer(errand, nothing_for(errand.command))
             return
-        refused = _refused(message.refusal)
+        refused = read_refusal(message.refusal)
         if refused.error.code in LEADS_NOT:
             self._again(errand)
         else:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from rustqueue.model import limits
+from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.jobs import FlowText, IdText, JobState, NameText, QueueText, Tag
 from rustqueue.model.requests import Request
 from rustqueue.model.schedules import ScheduleQuery
@@ -158,4 +159,5 @@ Query = (
 )
 """Answered from the applied state by `machine.queries`."""
 
-ShellQuery = Health | Auth
+ShellQuery = Health | Auth | ClusterRequest
+"""Answered by the node itself."""

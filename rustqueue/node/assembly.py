@@ -30,6 +30,7 @@ from rustqueue.effects.webhooks.ports import Times
 from rustqueue.gateway import Gateway, GatewayLimits
 from rustqueue.machine.kv import KV
 from rustqueue.machine.machine import Machine
+from rustqueue.model.cluster.replies import ClusterInfo, MemberInfo
 from rustqueue.model.commands import Configure
 from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.webhooks.commands import WebhookOutcomes
@@ -37,6 +38,7 @@ from rustqueue.model.wire import encode_command
 from rustqueue.node.access import authenticator
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.node.cluster import ClusterError, ClusterSide, MemberParts
+from rustqueue.node.membership import LoneCouncil
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
 from rustqueue.node.secrets import preparing
 from rustqueue.node.state_files import CurrentStore, FileParts, NodeFiles, settle
@@ -242,6 +244,7 @@ class Node:
         log_, rows = self.replicator, ScheduleRows(self.machine)
         prepared = {**preparing(os.urandom), **rows.preparing(), **self.webhooks.preparing}
         self.gateway = Gateway(log_, reads, clock, limits, observe, prepared)
+        self.gateway.ask_cluster = LoneCouncil(self).submit
         self.gateway.audit = AuditLog(time.monotonic)
         parts = ScheduleParts(clock, log_.now_ms, log_.propose, rows, rows.refusal, lambda: log_.disk_full)
         self.schedules = ScheduleDuty(parts)
@@ -260,6 +263,8 @@ class Node:
         self._undo.append(disk_log.stop)
         if self.cluster is not None:
             self.gateway.join(self.cluster.join_gateway(settings.limits.command_deadline_ms, self._role_changed))
+            assert self.cluster.council is not None, "the gateway has joined"
+            self.gateway.ask_cluster = self.cluster.council.submit
             self.replicator.start()
             self._say_what_was_found(self._store)
         self._make_room(self._store, asyncio.get_running_loop())
@@ -410,6 +415,14 @@ class Node:
             applied=replicator.applied_index,
             lag=self.journal.last_index - replicator.applied_index,
         )
+
+    def cluster_info(self) -> ClusterInfo:
+        """A node without others is its own leader."""
+        durable, applied = self.journal.durable_index, self.replicator.applied_index
+        identity = self.journal.identity
+        member = MemberInfo(_NODE_ID, "", "leader", True, durable, applied, 0, rustqueue.__version__)
+        term = self.replicator.term
+        return ClusterInfo(cluster_id=identity.cluster_id.hex(), leader=_NODE_ID, term=term, members=[member])
 
     def ready(self) -> tuple[bool, str]:
         if self.replicator.stopped is not None:

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import rustqueue
 from rustqueue.gateway.neighbours import Neighbours
 from rustqueue.machine.machine import Machine
+from rustqueue.model import limits
+from rustqueue.node.membership import Council
 from rustqueue.raft.cluster.config import Config, config_of, node_of
 from rustqueue.raft.cluster.founding import Founded, Founding
 from rustqueue.raft.cluster.install import Snapshots, finish_install
@@ -28,6 +31,7 @@ from rustqueue.raft.cluster.syncobj import ROLE_NAMES, Seat
 from rustqueue.raft.hardstate import HardState
 from rustqueue.raft.journal import JournalError
 from rustqueue.raft.links import NO_CLUSTER, Hello, member_id
+from rustqueue.raft.membership.steward import Steward
 from rustqueue.raft.messages import PROTOCOL_VERSION, Message
 from rustqueue.raft.ports import Clock, Disk, Executor, StateMachine, Store
 from rustqueue.raft.records import Identity
@@ -58,6 +62,14 @@ class MemberParts:
     options: ReplicatorOptions
 
 
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """A node that is to be taken in, and who wants to know which disk it has."""
+
+    address: str
+    done: Callable[[Hello | None], None]
+
+
 class ClusterSide:
     """`belong` first, then `open`; `close` at the end."""
 
@@ -74,12 +86,17 @@ class ClusterSide:
         self._follows: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done as soon as this node leads no more."""
         self._met: dict[str, str] = {}
-        self.strangers: dict[str, Hello] = {}
-        """Nodes that said hello and belong to no configuration that we know, by node id."""
+        self._sought: dict[str, _Sought] = {}
+        """Nodes that are to be taken in, by node id."""
+        self._leaving: dict[str, str] = {}
+        """Members that were removed a moment ago, with their addresses."""
+        self._turned_away = ""
+        """What the last member said that did not want this node."""
         tls = None if settings.tls is None else TlsFiles(*settings.tls)
         self.links = TcpLinks(self._hello, self._admit, LinkOptions(settings.listen, tls), clock, random.random)
         self.replicator: ClusterReplicator | None = None
         self.neighbours: Neighbours | None = None
+        self.council: Council | None = None
 
     def _find_passport(self) -> Passport:
         found = read_passport(self._disk, self._folder)
@@ -115,7 +132,7 @@ class ClusterSide:
             return self._admit_founder(hello)
         if hello.cluster == NO_CLUSTER:
             # It belongs nowhere yet: our answer tells it that there is a cluster.
-            self.strangers[hello.node] = hello
+            self._found(hello)
             return None
         if hello.cluster != self.cluster_id:
             return (
@@ -127,7 +144,7 @@ class ClusterSide:
             if hello.member not in config.addresses:
                 self._meet(hello)
             return None
-        self.strangers[hello.node] = hello
+        self._found(hello)
         known = next(config.of_node(hello.node), None)
         if known is not None:
             return (
@@ -153,6 +170,37 @@ class ClusterSide:
             self._met[hello.member] = hello.address
             self._clock.call_soon(self._dial)
 
+    # Taking nodes in.
+
+    def _look(self, node: str, address: str, done: Callable[[Hello | None], None]) -> None:
+        """Dial an address to learn which disk the node there has."""
+        self._missed(node)
+        sought = self._sought[node] = _Sought(address, done)
+        self._dial()
+
+        def late() -> None:
+            if self._sought.get(node) is sought:
+                self._missed(node)
+
+        self._clock.call_later(limits.MEMBER_FOUND_MS, late)
+
+    def _found(self, hello: Hello) -> None:
+        """A node said hello that belongs to no configuration that we know."""
+        sought = self._sought.get(hello.node)
+        if sought is not None and hello.address == sought.address:
+            del self._sought[hello.node]
+            self._clock.call_soon(partial(self._tell_found, sought, hello))
+
+    def _tell_found(self, sought: "_Sought", hello: Hello) -> None:
+        sought.done(hello)
+        self._dial()
+
+    def _missed(self, node: str) -> None:
+        sought = self._sought.pop(node, None)
+        if sought is not None:
+            sought.done(None)
+            self._dial()
+
     # Founding.
 
     async def belong(self) -> None:
@@ -171,12 +219,22 @@ class ClusterSide:
         while not self._founded.done():
             await asyncio.wait({self._founded}, timeout=_COMPLAINT_S)
             if not self._founded.done():
+                self._founding.wait_no_longer()
+                if self._founding.result is not None:
+                    self._founded.set_result(self._founding.result)
+                    break
                 log.warning("no cluster yet", extra={"reason": self._founding.complaint()})
         founded = self._founded.result()
         passport = Passport(self._passport.node_id, self._passport.incarnation, founded.cluster_id, founded.config)
         write_passport(self._disk, self._folder, passport)
         self._passport = passport
         log.info("belongs to a cluster", extra={"cluster": founded.cluster_id.hex(), "member": self.me})
+        if not founded.config.members:
+            node = passport.node_id
+            advice = (
+                f"rustqueue cluster add {node} {self.address}, or, after a lost disk: rustqueue cluster replace {node}"
+            )
+            log.warning("waits to be taken in", extra={"member": self.me, "advice": advice})
 
     # The member.
 
@@ -208,6 +266,7 @@ class ClusterSide:
         replicator.installed_config = lambda: _config_of(parts.machine)
         self.snapshots = Snapshots(self._parts, replicator, self._disk, self._folder, parts.background)
         self.snapshots.use(files)
+        self.steward = Steward(self._parts, replicator)
         self.replicator = replicator
         return replicator
 
@@ -217,14 +276,19 @@ class ClusterSide:
         assert replicator is not None, "the member is open"
         neighbours = Neighbours(self.links, replicator, self._clock, replicator.member.read_index, deadline_ms)
         self.neighbours = neighbours
-        replicator.on_leader = neighbours.leader_is
+        about = (self.cluster_id.hex(), rustqueue.__version__)
+        council = self.council = Council(self._parts, replicator, self.steward, self._look, about)
+        replicator.on_leader = self._leader_is
         replicator.on_applied = neighbours.reads.applied
-        replicator.on_configured = lambda config: self._dial()
+        replicator.on_configured = self._configured
+        self._addresses = self._config.addresses
         replicator.on_role = partial(self._role_changed, on_role)
         self.links.on_message = self._received
         self.links.on_up = self._link_up
         self.links.on_down = self._link_down
+        self.links.on_refused = self._refused
         self._dial()
+        council.start()
         return neighbours
 
     def _role_changed(self, on_role: Callable[[bool], None], leads: bool) -> None:
@@ -233,37 +297,77 @@ class ClusterSide:
         elif not leads and not self._follows.done():
             self._follows.set_result(None)
         self.snapshots.role_changed(leads)
+        self.steward.role_changed(leads)
         on_role(leads)
+
+    def _leader_is(self, leader: str | None) -> None:
+        assert self.neighbours is not None, "the gateway is there"
+        assert self.council is not None, "the gateway is there"
+        self.neighbours.leader_is(leader)
+        self.council.leader_is(leader)
 
     @property
     def _config(self) -> Config:
         return self._parts.config if self.replicator is not None else Config(())
 
+    def _configured(self, config: Config) -> None:
+        before, self._addresses = self._addresses, config.addresses
+        gone = {member: address for member, address in before.items() if member not in config.addresses}
+        if gone:
+            self._leaving |= gone
+            self._clock.call_later(limits.MEMBER_LEAVING_MS, partial(self._left, gone))
+        self._dial()
+
+    def _left(self, gone: dict[str, str]) -> None:
+        for member in gone:
+            self._leaving.pop(member, None)
+        self._dial()
+
     def _dial(self) -> None:
         config = self._config
-        peers = {member: address for member, address in config.addresses.items() if member != self.me}
+        known = {**self._leaving, **config.addresses}
+        peers = {member: address for member, address in known.items() if member != self.me}
         if self.me not in config.addresses:
             peers = {**self._met, **peers}
+        for sought in self._sought.values():
+            peers[sought.address] = sought.address
         self.links.set_peers(peers)
 
     def _received(self, peer: str, message: Message) -> None:
         assert self.neighbours is not None, "links speak after the start"
         assert self.replicator is not None, "links speak after the start"
-        if not self.neighbours.received(peer, message) and not self.snapshots.received(peer, message):
+        assert self.council is not None, "links speak after the start"
+        if (
+            not self.neighbours.received(peer, message)
+            and not self.snapshots.received(peer, message)
+            and not self.council.received(peer, message)
+        ):
             self.replicator.received(peer, message)
 
     def _link_up(self, peer: str) -> None:
         assert self.neighbours is not None, "links speak after the start"
         assert self.replicator is not None, "links speak after the start"
+        assert self.council is not None, "links speak after the start"
+        self._turned_away = ""
+        if ":" in peer:
+            return  # An address that is looked at; whoever answers there is no member yet.
         self.replicator.member.link_up(peer)
         self.neighbours.link_up(peer)
+        self.council.link_up(peer)
 
     def _link_down(self, peer: str) -> None:
         assert self.neighbours is not None, "links speak after the start"
         assert self.replicator is not None, "links speak after the start"
+        assert self.council is not None, "links speak after the start"
+        if ":" in peer:
+            return
         self.replicator.member.link_down(peer)
+        self.council.link_down(peer)
         self.snapshots.link_down(peer)
         self.neighbours.link_down(peer)
+
+    def _refused(self, peer: str, reason: str) -> None:
+        self._turned_away = f"{peer} says: {reason}"
 
     # What the node says of itself.
 
@@ -285,9 +389,9 @@ class ClusterSide:
         """Why clients had better ask another node; empty when they need not."""
         replicator = self.replicator
         if replicator is None or self.me not in self._config.addresses:
-            return "this node is no member of the cluster yet"
+            return "this node is no member of the cluster"
         if replicator.member.leader is None:
-            return "the cluster has no leader"
+            return self._turned_away or "the cluster has no leader"
         lag = replicator.member.commit_index - replicator.applied_index
         return f"this node is {lag} entries behind" if lag > _READY_LAG_ENTRIES else ""
 
@@ -299,6 +403,8 @@ class ClusterSide:
         await asyncio.wait({self._follows}, timeout=_TRANSFER_S)
 
     async def close(self) -> None:
+        if self.council is not None:
+            self.council.close()
         await self.links.close()
         if self.replicator is not None:
             self._hard_state.close()

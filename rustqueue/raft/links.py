@@ -13,16 +13,12 @@ from typing import Annotated, Final, Protocol
 
 from msgspec import Meta, Struct
 
-from rustqueue.model import limits
+from rustqueue.model.cluster.requests import NodeId as NodeId
+from rustqueue.model.cluster.requests import PeerAddress as Address
 from rustqueue.raft.messages import Message
 
 NO_CLUSTER: Final = bytes(16)
 """The cluster id of a node that belongs to none yet."""
-
-NodeId = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z", max_length=limits.NODE_ID_BYTES_MAX)
-]
-Address = Annotated[str, Meta(pattern=r"^\S+:[0-9]{1,5}\Z", max_length=limits.ADDRESS_BYTES_MAX)]
 
 
 class Hello(Struct, array_like=True, tag="hello", frozen=True):

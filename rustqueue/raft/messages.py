@@ -5,9 +5,9 @@ where terms matter, and every reply carries the sequence of what it answers, so 
 or of an earlier round is never counted in a later one; nothing here can carry code.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 PROTOCOL_VERSION = 1
 """Of these messages; members that speak different ones refuse each other in their hello."""
@@ -145,6 +145,31 @@ class StateDigest(Struct, array_like=True, tag=14, frozen=True, gc=False):
     digest: bytes
 
 
+class Asked(Struct, array_like=True, tag=15, frozen=True, gc=False):
+    """A request about the cluster that a client gave to a member that does not lead, as its text. The sender has seen
+    to it that the client may ask this.
+    """
+
+    number: int
+    raw: bytes
+
+
+class Told(Struct, array_like=True, tag=16, frozen=True, gc=False):
+    """The answer to `Asked`: a refusal or the JSON of a reply. `moved`: the asked one does not lead; ask again."""
+
+    number: int
+    refused: bool
+    moved: bool
+    body: bytes
+
+
+class MemberState(Struct, array_like=True, tag=17, frozen=True, gc=False):
+    """Member to leader, now and then: how far it is, and which program it runs."""
+
+    applied_index: int
+    version: Annotated[str, Meta(max_length=64)]
+
+
 Message = (
     Append
     | Appended
@@ -160,4 +185,7 @@ Message = (
     | IndexAsked
     | IndexGiven
     | StateDigest
+    | Asked
+    | Told
+    | MemberState
 )

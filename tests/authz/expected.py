@@ -20,6 +20,8 @@ SCOPE_OF: Final = {
     **dict.fromkeys(("schedule_create", "schedule_put", "schedule_delete", "schedule_pause"), "admin"),
     **dict.fromkeys(("schedule_resume", "schedule_run"), "admin"),
     **dict.fromkeys(("schedule_get", "schedule_list", "schedule_runs"), "read"),
+    "cluster_get": "read",
+    **dict.fromkeys(("cluster_transfer", "member_add", "member_remove", "member_replace"), "admin"),
     **dict.fromkeys(("token_create", "token_list", "token_delete"), "admin"),
     **dict.fromkeys(("webhook_create", "webhook_put", "webhook_list", "webhook_get", "webhook_delete"), "admin"),
     **dict.fromkeys(("webhook_pause", "webhook_resume", "webhook_test", "webhook_deliveries"), "admin"),
@@ -33,6 +35,7 @@ EVERYWHERE: Final = {
     *("token_create", "token_list", "token_delete", "worker_list", "worker_drain"),
     *("webhook_create", "webhook_put", "webhook_list", "webhook_get", "webhook_delete", "webhook_pause"),
     *("webhook_resume", "webhook_test", "webhook_deliveries", "webhook_resend"),
+    *("cluster_get", "cluster_transfer", "member_add", "member_remove", "member_replace"),
 }
 """Verbs that are about no queue: they need their scope on all of them."""
 
@@ -90,6 +93,11 @@ ASKED: Final[dict[str, dict[str, Any]]] = {
     "tx": {"operations": [{"cmd": "push", "queue": QUEUE, "name": "n", "data": 1}]},
     "worker_drain": {"worker_id": "w"},
     "token_create": {"name": "made.by.the.matrix", "scopes": [{"verbs": ["read"], "queues": ["*"]}]},
+    "cluster_get": {},
+    "cluster_transfer": {},
+    "member_add": {"id": "n1", "address": "127.0.0.1:6801"},
+    "member_remove": {"id": "n0"},
+    "member_replace": {"id": "n0"},
     "token_list": {},
     "token_delete": {"id": "0000000000000000"},
     "webhook_create": {"url": "https://hooks.example/"},

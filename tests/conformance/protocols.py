@@ -17,7 +17,7 @@ import msgspec
 
 from rustqueue.client import AsyncClient, Client, RustQueueError, insight_calls, job_calls, queue_calls
 from rustqueue.client.call import Call
-from rustqueue.client.calls import schedules, webhooks
+from rustqueue.client.calls import cluster, schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
@@ -162,6 +162,11 @@ HTTP_FORMS: Final = {
     "schedule_get": "GET /schedules/{name} ?",
     "schedule_list": "GET /schedules ?",
     "schedule_runs": "GET /schedules/{name}/runs ?",
+    "cluster_get": "GET /cluster ?",
+    "cluster_transfer": "POST /cluster/transfer =",
+    "member_add": "POST /cluster/members =",
+    "member_remove": "DELETE /cluster/members/{id} ?",
+    "member_replace": "POST /cluster/members/{id}/replace =",
     "health": "GET /health ?",
 }
 _HEADERS: Final = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match", "if_owner": "If-Owner"}
@@ -279,6 +284,11 @@ _CALLS: Final[dict[str, Callable[..., Call[Any]]]] = {
     "schedule_get": schedules.get_schedule,
     "schedule_list": schedules.list_schedules,
     "schedule_runs": schedules.schedule_runs,
+    "cluster_get": cluster.cluster,
+    "cluster_transfer": cluster.transfer_leadership,
+    "member_add": lambda id, address: cluster.add_member(id, address),
+    "member_remove": lambda id: cluster.remove_member(id),
+    "member_replace": lambda id, **rest: cluster.replace_member(id, **rest),
     "health": queue_calls.health,
 }
 

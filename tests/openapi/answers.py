@@ -8,10 +8,12 @@ from msgspec import Struct
 
 from rustqueue.api.routes import Body, Route, Source
 from rustqueue.model import replies as r
+from rustqueue.model.cluster.replies import ClusterInfo
 
 Answers = dict[int, tuple[type[Struct], ...]]
 
 DONE: Answers = {200: (r.Done,)}
+MEMBERS: Answers = {200: (ClusterInfo,)}
 BULK: Answers = {200: (r.BulkDone,), 202: (r.BulkDone,)}
 
 ANSWERS: dict[str, Answers] = {
@@ -63,6 +65,11 @@ ANSWERS: dict[str, Answers] = {
     "schedule_resume": {200: (r.OneSchedule,)},
     "schedule_run": {200: (r.ScheduleRan,)},
     "schedule_runs": {200: (r.ScheduleRunPage,)},
+    "cluster_get": MEMBERS,
+    "cluster_transfer": MEMBERS,
+    "member_add": MEMBERS,
+    "member_remove": MEMBERS,
+    "member_replace": MEMBERS,
     "token_list": {200: (r.TokenPage,)},
     "token_create": {201: (r.TokenCreated,)},
     "token_delete": DONE,
@@ -99,6 +106,7 @@ CLASHES = {
     *("job_retry", "job_promote", "job_priority", "queue_delete", "queue_settings", "sweep_cancel", "token_create"),
     "schedule_run",
     "webhook_create",
+    *("cluster_transfer", "member_add", "member_remove", "member_replace"),
 }
 """409: the state of things may be against them."""
 

@@ -12,6 +12,7 @@ from rustqueue.api.compose import compose, decode
 from rustqueue.api.refusals import MethodNotAllowed, RouteNotFound
 from rustqueue.api.routes import ROUTES, Body, Router, Source, routes_with_metrics
 from rustqueue.model import wire
+from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.commands import PushJobs, SecretCommand, WireCommand
 from rustqueue.model.errors import ApiError, ParseError, ValidationFailed
 from rustqueue.model.jobs import Job
@@ -173,6 +174,16 @@ LINES = [
         b"",
         b'{"cmd":"webhook_deliveries","name":"h","show":"waiting","limit":2}',
     ),
+    ("GET", "/api/v1/cluster", b"", b'{"cmd":"cluster_get"}'),
+    ("POST", "/api/v1/cluster/transfer", b"", b'{"cmd":"cluster_transfer"}'),
+    (
+        "POST",
+        "/api/v1/cluster/members",
+        b'{"id":"n3","address":"h:1"}',
+        b'{"cmd":"member_add","id":"n3","address":"h:1"}',
+    ),
+    ("DELETE", "/api/v1/cluster/members/n3%237", b"", b'{"cmd":"member_remove","id":"n3#7"}'),
+    ("POST", "/api/v1/cluster/members/n1/replace", b"", b'{"cmd":"member_replace","id":"n1"}'),
     ("GET", "/api/v1/tokens", b"", b'{"cmd":"token_list"}'),
     (
         "POST",
@@ -221,7 +232,11 @@ def test_every_row_has_an_example_above() -> None:
 
 def test_every_verb_of_a_client_has_a_route() -> None:
     """`push_batch` shares the row of `push`; `health` and `auth` are the node's and TCP's own."""
-    verbs = {tag_of(struct) for union in (WireCommand | SecretCommand, Query) for struct in typing.get_args(union)}
+    verbs = {
+        tag_of(struct)
+        for union in (WireCommand | SecretCommand, Query | ClusterRequest)
+        for struct in typing.get_args(union)
+    }
     served = {route.verb for route in ROUTES if route.source is Source.GATEWAY} | {"push_batch"}
     assert served == verbs
 

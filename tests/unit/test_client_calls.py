@@ -20,12 +20,13 @@ from rustqueue.client import (
     queue_calls,
 )
 from rustqueue.client.call import Call
-from rustqueue.client.calls import schedules, webhooks
+from rustqueue.client.calls import cluster, schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines
 from rustqueue.client.routes import PULL_SEVERAL, ROUTES, Route, target_of
 from rustqueue.model import commands, jobs, queries, wire
+from rustqueue.model.cluster import requests as cluster_requests
 from rustqueue.model.commands import AckItem, DlqFilter, FailItem, NewJob, PushJobs, WeightedQueue
 from rustqueue.model.jobs import JobItem, JobOptions, Owner, QueueLimits, Retention, RetentionSettings
 from rustqueue.model.tokens import Scope
@@ -324,6 +325,35 @@ CALLS: list[tuple[str, Call[Any], object, str, Any]] = [
         "POST /tokens",
         {"name": "w", "scopes": [{"verbs": ["push"], "queues": ["a.*"]}], "expires_in_ms": 5},
     ),
+    ("cluster", cluster.cluster(), cluster_requests.ClusterGet(), "GET /cluster", None),
+    (
+        "transfer_leadership",
+        cluster.transfer_leadership("n2"),
+        cluster_requests.ClusterTransfer(to="n2"),
+        "POST /cluster/transfer",
+        {"to": "n2"},
+    ),
+    (
+        "add_member",
+        cluster.add_member("n3", "h:6800"),
+        cluster_requests.MemberAdd(id="n3", address="h:6800"),
+        "POST /cluster/members",
+        {"id": "n3", "address": "h:6800"},
+    ),
+    (
+        "remove_member",
+        cluster.remove_member("n3#7"),
+        cluster_requests.MemberRemove(id="n3#7"),
+        "DELETE /cluster/members/n3%237",
+        None,
+    ),
+    (
+        "replace_member",
+        cluster.replace_member("n1"),
+        cluster_requests.MemberReplace(id="n1"),
+        "POST /cluster/members/n1/replace",
+        {},
+    ),
     ("tokens", token_calls.tokens(), queries.TokenList(), "GET /tokens", None),
     ("delete_token", token_calls.delete_token("t1"), commands.TokenDelete(id="t1"), "DELETE /tokens/t1", None),
     (
@@ -384,6 +414,7 @@ def test_an_http_request_has_its_route(call: Call[Any], target: str, body: objec
 def test_the_routes_cover_the_vocabulary_and_are_served() -> None:
     # `auth` exists on TCP only: over HTTP the token is a header.
     verbs = {*get_args(commands.WireCommand | commands.SecretCommand), *get_args(queries.Query), queries.Health}
+    verbs |= set(get_args(cluster_requests.ClusterRequest))
     assert set(ROUTES) == verbs
     assert {type(call.request) for _, call, _, _, _ in CALLS} == verbs
     served = {(row.method, re.sub(r"\{\w+\}", "*", row.path), row.verb) for row in SERVED}
@@ -401,7 +432,7 @@ def tag_of(kind: type[Struct]) -> str:
 def test_both_clients_offer_every_verb_with_the_same_arguments() -> None:
     builders = {
         name: value
-        for module in (job_calls, queue_calls, token_calls, schedules)
+        for module in (job_calls, queue_calls, token_calls, schedules, cluster)
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
     }

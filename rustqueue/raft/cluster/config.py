@@ -1,8 +1,9 @@
 """Who belongs to the cluster: members, which of them vote, and how that may change.
 
 It must not know links or logs. A configuration is the newest one in the log, committed or not (Raft, chapter 4).
-Invariants: one change is one member more, one fewer, or one made a voter, so that the majorities of two following
-configurations always meet; there is always a voter.
+Invariants: one change makes one voter more or one fewer at most (one member more, one fewer, one made a voter, or one
+whose place a learner takes), so that the majorities of two following configurations always meet; there is always a
+voter.
 """
 
 from collections.abc import Iterator
@@ -75,6 +76,12 @@ def without(config: Config, member_id: str) -> Config:
     if not any(member.voter for member in rest):
         raise Conflict("LAST_VOTER", f"'{member_id}' is the last voter and cannot be removed", {"field": "id"})
     return _config(rest)
+
+
+def with_replaced(config: Config, old_id: str, new_id: str, address: str) -> Config:
+    """One voter fewer, and a learner in its place: of the voters only one has changed."""
+    rest = without(config, old_id)
+    return with_learner(rest, new_id, address)
 
 
 def _config(members: list[MemberRecord]) -> Config:

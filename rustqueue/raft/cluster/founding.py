@@ -1,8 +1,9 @@
 """How a node without a past comes into a cluster: it founds one with all its listed peers, or waits to be taken in.
 
 It must not know files or links. Invariants: a cluster is founded only when every listed peer has said that it has no
-past either; its id is a digest of all founding members, so that all of them compute the same one without agreeing; a
-node that lost its disk has another member id and can neither found nor vote in the cluster that it was in.
+past either; where some peer has one, this node's disk is taken to be lost, and it waits to be taken in; its id is a
+digest of all founding members, so that all of them compute the same one without agreeing; a node that lost its disk has
+another member id and can neither found nor vote in the cluster that it was in.
 """
 
 from collections.abc import Mapping
@@ -60,6 +61,16 @@ class Founding:
         if all(hello.cluster in (NO_CLUSTER, cluster_id) for hello in self._heard.values()):
             records = [MemberRecord(member, address, True) for member, address in sorted(members.items())]
             self.result = Founded(cluster_id, Config(tuple(records)))
+        else:
+            self.wait_no_longer()
+
+    def wait_no_longer(self) -> None:
+        """Who has not been heard by now may be away for long. If there is a cluster, this node belongs to it, without a
+        vote: should it be one of the founders after all, the log will say so.
+        """
+        clusters = {hello.cluster for hello in self._heard.values()} - {NO_CLUSTER}
+        if self.result is None and len(clusters) == 1:
+            self.result = Founded(clusters.pop(), Config(()))
 
     def complaint(self) -> str:
         """Why it is not clear yet, for the log."""
@@ -68,8 +79,4 @@ class Founding:
             return f"waiting for an answer from {self._join}"
         if missing:
             return f"waiting for {', '.join(missing)}: a new cluster begins when all listed peers are there"
-        node = next(node for node, hello in sorted(self._heard.items()) if hello.cluster != NO_CLUSTER)
-        return (
-            f"'{node}' belongs to a cluster in which this node's disk is not known. If '{self._own.node}' lost its "
-            f"disk, run: rustqueue cluster replace {self._own.node} --url http://{node}:6790"
-        )
+        return "the listed peers belong to different clusters: correct `peers`, or wipe those that are not needed"

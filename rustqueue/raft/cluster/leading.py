@@ -317,6 +317,7 @@ class Leading:
         matched = [self._parts.seat.progress(member)[0] for member in self.peers]
         return min(matched, default=self._parts.log.last_index) + 1
 
-    def lag_of(self, member: str) -> int:
-        """How many records the member lacks."""
-        return self._parts.log.last_index - self._parts.seat.progress(member)[0]
+    @property
+    def is_settled(self) -> bool:
+        """Whether an entry of this leader's own is committed, and with it everything of its predecessors."""
+        return self._parts.seat.commit_index >= self._first_index

@@ -18,7 +18,7 @@ from rustqueue.raft.messages import Message
 from rustqueue.raft.ports import Clock
 from rustqueue.raft.transport.address import parse_address, show_address
 from rustqueue.raft.transport.credentials import Credentials, dns_names
-from rustqueue.raft.transport.faults import Fault, Faults
+from rustqueue.raft.transport.faults import Fault, Faults, printable
 from rustqueue.raft.transport.frames import (
     FrameReader,
     FrameTooLarge,
@@ -64,6 +64,7 @@ class Surroundings:
     credentials: Credentials | None
     up: Callable[[str, "OutLink"], None]
     down: Callable[[str, "OutLink"], None]
+    refused: Callable[[str, str], None]
 
 
 class OutLink(asyncio.Protocol):
@@ -150,6 +151,11 @@ class OutLink(asyncio.Protocol):
         return True
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the socket is this link's to close."""
+        return self._transport is not None
+
+    @property
     def unsent_bytes(self) -> int:
         return len(self._out) + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
 
@@ -198,6 +204,7 @@ class OutLink(asyncio.Protocol):
             return
         if isinstance(hello, Refusal):
             self._around.faults.note("refused_by_peer", hello.reason, peer=self._peer)
+            self._around.refused(self._peer, printable(hello.reason))
             self.cut()
             return
         self._judge(hello, self._transport)
@@ -270,7 +277,12 @@ class Outbound:
             async with asyncio.timeout(self._around.options.greeting_ms / 1_000):
                 sock = await self._connected()
                 reached = True
-                await self._shake_hands(sock, link)
+                try:
+                    await self._shake_hands(sock, link)
+                except BaseException:
+                    if not link.is_connected:
+                        sock.close()  # Nobody else has it yet.
+                    raise
                 return await link.greeted
         except TimeoutError:
             faults.note("late" if reached else "unreachable", "no answer in time", peer=self._peer)

@@ -36,6 +36,8 @@ class TcpLinks:
         self.on_message: Callable[[str, Message], None] = lambda peer, message: None
         self.on_up: Callable[[str], None] = lambda peer: None
         self.on_down: Callable[[str], None] = lambda peer: None
+        self.on_refused: Callable[[str, str], None] = lambda peer, reason: None
+        """A peer that was dialled does not want this node, and says why."""
 
         def monotonic_s() -> float:
             return clock.monotonic_us() / 1_000_000
@@ -47,7 +49,15 @@ class TcpLinks:
         if options.tls is not None:
             credentials = Credentials(options.tls, own().node, monotonic_s, self._faults)
         self._around = Surroundings(
-            self._greeter, options, self._faults, clock, chance, credentials, self._went_up, self._went_down
+            self._greeter,
+            options,
+            self._faults,
+            clock,
+            chance,
+            credentials,
+            self._went_up,
+            self._went_down,
+            lambda peer, reason: self.on_refused(peer, reason),
         )
         self._listener = Listener(options, self._faults, credentials, self._connection_from)
         self._peers: dict[str, str] = {}

@@ -1,0 +1,1 @@
+"""How the members of a cluster change while it serves: the leader's part of it."""
