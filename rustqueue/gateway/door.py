@@ -343,6 +343,8 @@ class Gateway:
         self, pull: Pull, raw: bytes, done: Done, behind_own: bool, asker: Asker = NOBODY_SPECIAL
     ) -> Ticket | None:
         must_ask = behind_own or pull.idempotency_key is not None
+        if self._neighbours is not None and self._neighbours.is_behind:
+            must_ask = True
         drains = pull.worker_id is not None and self._applied.is_draining(pull.worker_id)
         has_job = not drains and (must_ask or self._room.has_free_job(queues_of(pull)))
         if pull.wait_ms == 0 or pull.count == 0 or self._closed:

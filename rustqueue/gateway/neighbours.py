@@ -35,6 +35,9 @@ class Leadership(Protocol):
     def applied_index(self) -> int: ...
 
     @property
+    def term_begins_at(self) -> int: ...
+
+    @property
     def placements(self) -> Placing: ...
 
 
@@ -83,6 +86,11 @@ class Neighbours:
     @property
     def leads(self) -> bool:
         return self._log.leads
+
+    @property
+    def is_behind(self) -> bool:
+        """A leader of a moment ago, that may not have applied yet what others acknowledged before it."""
+        return self._log.applied_index < self._log.term_begins_at
 
     def leader_is(self, leader: str | None) -> None:
         self.reads.leader_is(leader, self._log.leads)

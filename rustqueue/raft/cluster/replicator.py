@@ -112,6 +112,8 @@ class ClusterReplicator:
         self._pace: TickPace | None = None
         self.digests = Digests(parts, options.digest_every)
         self.pending_bytes = 0
+        self.term_begins_at = 0
+        """The first entry of this node's own leadership: until it is applied, what is applied may be old."""
         self.replayed_count = 0
         self.stopped: BaseException | None = None
         self.on_assemble: Callable[[list[Proposal]], None] | None = None
@@ -315,6 +317,7 @@ class ClusterReplicator:
         self._stamp = EntryClock(last_ms, clock.monotonic_us(), election_stamp_ms(clock.wall_ms(), walls_ms))
         self._pace = TickPace(clock, self._stamp, self._machine, self._want_tick)
         self._append([], is_tick=False)
+        self.term_begins_at = log.last_index
         if self._parts.configs.current_index == 0:
             # The founders know each other from their hellos; from here on the log, and every snapshot, knows them.
             self.change_members(self._parts.config)
