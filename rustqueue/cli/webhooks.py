@@ -67,7 +67,7 @@ def _declare_create(group: Commands) -> None:
         """rustqueue webhooks create audit https://hooks.example.com/in --set '{"secret":"whsec_..."}'""",
     )
     parser.add_argument("webhook", metavar="WEBHOOK")
-    parser.add_argument("url", metavar="URL")
+    parser.add_argument("receiver", metavar="URL")
     parser.add_argument("--event", choices=EVENTS, action="append", help="may be given again; none: all events")
     parser.add_argument(
         "--queue", action="append", metavar="QUEUE", help="may end in '*' and be given again; none: all"
@@ -86,7 +86,7 @@ def create(arguments: argparse.Namespace, client: Client) -> Shown:
         raise UsageError("--set must be a JSON object")
     given = {"events": arguments.event, "queues": arguments.queue}
     options |= {key: value for key, value in given.items() if value is not None}
-    return _one(client.put_webhook(arguments.webhook, arguments.url, **cast(WebhookOptions, options)))
+    return _one(client.put_webhook(arguments.webhook, arguments.receiver, **cast(WebhookOptions, options)))
 
 
 def list_webhooks(arguments: argparse.Namespace, client: Client) -> Shown:

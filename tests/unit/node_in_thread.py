@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rustqueue.node import running_node
-from rustqueue.settings import Settings
+from rustqueue.settings import Settings, WebhooksSettings
 from rustqueue.settings.sections import AuthSettings, ServerSettings, StorageSettings
 
 STOP_DEADLINE_S = 60
@@ -31,6 +31,7 @@ def node_settings(folder: Path, ports: Ports = EPHEMERAL, token: str | None = No
         server=ServerSettings(host="127.0.0.1", http_port=ports.http, tcp_port=ports.tcp),
         storage=StorageSettings(path=str(folder)),
         auth=AuthSettings(enabled=token is not None, tokens=[] if token is None else [token]),
+        webhooks=WebhooksSettings(enabled=True),
     )
 
 
