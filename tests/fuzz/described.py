@@ -14,11 +14,13 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
@@ -28,6 +30,7 @@ from schemathesis.core.result import Ok
 from schemathesis.errors import InvalidSchema as SchemaError
 
 from rustqueue.client import Client
+from rustqueue.settings.sections import WebhooksSettings
 from tests.chaos import evidence
 from tests.fuzz.answers import HttpJudge, LineJudge, Verdict
 from tests.fuzz.variants import QUEUES, AnyCase, Variants
@@ -138,6 +141,12 @@ def run(ports: Ports, protocol: str, cases: int, seed: int) -> Findings:
     return findings
 
 
+def a_node(folder: Path) -> AbstractContextManager[Ports]:
+    """A node with everything switched on. That no case makes it call somebody else is left to its own guard."""
+    given = msgspec.structs.replace(node_settings(folder), webhooks=WebhooksSettings(enabled=True))
+    return node_in_thread(given)
+
+
 def report(findings: Findings) -> Iterator[str]:
     for name, count in sorted(findings.tally.items()):
         yield f"{name:50} {count:8,}"
@@ -153,7 +162,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, node_in_thread(node_settings(Path(folder))) as ports:
+    with tempfile.TemporaryDirectory() as folder, a_node(Path(folder)) as ports:
         findings = run(ports, options.protocol, options.cases, options.seed)
     seconds = time.monotonic() - started
     print("\n".join(report(findings)))

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.described import report, run
-from tests.unit.node_in_thread import node_in_thread, node_settings
+from tests.fuzz.described import a_node, report, run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["http", "tcp"])
 def test_every_answer_is_one_that_is_described(protocol: str, tmp_path: Path) -> None:
-    with node_in_thread(node_settings(tmp_path)) as ports:
+    with a_node(tmp_path) as ports:
         findings = run(ports, protocol, cases=4_000, seed=1)
     assert findings.tally["cases"] >= 4_000
     assert findings.problems == {}, "\n".join(report(findings))

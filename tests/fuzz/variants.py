@@ -9,6 +9,7 @@ from schemathesis import Case
 
 AnyCase: TypeAlias = Case[Any]
 QUEUES = ("mail", "reports", "empty")
+NAMES = ("nightly", "hook")
 WAIT_MS_MAX = 5
 DEEP = [[[[[[[[[[[[[[[[{"deep": [1]}]]]]]]]]]]]]]]]]
 VALUES: tuple[Any, ...] = (
@@ -48,6 +49,8 @@ class Variants:
         draw, path = self._draw, case.path_parameters or {}
         if "queue" in path and draw.random() < 0.8:
             path["queue"] = draw.choice(QUEUES)
+        if "name" in path and draw.random() < 0.7:
+            path["name"] = draw.choice(NAMES)
         if "id" in path and self.known and draw.random() < 0.7:
             path["id"] = draw.choice(self.known)
         for part in (case.query, case.body):
