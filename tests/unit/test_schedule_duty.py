@@ -166,6 +166,16 @@ def test_what_was_on_its_way_when_a_reign_ended_is_void() -> None:
     assert office.clock.timers_count == 0
 
 
+def test_a_reign_that_begins_twice_is_one() -> None:
+    office = Office()
+    office.define(every_ms=5_000)
+    office.duties[0].begin()
+    office.settle()
+    assert office.clock.timers_count == 1
+    office.wait(5_000)
+    assert office.ticks() == seconds(0, 5)
+
+
 def test_two_leaders_run_every_tick_once() -> None:
     office = Office(duties_count=2)
     office.define(every_ms=500)

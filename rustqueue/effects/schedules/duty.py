@@ -79,7 +79,8 @@ class ScheduleDuty:
         return max(0, self._parts.now_ms() - self._heap[0][0]) if self._leads and self._heap else 0
 
     def begin(self) -> None:
-        self._reset()
+        """Also when it leads already: what it knew and had on its way is void then."""
+        self.end()
         self._leads = True
         self._ask_turn()
 
