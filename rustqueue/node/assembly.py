@@ -472,6 +472,8 @@ class Node:
             ),
             ("store_compactions", "Compactions of the store for want of room.", self.room.compactions_count),
         )
+        if self.cluster is not None:
+            return Gauges((*numbers, *self.cluster.numbers()), queues, rest, (*counters, *self.cluster.counters()))
         return Gauges(numbers, queues, rest, counters)
 
 

@@ -395,6 +395,35 @@ class ClusterSide:
         lag = replicator.member.commit_index - replicator.applied_index
         return f"this node is {lag} entries behind" if lag > _READY_LAG_ENTRIES else ""
 
+    def numbers(self) -> tuple[tuple[str, str, float], ...]:
+        """Gauges: name, help, value."""
+        replicator = self.replicator
+        if replicator is None:
+            return ()
+        member, config = replicator.member, self._config
+        return (
+            ("raft_is_leader", "1 while this node leads.", member.leads),
+            ("raft_leader_known", "1 while this node knows who leads.", member.leader is not None),
+            ("raft_commit_index", "Last entry that a majority holds, as far as this node knows.", member.commit_index),
+            ("raft_members", "Members of the cluster, learners too.", len(config.members)),
+            ("raft_voters", "Members that vote.", len(config.voters)),
+            ("raft_lag_entries", "Committed entries not yet applied.", member.commit_index - replicator.applied_index),
+        )
+
+    def counters(self) -> tuple[tuple[str, str, float], ...]:
+        """Numbers that only grow: name, help, value."""
+        replicator = self.replicator
+        if replicator is None:
+            return ()
+        member = replicator.member
+        return (
+            ("raft_elections_won", "Elections that this node won.", member.elections_count),
+            ("raft_campaigns", "Elections that this node stood for.", member.election.campaigns_count),
+            ("raft_log_cuts", "Times that the log was cut for another leader's.", member.cuts_count),
+            ("raft_snapshots_installed", "Snapshots that replaced this node's state.", self.snapshots.installs_count),
+            ("raft_peer_faults", "What went wrong at the peer port.", sum(self.links.faults.values())),
+        )
+
     async def hand_over(self) -> None:
         """Let another voter lead before this node goes."""
         replicator = self.replicator

@@ -115,3 +115,4 @@ async def cluster(folder: Path, count: int = 3) -> AsyncIterator[Rig]:
         yield rig
     finally:
         await asyncio.gather(*(node.stop(5.0) for node in rig.nodes.values()))
+        await asyncio.sleep(0.05)  # Connections that were cut are closed in the next turns of the loop.

@@ -112,6 +112,7 @@ class TcpLinks:
             inbound.cut()
         await self._listener.close()
         await asyncio.gather(*self._ending, return_exceptions=True)
+        await asyncio.sleep(0)  # The loop closes the sockets of what was cut in its next turn.
 
     def _dial(self) -> None:
         for peer, address in self._peers.items():
