@@ -163,6 +163,7 @@ class Node:
             async with asyncio.timeout(max(ends_s - time.monotonic(), _FAULT_STOP_S)):
                 await closed
         except TimeoutError:
+            await self._leave_cluster()  # Whoever waits for this node had better look for another one.
             return False
         await self.webhooks.close()
         await self._leave_cluster()

@@ -65,7 +65,7 @@ class Rig:
         self.nodes |= nodes
 
     async def stop(self, name: str) -> None:
-        await self.nodes.pop(name).stop(5.0)
+        await self.nodes.pop(name).stop(2.0)
 
     async def wipe(self, name: str) -> None:
         """The node loses its disk."""
@@ -114,5 +114,5 @@ async def cluster(folder: Path, count: int = 3) -> AsyncIterator[Rig]:
         await rig.led()
         yield rig
     finally:
-        await asyncio.gather(*(node.stop(5.0) for node in rig.nodes.values()))
+        await asyncio.gather(*(node.stop(2.0) for node in rig.nodes.values()))
         await asyncio.sleep(0.05)  # Connections that were cut are closed in the next turns of the loop.
