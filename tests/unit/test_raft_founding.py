@@ -36,15 +36,14 @@ def test_one_that_was_slow_finds_the_cluster_that_the_others_have_founded_with_i
     assert founding.result == founded()
 
 
-def test_one_that_lost_its_disk_is_told_what_to_do() -> None:
+def test_one_that_lost_its_disk_belongs_to_the_cluster_without_a_vote() -> None:
     # Given a node that comes back with another incarnation
     founding = Founding(hello("n2", 10), PEERS, None)
     # When the others tell of their cluster
     founding.heard(hello("n0", 7, ID))
     founding.heard(hello("n1", 8, ID))
-    # Then it waits to be replaced.
-    assert founding.result is None
-    assert "rustqueue cluster replace n2" in founding.complaint()
+    # Then it belongs there and waits to be taken in as a member: it founds nothing and votes for nobody.
+    assert founding.result == Founded(ID, Config(()))
 
 
 def test_who_is_not_listed_founds_nothing() -> None:
