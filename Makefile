@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash sim fuzz authz-matrix lock clean
+.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash sim fuzz authz-matrix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ crash: $(STAMP) ## KILLS=200: kill a real node under load, check every acknowled
 
 sim: $(STAMP) ## SEEDS=500 FROM=0: the real node in a simulated world with power cuts and bad disks
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(ARGS)
+
+cluster: $(STAMP) ## three nodes on this machine to play with, until Ctrl-C
+	@$(BIN)/rustqueue cluster dev $(ARGS)
 
 e2e-api: $(STAMP) ## operator and chart against a real control plane; built from Go modules the first time (10 minutes)
 	@$(BIN)/python -m e2e.harness.binaries control-plane

@@ -1,8 +1,12 @@
 """Commands about the cluster: who belongs to it, and changes of that."""
 
 import argparse
+import sys
+from pathlib import Path
 
+from rustqueue.cli.node import missing_extra
 from rustqueue.cli.output import Shown, table
+from rustqueue.cli.parsing import bounded
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client
 from rustqueue.client.calls.cluster import Cluster
@@ -45,6 +49,30 @@ def add(commands: Commands) -> None:
         "rustqueue cluster transfer --to n2",
     )
     parser.add_argument("--to", metavar="MEMBER", help="who shall lead, else whoever has the longest log")
+    parser = group.add_local(
+        "dev",
+        dev,
+        "run a cluster on this machine to play with, until Ctrl-C",
+        "rustqueue cluster dev",
+        "rustqueue cluster dev --nodes 5 --data /tmp/five --http-port 7790",
+    )
+    parser.add_argument("--nodes", type=bounded(1, 9), default=3, metavar="N", help="else 3")
+    parser.add_argument("--data", type=Path, default=Path("cluster-data"), metavar="DIR", help="else ./cluster-data")
+    parser.add_argument(
+        "--http-port", type=bounded(1_024, 64_000), default=6790, metavar="PORT", dest="first_port",
+        help="of the first node, else 6790; node i adds 100 times i to every port",
+    )  # fmt: skip
+
+
+def dev(arguments: argparse.Namespace) -> int:
+    try:
+        # The nodes are children; asking here gives one clear line instead of their logs.
+        import rustqueue.node  # noqa: F401
+    except ModuleNotFoundError as error:
+        return missing_extra(error)
+    from rustqueue.demo.local_cluster import LocalCluster, run
+
+    return run(LocalCluster(arguments.nodes, arguments.data.absolute(), arguments.first_port), sys.stdout)
 
 
 def status(arguments: argparse.Namespace, client: Client) -> Shown:
