@@ -19,10 +19,14 @@ from rustqueue.raft.messages import Append, Appended
 from tests.simulation.member_node import MemberVariant
 
 
-def _with(member: type[Member]) -> MemberVariant:
+def _with(member: type[Member], short_log: bool = False) -> MemberVariant:
+    """`short_log`: members that are behind need snapshots soon."""
+
     class Replicator(ClusterReplicator):
         member_type = member
 
+    if short_log:
+        return MemberVariant(replicator=Replicator, segment_bytes=4_000, flush_bytes=3_000, kept_bytes=3_000)
     return MemberVariant(replicator=Replicator)
 
 
@@ -120,7 +124,7 @@ PLANTED: dict[str, Callable[[], MemberVariant]] = {
     "vote not persisted": lambda: MemberVariant(seat=ForgetfulSeat),
     "two votes in one term": lambda: MemberVariant(seat=GenerousSeat),
     "read without asking the others": lambda: _leading(TrustingReads),
-    "snapshot lacks an entry": lambda: _with(SkippingSnapshot),
+    "snapshot lacks an entry": lambda: _with(SkippingSnapshot, short_log=True),
     "cut that leaves the records": lambda: MemberVariant(log=LyingLog),
     "replicas stamp for themselves": lambda: MemberVariant(machine=LocalTimeMachine),
 }

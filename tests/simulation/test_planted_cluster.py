@@ -11,13 +11,13 @@ pytestmark = pytest.mark.slow  # Some seeds run for seconds; `make test-slow` an
 SEEDS_MAX = 60
 
 CASES = (
-    ("follower acknowledges before durable", ("kill all",), 2, 10),
+    ("follower acknowledges before durable", ("kill all", "slow disk"), 26, 8),
     ("leader counts its own copy before durable", CLUSTER_KINDS, 0, 15),
     ("commit over entries that were not compared", CLUSTER_KINDS, 0, 15),
     ("vote not persisted", CLUSTER_KINDS, 0, 15),
     ("two votes in one term", CLUSTER_KINDS, 5, 15),
     ("read without asking the others", CLUSTER_KINDS, 1, 15),
-    ("snapshot lacks an entry", ("isolate", "kill", "power cut"), 1, 10),
+    ("snapshot lacks an entry", ("isolate", "kill"), 0, 8),
     ("cut that leaves the records", ("isolate", "kill leader", "power cut"), 2, 10),
     ("replicas stamp for themselves", ("kill leader",), 0, 10),
 )

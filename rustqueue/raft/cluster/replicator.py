@@ -394,7 +394,9 @@ class ClusterReplicator:
         if own is not None and self._log.term_at(index) == own.term:
             self._apply(index, own.entry, [proposal.command for proposal in own.proposals], own.bytes_count)
             return
-        for record in self._log.records_from(index, limits.ENTRY_BYTES_MAX, upto):
+        records = self._log.records_from(index, limits.ENTRY_BYTES_MAX, upto)
+        assert records, f"committed entry {index} is in the log, which begins at {self._log.first_index}"
+        for record in records:
             self._apply(index, *_entry_of(record))
             if self.stopped is not None or self._held:
                 return
