@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rustqueue.gateway.ports import Done, Ticket
 from rustqueue.gateway.reads import OwnIndex, ReadPoints
-from rustqueue.gateway.relay import LEADS_NOT, Placing, Relay, refusal_text
+from rustqueue.gateway.relay import LEADS_NOT, ErrandRules, Placing, Relay, refusal_text
 from rustqueue.gateway.waiting import is_empty
 from rustqueue.model.commands import Command
 from rustqueue.model.errors import Unavailable
@@ -75,11 +75,11 @@ class Neighbours:
 
     relay_type = Relay
 
-    def __init__(self, links: Links, log: Leadership, clock: Clock, own_index: OwnIndex, deadline_ms: int) -> None:
+    def __init__(self, links: Links, log: Leadership, clock: Clock, own_index: OwnIndex, rules: ErrandRules) -> None:
         self._links = links
         self._log = log
-        self.relay = self.relay_type(links, log.placements, clock, deadline_ms)
-        self.reads = ReadPoints(links, clock, own_index, lambda: log.applied_index)
+        self.relay = self.relay_type(links, log.placements, clock, rules)
+        self.reads = ReadPoints(links, clock, own_index, lambda: log.applied_index, rules.first_number)
         self._guests: dict[tuple[str, int], _Guest] = {}
         self.serve: Serve | None = None
 

@@ -33,12 +33,15 @@ class _Question:
 class ReadPoints:
     """Asks for read indexes and waits until they are applied here."""
 
-    def __init__(self, links: Links, clock: Clock, own_index: OwnIndex, applied_index: Callable[[], int]) -> None:
+    def __init__(
+        self, links: Links, clock: Clock, own_index: OwnIndex, applied_index: Callable[[], int], first_number: int
+    ) -> None:
+        """`first_number` is a random one: answers to an earlier life of this node must not be taken for ours."""
         self._links = links
         self._clock = clock
         self.own_index = own_index
         self._applied_index = applied_index
-        self._number = 0
+        self._number = first_number
         self._gathering: _Question | None = None
         self._asked: dict[int, _Question] = {}
         self._waiting: list[tuple[int, int, list[Ready]]] = []

@@ -9,7 +9,7 @@ It must not know what a command does, nor how members agree. Invariants:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -49,6 +49,13 @@ def read_refusal(text: bytes) -> Refused:
     return Refused(error=told.error, status=told.status, retry_after_s=told.retry_after_s)
 
 
+class ErrandRules(NamedTuple):
+    """`first_number` is a random one: answers to an earlier life of this node must not be taken for ours."""
+
+    deadline_ms: int
+    first_number: int
+
+
 class Placing(Protocol):
     """The log of this node, where the reply of a placed command comes to light."""
 
@@ -86,16 +93,16 @@ class Errand:
 class Relay:
     """Errands of this node's clients. Everything is called, and calls back, on the loop."""
 
-    def __init__(self, links: Links, log: Placing, clock: Clock, deadline_ms: int) -> None:
+    def __init__(self, links: Links, log: Placing, clock: Clock, rules: ErrandRules) -> None:
         self._links = links
         self._log = log
         self._clock = clock
         self._retry_armed = False
-        self._deadline_ms = deadline_ms
+        self._deadline_ms = rules.deadline_ms
         self._errands: dict[int, Errand] = {}
         self._homeless: dict[int, Errand] = {}
         self._deadlines: Deadlines[int] = Deadlines(clock, self._out_of_time)
-        self._number = 0
+        self._number = rules.first_number
         self.leader: str | None = None
         """The leader, when it is another node."""
         self.take: Callable[[Errand], None] = lambda errand: None

@@ -16,6 +16,7 @@ from typing import Final
 
 import rustqueue
 from rustqueue.gateway.neighbours import Neighbours
+from rustqueue.gateway.relay import ErrandRules
 from rustqueue.machine.machine import Machine
 from rustqueue.model import limits
 from rustqueue.node.membership import Council
@@ -274,7 +275,8 @@ class ClusterSide:
         """Connect links, replicator and gateway; call `start` on the replicator afterwards."""
         replicator = self.replicator
         assert replicator is not None, "the member is open"
-        neighbours = Neighbours(self.links, replicator, self._clock, replicator.member.read_index, deadline_ms)
+        rules = ErrandRules(deadline_ms, secrets.randbelow(1 << 62))
+        neighbours = Neighbours(self.links, replicator, self._clock, replicator.member.read_index, rules)
         self.neighbours = neighbours
         about = (self.cluster_id.hex(), rustqueue.__version__)
         council = self.council = Council(self._parts, replicator, self.steward, self._look, about)

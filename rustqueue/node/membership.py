@@ -4,6 +4,7 @@ It must not know protocols, nor how members agree. Invariants: every request is 
 may have happened is never sent a second time; a node is taken in only under the incarnation that it told just now.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -92,7 +93,8 @@ class Council:
         self._look = look
         self._cluster_id, self._version = about
         self._errands: dict[int, _Errand] = {}
-        self._number = 0
+        # Random, so that answers to an earlier life of this node are not taken for ours.
+        self._number = secrets.randbelow(1 << 62)
         self._handing: list[_HandingOver] = []
         self._said: dict[str, tuple[int, MemberState]] = {}
         self._stop_saying: Callable[[], None] = lambda: None

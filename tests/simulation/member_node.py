@@ -14,7 +14,7 @@ from rustqueue.effects.webhooks.duty import WebhookDuty
 from rustqueue.gateway.door import Gateway
 from rustqueue.gateway.neighbours import Neighbours
 from rustqueue.gateway.ports import GatewayLimits
-from rustqueue.gateway.relay import Relay
+from rustqueue.gateway.relay import ErrandRules, Relay
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import MemberRecord
 from rustqueue.raft.cluster.config import Config, config_of
@@ -167,7 +167,8 @@ class SimMember:
         self.snapshots = Snapshots(parts, self.replicator, self.disk, "d", background)
         self.snapshots.use(SimFiles(self, background))
         neighbours = type("SimNeighbours", (Neighbours,), {"relay_type": variant.relay})
-        self.neighbours = neighbours(self.links, self.replicator, process, self.replicator.member.read_index, 10_000)
+        rules = ErrandRules(10_000, self._rng.randrange(1 << 62))
+        self.neighbours = neighbours(self.links, self.replicator, process, self.replicator.member.read_index, rules)
         self.gateway = self.make_gateway(
             self.replicator, SimApplied(self.machine), process, GatewayLimits(), lambda *_: None
         )

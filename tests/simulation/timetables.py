@@ -11,7 +11,7 @@ from rustqueue.machine.machine import Machine
 from rustqueue.machine.rows import decode_job
 from rustqueue.machine.schedules import rows
 from rustqueue.machine.schedules.reads import standings
-from rustqueue.model import times
+from rustqueue.model import limits, times
 from rustqueue.model.events import Event, SchedulesChanged
 from rustqueue.model.schedules import Run
 from tests.simulation.ledger import require
@@ -52,6 +52,7 @@ class Timetables:
         for name, _ in standings(machine.view(), None, 1_000):
             self._read(machine, name)
         jobs: set[str] = set()
+        complete = True
         for name, known in self._lines.items():
             stored = rows.find(machine.view(), name)
             require(stored is not None, "I15", f"schedule {name} is gone")
@@ -59,6 +60,10 @@ class Timetables:
             lines = [known[number] for number in sorted(known)]
             numbers = [run.number for run in lines]
             written = list(range(1, stored.table.runs + 1))
+            if len(numbers) >= limits.SCHEDULE_RUNS_MAX and numbers == written[-len(numbers) :] != written:
+                # More ran between two looks than the history holds: what was pushed out of it cannot be judged.
+                complete = False
+                continue
             require(numbers == written, "I15", f"{name} has the lines {numbers}, not {len(written)}")
             pushed = [run.job_id for run in lines if run.outcome == "pushed"]
             require(len(pushed) == stored.table.execution_count, "I15", f"{name} counts {stored.table.execution_count}")
@@ -67,7 +72,9 @@ class Timetables:
                 jobs.add(job_id or "")
             _judge_ticks(rows.shown(stored).counted_from, stored, [run for run in lines if run.scheduled_at])
         pushed_count, made = len(jobs), _jobs_of_schedules(machine)
-        require(made == pushed_count, "I15", f"{made} jobs came of schedules, {pushed_count} are told of")
+        require(
+            made == pushed_count or not complete, "I15", f"{made} jobs came of schedules, {pushed_count} are told of"
+        )
 
 
 def _judge_ticks(counted_from: str, stored: rows.Stored, lines: list[Run]) -> None:
