@@ -60,7 +60,8 @@ class Timetables:
             lines = [known[number] for number in sorted(known)]
             numbers = [run.number for run in lines]
             written = list(range(1, stored.table.runs + 1))
-            if len(numbers) >= limits.SCHEDULE_RUNS_MAX and numbers == written[-len(numbers) :] != written:
+            kept = limits.SCHEDULE_RUNS_MAX
+            if len(written) > kept and numbers != written and numbers[-kept:] == written[-kept:]:
                 # More ran between two looks than the history holds: what was pushed out of it cannot be judged.
                 complete = False
                 continue
