@@ -262,6 +262,7 @@ def test_a_retained_queue_is_taken_over_by_the_same_object_made_anew(release: Op
 def test_of_two_objects_the_older_wins_and_the_younger_follows(release: Operated, kubectl: Kubectl) -> None:
     kubectl.apply(queue("first", name="shared", leaseSeconds=60))
     ready(kubectl, "first")
+    pause(1.1)  # Kubernetes writes down the second in which an object was made, no more.
     kubectl.apply(queue("second", name="shared", leaseSeconds=70))
 
     condition = ready(kubectl, "second", "False", "ResourceConflict")
@@ -304,6 +305,7 @@ def test_an_outage_is_a_condition_and_nobody_is_stuck(release: Operated, kubectl
     try:
         kubectl.apply(queue("patient", leaseSeconds=61))
         ready(kubectl, "patient", "False", "ClusterUnreachable")
+        pause(5)  # Every other object of this cluster is told once, too.
         writes = release.operator.metric("rustqueue_operator_kubernetes_calls_total", method="PATCH")
         pause(3)
         more = release.operator.metric("rustqueue_operator_kubernetes_calls_total", method="PATCH") - writes
