@@ -9,6 +9,7 @@ It must not know what a command does, nor how members agree. Invariants:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -139,6 +140,8 @@ class Relay:
             return
         for errand in list(self._homeless.values()):
             self._forget(errand)
+            if errand.doubtful and errand.done is not None:
+                errand.done = partial(_doubt, errand.done)
             self.take(errand)
 
     def link_down(self, peer: str) -> None:
@@ -255,6 +258,11 @@ class Relay:
             may_have_happened = errand.sent_to is not None or errand.placements > 0 or errand.doubtful
             self._answer(errand, _unknown_outcome if may_have_happened else _no_leader)
         self._deadlines.close()
+
+
+def _doubt(done: Done, reply: Reply) -> None:
+    """A refusal of what was sent before says nothing of the time before."""
+    done(_unknown_outcome if isinstance(reply, Refused) else reply)
 
 
 def _harmless_twice(command: Command) -> bool:
