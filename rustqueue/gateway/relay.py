@@ -109,10 +109,6 @@ class Relay:
         self.take: Callable[[Errand], None] = lambda errand: None
         """Called with an errand that can be done here, since this node has come to lead."""
 
-    @property
-    def count(self) -> int:
-        return len(self._errands)
-
     def forward(self, command: Command, raw: bytes, done: Done) -> Errand:
         """Send a command to the leader, as soon as there is one. `done` is called once, unless it is withdrawn."""
         self._number += 1
