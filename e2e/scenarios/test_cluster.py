@@ -6,7 +6,7 @@ import time
 import pytest
 
 from e2e.harness.kubectl import Refused
-from e2e.harness.waiting import until
+from e2e.harness.waiting import WaitedInVain, until
 from e2e.load.running import Load
 from e2e.scenarios.conftest import Space, is_ready
 from e2e.scenarios.release import NAME, Release
@@ -21,11 +21,17 @@ HEALTH = (
 
 
 def installed(release: Release) -> float:
-    return release.install(replicas=3)
+    """Three members, each on a node of its own: else a test that takes one node away would take the majority."""
+    seconds = release.install(replicas=3)
+    hosts = {pod["spec"]["nodeName"] for pod in release.members()}
+    assert len(hosts) == 3, hosts
+    return seconds
 
 
 def leader(release: Release, unreachable: str = "") -> str:
     """The pod that leads, as it says itself; whoever is on the unreachable node is not asked."""
+
+    said: dict[str, str] = {}
 
     def told() -> str:
         for pod in release.members():
@@ -34,13 +40,19 @@ def leader(release: Release, unreachable: str = "") -> str:
                 continue
             try:
                 health = json.loads(release.kubectl.run("exec", name, "-c", "rustqueue", "--", "python", "-c", HEALTH))
-            except Refused:
+            except Refused as refused:
+                said[name] = str(refused)
                 continue
+            said[name] = str(health)
             if health.get("role") == "leader":
                 return name
         return ""
 
-    return until("a leader", told, 60, every=0.5)
+    try:
+        return until("a leader", told, 60, every=0.5)
+    except WaitedInVain as late:
+        hosts = {pod["metadata"]["name"]: pod["spec"].get("nodeName") for pod in release.members()}
+        raise WaitedInVain(f"{late}; pods {hosts} said {said}") from None
 
 
 def load_away_from(space: Space, release: Release, *nodes: str) -> Load:
