@@ -140,7 +140,7 @@ def main() -> int:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="with --seed: print what happened last")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to use")
-    parser.add_argument("--limit-s", type=float, default=float("inf"), help="begin no more seeds after so many seconds")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no more seeds after so many minutes")
     parser.add_argument("--record", action="store_true", help="append the result to docs/evidence/simulation.jsonl")
     options = parser.parse_args()
     began = time.monotonic()
@@ -150,7 +150,7 @@ def main() -> int:
     else:
         seeds = range(options.first, options.first + options.seeds)
         outcomes = []
-        for outcome in play_all(seeds, options.worlds, options.jobs, options.limit_s):
+        for outcome in play_all(seeds, options.worlds, options.jobs, options.minutes * 60):
             outcomes.append(outcome)
             if sum(outcome.failure is not None for outcome in outcomes) >= _FAILURES_MAX:
                 break

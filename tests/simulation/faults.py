@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, Protocol
 
-from rustqueue.raft.journal import Journal, JournalError, NoSpace
+from rustqueue.raft.journal import Journal, JournalDamaged, JournalError, NoSpace
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
 from tests.simulation.ledger import Violation, require
@@ -288,5 +288,14 @@ class Faults:
     def check_stopped(self) -> None:
         """Called after every step: a node may stop only for what the disk did to it."""
         fatal = self._node.fatal
-        if fatal is not None and not isinstance(fatal, OSError):
+        if isinstance(fatal, JournalDamaged):
+            self._met_rot(fatal)
+        elif fatal is not None and not isinstance(fatal, OSError):
             raise Violation(f"I25: the node stopped: {fatal!r}") from fatal
+
+    def _met_rot(self, damage: JournalDamaged) -> None:
+        """A node that reads a flipped bit of its log while it serves stops itself; the file is put back as above."""
+        self.note(f"stopped itself: {damage}")
+        self._refused(damage)
+        self.counts["bit flip met"] += 1
+        self.die(power=False)

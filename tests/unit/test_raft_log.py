@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from rustqueue.raft.cluster.log import MemberLog
-from rustqueue.raft.journal import NoSpace
+from rustqueue.raft.journal import JournalDamaged, NoSpace
 from rustqueue.raft.messages import LogRecord
 from rustqueue.raft.records import KIND_CONFIG, KIND_ENTRY, Identity
 from tests.simulation.disk import SimDisk
@@ -93,6 +93,19 @@ def test_records_that_were_never_written_are_cut_without_the_disk() -> None:
     bench.fill(3)
     bench.start()
     assert bench.terms() == [1, 1, 2, 3]
+
+
+def test_rot_that_is_met_while_the_log_is_cut_is_told() -> None:
+    # Given a bit that changed in a record that stays
+    bench = Bench()
+    bench.fill(1, 1, 1, 1)
+    path = f"j/{bench.disk.list('j')[0]}"
+    bench.disk.flip_bit(path, bench.disk.read(path, 0, 400).index(b"entry 2"), 0)
+    # When what follows is cut, then the damage names the file, and nothing was changed.
+    before = bench.disk.durable_bytes(path)
+    with pytest.raises(JournalDamaged, match="the record with index 2 fails its checksum"):
+        bench.log.cut_from(4)
+    assert bench.disk.durable_bytes(path) == before
 
 
 def test_a_log_begins_behind_a_snapshot() -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from rustqueue.model import limits
-from rustqueue.raft.journal import Journal, NoSpace, SyncDone
+from rustqueue.raft.journal import Journal, JournalDamaged, NoSpace, SyncDone
 from rustqueue.raft.messages import LogRecord
 from rustqueue.raft.ports import Disk, Executor
 from rustqueue.raft.records import KIND_ENTRY, Flaw, Identity, read_record
@@ -112,7 +112,10 @@ class MemberLog(Journal):
     # Cutting and beginning anew.
 
     def cut_from(self, index: int) -> None:
-        """Forget the records from `index` on, durably. Blocks; it is as rare as a change of leaders under load."""
+        """Forget the records from `index` on, durably. Blocks; it is as rare as a change of leaders under load.
+
+        Raises `JournalDamaged` for rot in what stays: nothing may be written behind it.
+        """
         assert not self.syncing, "a sync under way ends first"
         assert self.failed is None, "a failed journal takes nothing"
         assert self.first_index <= index <= self.last_index, "only what is there can be cut"
@@ -145,7 +148,8 @@ class MemberLog(Journal):
         window = self._window(segment.path)
         while at < index:
             record = read_record(window, offset)
-            assert not isinstance(record, Flaw), f"a durable record reads back: {record}"
+            if isinstance(record, Flaw):
+                raise JournalDamaged(segment.path, record.offset, record.reason)
             at, offset = at + 1, record.end_offset
         self._file.truncate(offset)
         self._file.sync()
