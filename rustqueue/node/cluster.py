@@ -18,7 +18,6 @@ import rustqueue
 from rustqueue.gateway.neighbours import Neighbours
 from rustqueue.gateway.relay import ErrandRules
 from rustqueue.machine.machine import Machine
-from rustqueue.model import limits
 from rustqueue.node.membership import Council
 from rustqueue.raft.cluster.config import Config, config_of, node_of
 from rustqueue.raft.cluster.founding import Founded, Founding
@@ -32,6 +31,7 @@ from rustqueue.raft.cluster.syncobj import ROLE_NAMES, Seat
 from rustqueue.raft.hardstate import HardState
 from rustqueue.raft.journal import JournalError
 from rustqueue.raft.links import NO_CLUSTER, Hello, member_id
+from rustqueue.raft.membership.acquaintance import Acquaintance, is_looked_at
 from rustqueue.raft.membership.steward import Steward
 from rustqueue.raft.messages import PROTOCOL_VERSION, Message
 from rustqueue.raft.ports import Clock, Disk, Executor, StateMachine, Store
@@ -63,14 +63,6 @@ class MemberParts:
     options: ReplicatorOptions
 
 
-@dataclass(frozen=True, slots=True)
-class _Sought:
-    """A node that is to be taken in, and who wants to know which disk it has."""
-
-    address: str
-    done: Callable[[Hello | None], None]
-
-
 class ClusterSide:
     """`belong` first, then `open`; `close` at the end."""
 
@@ -86,15 +78,11 @@ class ClusterSide:
         self._founded: asyncio.Future[Founded] = asyncio.get_running_loop().create_future()
         self._follows: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done as soon as this node leads no more."""
-        self._met: dict[str, str] = {}
-        self._sought: dict[str, _Sought] = {}
-        """Nodes that are to be taken in, by node id."""
-        self._leaving: dict[str, str] = {}
-        """Members that were removed a moment ago, with their addresses."""
         self._turned_away = ""
         """What the last member said that did not want this node."""
         tls = None if settings.tls is None else TlsFiles(*settings.tls)
         self.links = TcpLinks(self._hello, self._admit, LinkOptions(settings.listen, tls), clock, random.random)
+        self._acquaintance = Acquaintance(self._hello, self.links, clock)
         self.replicator: ClusterReplicator | None = None
         self.neighbours: Neighbours | None = None
         self.council: Council | None = None
@@ -131,28 +119,7 @@ class ClusterSide:
     def _admit(self, hello: Hello) -> str | None:
         if self._passport.cluster_id is None:
             return self._admit_founder(hello)
-        if hello.cluster == NO_CLUSTER:
-            # It belongs nowhere yet: our answer tells it that there is a cluster.
-            self._found(hello)
-            return None
-        if hello.cluster != self.cluster_id:
-            return (
-                f"'{hello.node}' belongs to cluster {hello.cluster.hex()}, this is {self.cluster_id.hex()}: "
-                f"correct the peers of one of them, or wipe the one that is not needed"
-            )
-        config = self._config
-        if hello.member in config.addresses or self.me not in config.addresses:
-            if hello.member not in config.addresses:
-                self._meet(hello)
-            return None
-        self._found(hello)
-        known = next(config.of_node(hello.node), None)
-        if known is not None:
-            return (
-                f"'{hello.node}' is a member with another disk. If it lost its disk, run: rustqueue cluster replace "
-                f"{hello.node}"
-            )
-        return f"'{hello.node}' is no member of this cluster: run rustqueue cluster add {hello.node} {hello.address}"
+        return self._acquaintance.admit(hello)
 
     def _admit_founder(self, hello: Hello) -> str | None:
         founding = self._founding
@@ -164,43 +131,6 @@ class ClusterSide:
         if hello.node not in self._peers and not self._settings.join:
             return f"'{hello.node}' is not among the peers of '{self._settings.node_id}': list the same peers on all"
         return None
-
-    def _meet(self, hello: Hello) -> None:
-        """Whoever takes this node into the cluster has to be answered, before the log tells who he is."""
-        if self._met.get(hello.member) != hello.address:
-            self._met[hello.member] = hello.address
-            self._clock.call_soon(self._dial)
-
-    # Taking nodes in.
-
-    def _look(self, node: str, address: str, done: Callable[[Hello | None], None]) -> None:
-        """Dial an address to learn which disk the node there has."""
-        self._missed(node)
-        sought = self._sought[node] = _Sought(address, done)
-        self._dial()
-
-        def late() -> None:
-            if self._sought.get(node) is sought:
-                self._missed(node)
-
-        self._clock.call_later(limits.MEMBER_FOUND_MS, late)
-
-    def _found(self, hello: Hello) -> None:
-        """A node said hello that belongs to no configuration that we know."""
-        sought = self._sought.get(hello.node)
-        if sought is not None and hello.address == sought.address:
-            del self._sought[hello.node]
-            self._clock.call_soon(partial(self._tell_found, sought, hello))
-
-    def _tell_found(self, sought: "_Sought", hello: Hello) -> None:
-        sought.done(hello)
-        self._dial()
-
-    def _missed(self, node: str) -> None:
-        sought = self._sought.pop(node, None)
-        if sought is not None:
-            sought.done(None)
-            self._dial()
 
     # Founding.
 
@@ -279,17 +209,17 @@ class ClusterSide:
         neighbours = Neighbours(self.links, replicator, self._clock, replicator.member.read_index, rules)
         self.neighbours = neighbours
         about = (self.cluster_id.hex(), rustqueue.__version__)
-        council = self.council = Council(self._parts, replicator, self.steward, self._look, about)
+        council = self.council = Council(self._parts, replicator, self.steward, self._acquaintance.look, about)
         replicator.on_leader = self._leader_is
         replicator.on_applied = neighbours.reads.applied
-        replicator.on_configured = self._configured
-        self._addresses = self._config.addresses
+        replicator.on_configured = self._acquaintance.configured
+        self._acquaintance.config = lambda: self._config
         replicator.on_role = partial(self._role_changed, on_role)
         self.links.on_message = self._received
         self.links.on_up = self._link_up
         self.links.on_down = self._link_down
         self.links.on_refused = self._refused
-        self._dial()
+        self._acquaintance.configured(self._config)
         council.start()
         return neighbours
 
@@ -312,29 +242,6 @@ class ClusterSide:
     def _config(self) -> Config:
         return self._parts.config if self.replicator is not None else Config(())
 
-    def _configured(self, config: Config) -> None:
-        before, self._addresses = self._addresses, config.addresses
-        gone = {member: address for member, address in before.items() if member not in config.addresses}
-        if gone:
-            self._leaving |= gone
-            self._clock.call_later(limits.MEMBER_LEAVING_MS, partial(self._left, gone))
-        self._dial()
-
-    def _left(self, gone: dict[str, str]) -> None:
-        for member in gone:
-            self._leaving.pop(member, None)
-        self._dial()
-
-    def _dial(self) -> None:
-        config = self._config
-        known = {**self._leaving, **config.addresses}
-        peers = {member: address for member, address in known.items() if member != self.me}
-        if self.me not in config.addresses:
-            peers = {**self._met, **peers}
-        for sought in self._sought.values():
-            peers[sought.address] = sought.address
-        self.links.set_peers(peers)
-
     def _received(self, peer: str, message: Message) -> None:
         assert self.neighbours is not None, "links speak after the start"
         assert self.replicator is not None, "links speak after the start"
@@ -351,8 +258,8 @@ class ClusterSide:
         assert self.replicator is not None, "links speak after the start"
         assert self.council is not None, "links speak after the start"
         self._turned_away = ""
-        if ":" in peer:
-            return  # An address that is looked at; whoever answers there is no member yet.
+        if is_looked_at(peer):
+            return
         self.replicator.member.link_up(peer)
         self.neighbours.link_up(peer)
         self.council.link_up(peer)
@@ -361,7 +268,7 @@ class ClusterSide:
         assert self.neighbours is not None, "links speak after the start"
         assert self.replicator is not None, "links speak after the start"
         assert self.council is not None, "links speak after the start"
-        if ":" in peer:
+        if is_looked_at(peer):
             return
         self.replicator.member.link_down(peer)
         self.council.link_down(peer)
