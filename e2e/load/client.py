@@ -1,6 +1,6 @@
 """Producers and workers as a pod runs them: one line of JSON on standard output for every call, as it ended.
 
-Uses the standard library only, because it is mounted into a pod as one file. Lines are those of `tests.chaos.history`,
+Uses the standard library only, because it is mounted into a pod as one file. Lines are those of `rustqueue.history`,
 so that the same judge reads them. When the file STOP appears, clients end what they have begun; then the state of the
 queue is written down, job by job. Arguments: HOST PORT STOP PREFIX; the prefix makes the names of two loads differ.
 Environment: RUSTQUEUE_TOKEN, if the queue asks for one.

@@ -11,8 +11,8 @@ from typing import Any
 
 from e2e.harness.kubectl import Kubectl, Object
 from e2e.harness.waiting import until
-from tests.chaos.history import Broken, Call, Event, decode_line, encode_line
-from tests.chaos.verdict import Problem, Snapshot, judge
+from rustqueue.history.lines import Broken, Call, Event, decode_line, encode_line
+from rustqueue.history.verdict import Problem, Snapshot, judge
 
 CLIENT = Path(__file__).resolve().parent / "client.py"
 NAME = "load"

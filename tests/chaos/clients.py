@@ -1,8 +1,9 @@
-"""The load of a crash test: one process with several clients, each a thread with a connection of its own.
+"""The load of a crash or chaos test: one process with several clients, each a thread with a connection of its own.
 
-`python -m tests.chaos.clients NAME SEED TCP_PORT HTTP_PORT ROLE...` writes every call to standard output as a line of
-the history and ends when its standard input ends. What each client does follows from the seed; how far it gets does
-not. Invariant: a client writes a call down before it makes the next one.
+`python -m tests.chaos.clients NAME SEED NODES ROLE...` writes every call to standard output as a line of the history
+and ends when its standard input ends. NODES are `NAME=HOST:TCP_PORT:HTTP_PORT`, with commas between them; of several,
+a client goes to another one when its node is gone, silent or without a leader. What each client does follows from
+the seed; how far it gets does not. Invariant: a client writes a call down before it makes the next one.
 """
 
 import json
@@ -12,15 +13,43 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
+from rustqueue.history.lines import Broken, Call, Down, Line, Object, encode_line
 from tests.chaos.connections import Connection, HttpConnection, Lost, Nonsense, TcpConnection
-from tests.chaos.history import Broken, Call, Down, Line, Object, encode_line
 
 QUEUES: Final = ("plain", "bulk", "rich")
 LEASE_MS: Final = 1_500
 CONNECT_PAUSE_S: Final = 0.02
+TRIES_WHEN_FINISHING: Final = 300
 KNOWN_IDS_MAX: Final = 300
+# How long a client of a cluster waits for an answer before it asks another node.
+PATIENCE_S: Final = 3.0
+# Refusals after which the same command goes again, to another node if there is one; anything else is an answer.
+PASSING: Final = {"SHUTTING_DOWN", "NOT_READY", "NO_LEADER", "OVERLOADED", "DISK_FULL"}
+# After these it is this node that cannot serve.
+MOVING: Final = {"SHUTTING_DOWN", "NOT_READY", "NO_LEADER", "OUTCOME_UNKNOWN"}
+
+
+class Door(NamedTuple):
+    """Where a node serves clients."""
+
+    name: str
+    host: str
+    tcp_port: int
+    http_port: int
+
+    def text(self) -> str:
+        return f"{self.name}={self.host}:{self.tcp_port}:{self.http_port}"
+
+
+def read_doors(text: str) -> list[Door]:
+    doors = []
+    for each in text.split(","):
+        name, _, address = each.partition("=")
+        host, tcp_port, http_port = address.split(":")
+        doors.append(Door(name, host, int(tcp_port), int(http_port)))
+    return doors
 
 
 class Output:
@@ -55,14 +84,17 @@ class Shared:
 class Client:
     """Calls, their repeats after a broken connection, and their line in the history."""
 
-    def __init__(self, name: str, seed: str, shared: Shared, output: Output, connect: Callable[[], Connection]) -> None:
+    def __init__(self, name: str, seed: str, shared: Shared, output: Output, doors: list[Door]) -> None:
         self.name = name
         self.rng = random.Random(f"{seed} {name}")
         self.shared = shared
+        self.over_http = False
         self._output = output
-        self._connect = connect
+        self._doors = doors
+        self._place = self.rng.randrange(len(doors))
         self._connection: Connection | None = None
         self._numbers = count(1)
+        self._tries_when_finishing = TRIES_WHEN_FINISHING
 
     def next_op(self) -> str:
         return f"{self.name}-{next(self._numbers)}"
@@ -79,41 +111,63 @@ class Client:
             try:
                 reply = connection.ask({**request, "request_id": op})
             except Lost:
-                self._drop()
                 lost = True
             refusal = None if reply is None else refusal_of(reply)
             if refusal == "OUTCOME_UNKNOWN":
                 reply = None
             end_us = time.monotonic_ns() // 1_000
-            self._output.write(Call(self.name, op, request, reply, start_us, end_us))
+            self._output.write(Call(self.name, op, request, reply, start_us, end_us, self._node_told))
             if lost:
+                self._drop()
                 self._output.write(Down(self.name))
-            if not repeat or (reply is not None and refusal != "SHUTTING_DOWN"):
+            elif refusal in MOVING:
+                self._move()
+            if not repeat or (reply is not None and refusal not in PASSING):
                 return reply
-            if not lost:
-                self.shared.finishing.wait(CONNECT_PAUSE_S)
+            if not lost and self._waited_enough():
+                return None
 
     def broken(self, reason: str) -> None:
         self._output.write(Broken(self.name, reason))
 
     def _connected(self) -> Connection | None:
         """A connection; None when the test ends and there is no node. While the node is down this tries on."""
-        tries_when_finishing = 100
         while self._connection is None:
+            door = self._doors[self._place]
+            patience_s = PATIENCE_S if len(self._doors) > 1 else None
             try:
-                self._connection = self._connect()
+                if self.over_http:
+                    self._connection = HttpConnection(door.host, door.http_port, patience_s)
+                else:
+                    self._connection = TcpConnection(door.host, door.tcp_port, patience_s)
             except Lost:
-                if self.shared.finishing.wait(CONNECT_PAUSE_S):
-                    tries_when_finishing -= 1
-                    if tries_when_finishing == 0:
-                        return None
-                    threading.Event().wait(CONNECT_PAUSE_S)
+                self._place = (self._place + 1) % len(self._doors)
+                if self._waited_enough():
+                    return None
         return self._connection
+
+    def _waited_enough(self) -> bool:
+        """A pause between two tries; True when the test ends and nobody has answered for long enough."""
+        if not self.shared.finishing.wait(CONNECT_PAUSE_S):
+            return False
+        threading.Event().wait(CONNECT_PAUSE_S)
+        self._tries_when_finishing -= 1
+        return self._tries_when_finishing <= 0
+
+    def _move(self) -> None:
+        if len(self._doors) > 1:
+            self._drop()
 
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._place = (self._place + 1) % len(self._doors)
+
+    @property
+    def _node_told(self) -> str:
+        """The histories of one node need no names."""
+        return self._doors[self._place].name if len(self._doors) > 1 else ""
 
 
 def refusal_of(reply: Object) -> str | None:
@@ -263,15 +317,12 @@ def live(client: Client, act: Callable[[Client], None]) -> None:
 
 
 def main(words: list[str]) -> None:
-    name, seed, tcp_port, http_port, *roles = words
+    name, seed, doors, *roles = words
     shared, output = Shared(), Output()
     threads = []
     for position, role in enumerate(roles):
-        if role.startswith("http"):
-            connect: Callable[[], Connection] = lambda: HttpConnection(int(http_port))  # noqa: E731
-        else:
-            connect = lambda: TcpConnection(int(tcp_port))  # noqa: E731
-        client = Client(f"{name}{position}", seed, shared, output, connect)
+        client = Client(f"{name}{position}", seed, shared, output, read_doors(doors))
+        client.over_http = role.startswith("http")
         threads.append(threading.Thread(target=live, args=(client, ROLES[role]), name=client.name))
     for thread in threads:
         thread.start()

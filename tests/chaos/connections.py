@@ -9,7 +9,7 @@ import json
 import socket
 from typing import Protocol
 
-from tests.chaos.history import Object
+from rustqueue.history.lines import Object
 
 REPLY_DEADLINE_S = 30
 
@@ -31,9 +31,11 @@ class Connection(Protocol):
 class TcpConnection:
     """One newline-JSON connection with one request in flight."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, host: str, port: int, patience_s: float | None = None) -> None:
+        """With `patience_s` a node that is silent for so long is as good as gone; without it, it has no right to be."""
+        self._patience_s = patience_s
         try:
-            self._socket = socket.create_connection(("127.0.0.1", port), REPLY_DEADLINE_S)
+            self._socket = socket.create_connection((host, port), patience_s or REPLY_DEADLINE_S)
         except OSError as error:
             raise Lost(str(error)) from None
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -44,7 +46,7 @@ class TcpConnection:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
             line = self._input.readline()
         except TimeoutError:
-            raise Nonsense(f"no reply within {REPLY_DEADLINE_S} s to {request}") from None
+            raise _silence(self._patience_s, request) from None
         except OSError as error:
             raise Lost(str(error)) from None
         if not line.endswith(b"\n"):
@@ -59,8 +61,9 @@ class TcpConnection:
 class HttpConnection:
     """Pushes over HTTP; all other verbs of the crash test go over TCP."""
 
-    def __init__(self, port: int) -> None:
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=REPLY_DEADLINE_S)
+    def __init__(self, host: str, port: int, patience_s: float | None = None) -> None:
+        self._patience_s = patience_s
+        self._http = http.client.HTTPConnection(host, port, timeout=patience_s or REPLY_DEADLINE_S)
         try:
             self._http.connect()
         except OSError as error:
@@ -76,7 +79,7 @@ class HttpConnection:
             answer = self._http.getresponse()
             text = answer.read()
         except TimeoutError:
-            raise Nonsense(f"no reply within {REPLY_DEADLINE_S} s to {request}") from None
+            raise _silence(self._patience_s, request) from None
         except (OSError, http.client.HTTPException) as error:
             raise Lost(str(error)) from None
         if answer.status == 500:
@@ -85,6 +88,12 @@ class HttpConnection:
 
     def close(self) -> None:
         self._http.close()
+
+
+def _silence(patience_s: float | None, request: Object) -> Exception:
+    if patience_s is not None:
+        return Lost(f"no reply within {patience_s} s")
+    return Nonsense(f"no reply within {REPLY_DEADLINE_S} s to {request}")
 
 
 def _checked(reply: Object, request: Object) -> Object:

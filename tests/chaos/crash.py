@@ -24,12 +24,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
+from rustqueue.history.lines import Call, Event, Object, encode_line
+from rustqueue.history.verdict import Problem, judge
 from tests.chaos.evidence import record
-from tests.chaos.history import Call, Event, Object, encode_line
 from tests.chaos.load import Load
 from tests.chaos.nodes import Node, NodeFault, snapshot
 from tests.chaos.power import StoreCopies, cut_journal, find_ends, stored_index
-from tests.chaos.verdict import Problem, judge
 
 CYCLES_PER_FOLDER = 5
 CUT_SHARE = 0.35
@@ -76,9 +76,9 @@ class Round:
     def _cycle(self) -> None:
         rng = self._rng
         self._cycles += 1
-        load = Load(self.node, f"{rng.randrange(2**32)}", self._cycles, self._history)
+        load = Load([self.node.door], f"{rng.randrange(2**32)}", self._cycles, self._history)
         try:
-            load.run_for(rng.uniform(0.2, 1.8) * self._seconds)
+            load.run_for(rng.uniform(0.2, 1.8) * self._seconds, self.node)
             if rng.random() < STOPPING_SHARE:
                 self.node.kill_while_stopping(rng.uniform(0.0, 0.3))
                 self._tally["kills while stopping"] += 1
@@ -95,7 +95,7 @@ class Round:
                     self._tally["kills while starting"] += 1
                 self.node.kill()
             self.node.start()
-            load.run_for(rng.uniform(0.1, 0.6) * self._seconds)
+            load.run_for(rng.uniform(0.1, 0.6) * self._seconds, self.node)
         finally:
             load.finish()
         self._take(load)

@@ -2,16 +2,20 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rustqueue.history.lines import Object
+from rustqueue.history.verdict import Snapshot
+from tests.chaos.clients import Door
 from tests.chaos.connections import TcpConnection
 from tests.chaos.evidence import ROOT
-from tests.chaos.history import Object
-from tests.chaos.verdict import Snapshot
 
 READY_PROBES = 2_400
 PROBE_PAUSE_S = 0.025
@@ -31,27 +35,43 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True)
+class Life:
+    """How a node is started: words before its command line, flags behind it, its environment, where it serves."""
+
+    before: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    name: str = "n0"
+
+
 class Node:
     """One data folder and two ports, over many lives."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, life: Life | None = None) -> None:
         self.data = folder / "data"
         self.log = folder / "node.log"
+        self.life = life or Life()
         self.http_port, self.tcp_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> None:
         """Start a life without waiting for it."""
-        words = [sys.executable, "-m", "rustqueue", "serve", "--data", str(self.data)]
-        words += ["--http-port", str(self.http_port), "--tcp-port", str(self.tcp_port), "--server-host", "127.0.0.1"]
+        words = [*self.life.before, sys.executable, "-m", "rustqueue", "serve", "--data", str(self.data)]
+        words += ["--http-port", str(self.http_port), "--tcp-port", str(self.tcp_port)]
+        words += ["--server-host", self.life.host, *self.life.flags]
+        environment = {**os.environ, **self.life.environment}
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def start(self) -> None:
         """Start a life and wait until it is ready."""
         self.launch()
         for _ in range(READY_PROBES):
-            if self._is_ready():
+            if self.is_ready():
                 return
             if self.ended_within(PROBE_PAUSE_S):
                 raise NodeFault(f"the node ended with code {self._code} instead of starting: {self.last_words()}")
@@ -96,6 +116,15 @@ class Node:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def door(self) -> Door:
+        return Door(self.life.name, self.life.host, self.tcp_port, self.http_port)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         return " | ".join(lines[-5:])
@@ -104,8 +133,8 @@ class Node:
     def _code(self) -> int | None:
         return None if self._process is None else self._process.returncode
 
-    def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+    def is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(self.life.host, self.http_port, timeout=5)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200
@@ -119,7 +148,7 @@ def snapshot(node: Node) -> Snapshot:
     """All jobs and counts. Time goes on meanwhile (leases end, delays are over), so it is taken again until the counts
     before and after are the same.
     """
-    connection = TcpConnection(node.tcp_port)
+    connection = TcpConnection(node.life.host, node.tcp_port)
     try:
         for _ in range(STEADY_TRIES):
             before = _counts(connection)

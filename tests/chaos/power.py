@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from rustqueue.history.lines import Object
 from rustqueue.machine import keys, rows
 from rustqueue.model.entry import decode_entry
 from rustqueue.raft.real import OsDisk
 from rustqueue.raft.records import SECTOR_BYTES, SEGMENT_HEADER_BYTES, Flaw, Record, Window, read_record
 from rustqueue.storage.rocks import RocksKV
-from tests.chaos.history import Object
 
 
 class Ends(NamedTuple):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rustqueue.history.lines import Object
 from rustqueue.machine import keys, rows
 from rustqueue.model.entry import ENTRY_VERSION, Entry, encode_entry
 from rustqueue.raft.records import SEGMENT_HEADER_BYTES, Identity, encode_record, encode_segment_header
 from rustqueue.storage.rocks import RocksKV
-from tests.chaos.history import Object
 from tests.chaos.power import StoreCopies, cut_journal, find_ends, op_of, records_in, stored_index
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from rustqueue.history.lines import Broken, Call, Down, Event, Line, Object, decode_line, encode_line
+from rustqueue.history.verdict import Problem, Snapshot, judge
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.queries import answer
 from rustqueue.model.commands import SecretCommand, Tick
@@ -19,8 +21,6 @@ from rustqueue.model.entry import ENTRY_VERSION, Entry
 from rustqueue.model.queries import Get, JobList, ListQueues, Query, ShellQuery
 from rustqueue.model.wire import decode_request, encode_command
 from rustqueue.storage.memory import MemoryKV
-from tests.chaos.history import Broken, Call, Down, Event, Line, Object, decode_line, encode_line
-from tests.chaos.verdict import Problem, Snapshot, judge
 
 BEGIN_MS = 1_800_000_000_000
 

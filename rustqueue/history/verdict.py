@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
+from rustqueue.history.lines import Call, Object
 from rustqueue.model.times import from_text, to_text
-from tests.chaos.history import Call, Object
 
 T = TypeVar("T")
 
