@@ -1,10 +1,10 @@
-"""Depths of all queues for a scrape: the first thousand fresh, the sum of the rest a scrape old.
+"""Depths of all queues for a scrape: the first thousand fresh, the sum of the rest a scrape old; and the oldest jobs.
 
-It must not know how depths are shown. Invariant: one call or turn looks at a bounded number of queues, because it runs
+It must not know how they are shown. Invariant: one call or turn looks at a bounded number of queues, because it runs
 on the event loop and there may be a hundred thousand.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from rustqueue.model import limits
@@ -47,6 +47,41 @@ class QueueDepths:
             return
         self._left = None
         self._rest = self._sum if self._sum != Counts() else None
+
+
+class OldestJobs:
+    """When the oldest ready job of each queue was pushed: of a few queues at once, of others a few turns later."""
+
+    def __init__(
+        self, oldest_ms: Callable[[str], int | None], call_later: Callable[[int, Callable[[], None]], object]
+    ) -> None:
+        self._oldest_ms = oldest_ms
+        self._call_later = call_later
+        self._left: Iterator[str] | None = None
+        self._known: dict[str, int] = {}
+
+    def read(self, queues: Sequence[str]) -> dict[str, int]:
+        """By queue. One that was not looked at yet is not there; beyond the first, what is told may be a scrape old."""
+        if self._left is None:
+            self._left = iter(queues)
+            self._look()
+        wanted = set(queues)
+        self._known = {queue: at_ms for queue, at_ms in self._known.items() if queue in wanted}
+        return self._known
+
+    def _look(self) -> None:
+        assert self._left is not None, "a turn is asked for only while queues are left"
+        looked = list(islice(self._left, limits.METRIC_OLDEST_A_TURN))
+        for queue in looked:
+            at_ms = self._oldest_ms(queue)
+            if at_ms is None:
+                self._known.pop(queue, None)
+            else:
+                self._known[queue] = at_ms
+        if len(looked) < limits.METRIC_OLDEST_A_TURN:
+            self._left = None
+        else:
+            self._call_later(_TURN_MS, self._look)
 
 
 def _total(parts: list[Counts]) -> Counts:

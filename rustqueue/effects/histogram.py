@@ -24,9 +24,9 @@ class Histogram:
         self._counts = [0] * (len(bounds_us) + 1)
         self._sum_us = 0
 
-    def observe(self, value_us: int) -> None:
-        self._counts[bisect_left(self._bounds_us, value_us)] += 1
-        self._sum_us += value_us
+    def observe(self, value_us: int, times: int = 1) -> None:
+        self._counts[bisect_left(self._bounds_us, value_us)] += times
+        self._sum_us += value_us * times
 
     @property
     def sum_s(self) -> float:

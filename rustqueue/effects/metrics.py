@@ -5,9 +5,9 @@ nothing; telling a number costs well under a microsecond; series with a queue la
 bound add up under `_other`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import (
@@ -19,17 +19,17 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from rustqueue.effects import queue_series
 from rustqueue.effects.histogram import Histogram
+from rustqueue.effects.job_flow import OTHER_QUEUES, JobFlow
 from rustqueue.model import limits
 from rustqueue.model.commands import Ack, AckBatch, Command, Pull, PushJobs
-from rustqueue.model.events import Event, JobsChanged, SchedulesFired
+from rustqueue.model.events import Event, SchedulesFired
 from rustqueue.model.jobs import Counts
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.schedules import RunOutcome
 
-OTHER_QUEUES: Final = "_other"
 _STATUS_CLASSES: Final = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
-_DEPTHS: Final = ("waiting", "active", "delayed", "dlq", "blocked")
 _COUNTED: Final = {
     "pushed": "Jobs accepted.",
     "pulled": "Jobs leased to workers.",
@@ -43,7 +43,15 @@ _WEBHOOK_TEXTS: Final = {
     "delivered": "Deliveries that receivers of webhooks took.",
     "delivery_failures": "Tries of deliveries that failed.",
 }
-_EVENT_COUNTERS: Final = {"started": "pulled"}
+
+
+class Labelled(NamedTuple):
+    """One name with a series for each value of one label."""
+
+    name: str
+    text: str
+    label: str
+    values: Mapping[str, float | Histogram]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,11 @@ class Gauges:
     """The queues without series of their own, together."""
     counters: Sequence[tuple[str, str, float]] = ()
     """Numbers that only grow, as `numbers`."""
+    labelled: Sequence[Labelled] = ()
+    """Gauges and histograms with a label of few values."""
+    oldest_ms: Mapping[str, int] = field(default_factory=dict)
+    """When the oldest ready job of a queue was pushed, where one is ready and known."""
+    now_ms: int = 0
 
 
 class Metrics:
@@ -65,7 +78,7 @@ class Metrics:
     def __init__(self, version: str, read_gauges: Callable[[], Gauges]) -> None:
         self._version = version
         self._read_gauges = read_gauges
-        self._jobs = dict.fromkeys(_COUNTED, 0)
+        self._flow = JobFlow()
         self._push, self._pull, self._ack = Histogram(), Histogram(), Histogram()
         self._by_command: dict[type, Histogram] = {
             PushJobs: self._push,
@@ -81,8 +94,7 @@ class Metrics:
         self.journal_sync = Histogram()
         self._webhook_calls = Histogram()
         self._webhooks = {"delivered": 0, "delivery_failures": 0}
-        self._numbers: Sequence[tuple[str, str, float]] = ()
-        self._counters: Sequence[tuple[str, str, float]] = ()
+        self._gauges: Gauges = Gauges((), [], None)
         self._registry = CollectorRegistry()
         self._registry.register(_NodeCollector(self._collect))
         ProcessCollector(registry=self._registry)
@@ -93,13 +105,9 @@ class Metrics:
 
     def on_events(self, index: int, now_ms: int, events: Sequence[Event]) -> None:
         """A subscriber of the bus."""
-        jobs = self._jobs
+        self._flow.on_events(index, now_ms, events)
         for event in events:
-            if isinstance(event, JobsChanged):
-                name = _EVENT_COUNTERS.get(event.event, event.event)
-                if name in jobs:
-                    jobs[name] += len(event.ids)
-            elif isinstance(event, SchedulesFired):
+            if isinstance(event, SchedulesFired):
                 for outcome, count in event.ticks.items():
                     self._ticks[outcome] += count
 
@@ -138,16 +146,21 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition text, format 0.0.4."""
-        gauges = self._read_gauges()
-        self._numbers, self._counters = gauges.numbers, gauges.counters
-        return generate_latest(self._registry) + _queue_lines(gauges.queues, gauges.rest)
+        self._gauges = self._read_gauges()
+        return generate_latest(self._registry) + "".join(self._queue_lines()).encode()
+
+    def _queue_lines(self) -> Iterator[str]:
+        gauges = self._gauges
+        yield from queue_series.depth_lines(gauges.queues, gauges.rest)
+        yield from queue_series.oldest_lines(gauges.queues, gauges.oldest_ms, gauges.now_ms)
+        yield from queue_series.flow_lines(self._flow.by_queue)
 
     def _collect(self) -> Iterator[Metric]:
         info = InfoMetricFamily("rustqueue_build", "The program that answers.")
         info.add_metric([], {"version": self._version})
         yield info
         for name, text in _COUNTED.items():
-            yield CounterMetricFamily(f"rustqueue_jobs_{name}", text, value=self._jobs[name])
+            yield CounterMetricFamily(f"rustqueue_jobs_{name}", text, value=self._flow.totals[name])
         for name, count in self._webhooks.items():
             yield CounterMetricFamily(f"rustqueue_webhooks_{name}", _WEBHOOK_TEXTS[name], value=count)
         requests = CounterMetricFamily(
@@ -166,6 +179,8 @@ class Metrics:
         for outcome, count in self._ticks.items():
             ticks.add_metric([outcome], count)
         yield ticks
+        fired = "Ticks of schedules that pushed a job."
+        yield CounterMetricFamily("rustqueue_schedules_fired", fired, value=self._ticks["pushed"])
         tick = "rustqueue_scheduler_tick_duration_seconds"
         yield GaugeMetricFamily(tick, "Applying the last due work.", value=self._tick_us / 1e6)
         for name, text, histogram in (
@@ -175,19 +190,39 @@ class Metrics:
             ("journal_sync", "Writing and syncing one log entry.", self.journal_sync),
             ("webhook_delivery", "Calls of receivers of webhooks.", self._webhook_calls),
         ):
-            family = HistogramMetricFamily(f"rustqueue_{name}_duration_seconds", text)
-            family.add_metric([], histogram.buckets(), histogram.sum_s)
-            yield family
-        family = HistogramMetricFamily(
-            "rustqueue_http_request_duration_seconds", "HTTP requests from head to answer.", labels=["method"]
-        )
-        for method, histogram in sorted(self._request_times.items()):
-            family.add_metric([method], histogram.buckets(), histogram.sum_s)
-        yield family
-        for name, text, value in self._numbers:
+            yield _histogram(f"{name}_duration_seconds", text, histogram)
+        yield _histogram("job_wait_seconds", "From ready to leased, for each lease of a job.", self._flow.waited)
+        yield _histogram("job_total_seconds", "From pushed to completed.", self._flow.took)
+        http = ("http_request_duration_seconds", "HTTP requests from head to answer.", "method", self._request_times)
+        yield from _labelled(Labelled(*http))
+        yield from self._collect_gauges()
+
+    def _collect_gauges(self) -> Iterator[Metric]:
+        for name, text, value in self._gauges.numbers:
             yield GaugeMetricFamily(f"rustqueue_{name}", text, value=value)
-        for name, text, value in self._counters:
+        for name, text, value in self._gauges.counters:
             yield CounterMetricFamily(f"rustqueue_{name}", text, value=value)
+        for given in self._gauges.labelled:
+            yield from _labelled(given)
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    family = HistogramMetricFamily(f"rustqueue_{name}", text)
+    family.add_metric([], histogram.buckets(), histogram.sum_s)
+    return family
+
+
+def _labelled(given: Labelled) -> Iterator[Metric]:
+    """Nothing before the first value, as in the original."""
+    name, labels = f"rustqueue_{given.name}", [given.label]
+    gauges = GaugeMetricFamily(name, given.text, labels=labels)
+    histograms = HistogramMetricFamily(name, given.text, labels=labels)
+    for label, value in sorted(given.values.items()):
+        if isinstance(value, Histogram):
+            histograms.add_metric([label], value.buckets(), value.sum_s)
+        else:
+            gauges.add_metric([label], value)
+    return (family for family in (gauges, histograms) if family.samples)
 
 
 class _NodeCollector(Collector):
@@ -196,17 +231,3 @@ class _NodeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         return self._collect_now()
-
-
-def _queue_lines(queues: list[tuple[str, Counts]], rest: Counts | None) -> bytes:
-    """Depths by queue. Written here because the library needs 16 ms of the loop for a thousand queues, this three.
-
-    Queue names need no escaping: they are letters, digits, `-`, `_` and `.`.
-    """
-    shown = queues if rest is None else [*queues, (OTHER_QUEUES, rest)]
-    text = []
-    for depth in _DEPTHS:
-        name = f"rustqueue_queue_{depth}_jobs"
-        text.append(f"# HELP {name} Jobs of the queue in state {depth}.\n# TYPE {name} gauge\n")
-        text += [f'{name}{{queue="{queue}"}} {getattr(counts, depth)}\n' for queue, counts in shown]
-    return "".join(text).encode()

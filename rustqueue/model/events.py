@@ -16,7 +16,8 @@ class JobsChanged(Struct, frozen=True, gc=False):
 
     `pushed`: accepted, ready or not. `ready`: an older job became ready again (delay over, parents done, retry).
     `failed`: a try failed; `will_retry` says whether another follows. `dlq`, `expired`: the job is in the dead letters.
-    `progress` is in percent, with the event of that name.
+    `progress` is in percent, with the event of that name. `ready_ms`, with `started`: since when each job could be
+    pulled; None: since it was made, which its id tells.
     """
 
     event: JobEventName
@@ -24,6 +25,7 @@ class JobsChanged(Struct, frozen=True, gc=False):
     ids: list[bytes]
     will_retry: bool = False
     progress: int | None = None
+    ready_ms: list[int] | None = None
 
 
 class QueueChanged(Struct, frozen=True, gc=False):

@@ -208,6 +208,7 @@ TLS_HANDSHAKE_S: Final = 10  # A client that does not complete its handshake is 
 TOKEN_UNKNOWN_MS: Final = 1_000  # A token that nobody in the cluster knew counts as unknown so long, without asking.
 AUTH_SHOWN_MS_MAX: Final = 10_000  # A TCP client that has to show a token and has not by then is cut off.
 AUTH_TRIES_MAX: Final = 3  # Decisions A9: a TCP connection that gave so many bad tokens is closed.
+METRIC_OLDEST_A_TURN: Final = 100  # Queues whose oldest job is looked for at once: two milliseconds if all are on disk.
 METRIC_QUEUES_MAX: Final = 1_000  # Queues with series of their own; Prometheus pays for each label value.
 
 NODE_ID_BYTES_MAX: Final = 32  # The header of a log segment has room for so many.

@@ -21,15 +21,16 @@ from rustqueue.api.ports import HttpOptions
 from rustqueue.bus import Bus
 from rustqueue.dashboard import pages_of
 from rustqueue.effects.audit import AuditLog
-from rustqueue.effects.depths import QueueDepths
+from rustqueue.effects.depths import OldestJobs, QueueDepths
 from rustqueue.effects.duty import LeaderDuty
-from rustqueue.effects.metrics import Gauges, Metrics
+from rustqueue.effects.metrics import Metrics
 from rustqueue.effects.schedules.duty import ScheduleDuty, ScheduleParts
 from rustqueue.effects.stream import EventStream
 from rustqueue.effects.webhooks.ports import Times
 from rustqueue.gateway import Gateway, GatewayLimits
 from rustqueue.machine.kv import KV
 from rustqueue.machine.machine import Machine
+from rustqueue.machine.reads.oldest import oldest_ready_ms
 from rustqueue.model.cluster.replies import ClusterInfo, MemberInfo
 from rustqueue.model.commands import Configure
 from rustqueue.model.replies import HealthInfo, Refused, Reply
@@ -39,12 +40,13 @@ from rustqueue.node.access import authenticator
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.node.cluster import ClusterError, ClusterSide, MemberParts
 from rustqueue.node.membership import LoneCouncil
+from rustqueue.node.numbers import gauges_of
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
 from rustqueue.node.secrets import preparing
 from rustqueue.node.state_files import CurrentStore, FileParts, NodeFiles, settle
 from rustqueue.node.timetables import ScheduleRows
 from rustqueue.node.tls import CertificateWatch, TlsError
-from rustqueue.node.webhooks import Webhooks, webhook_numbers
+from rustqueue.node.webhooks import Webhooks
 from rustqueue.raft.cluster.parts import ReplicatorOptions
 from rustqueue.raft.cluster.passport import read_passport
 from rustqueue.raft.cluster.replicator import ClusterReplicator
@@ -104,7 +106,7 @@ class Node:
         self.settings = settings
         self._with_ports = with_ports
         self.fault: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._started_s = time.monotonic()
+        self.started_s = time.monotonic()
         self._stopping = False
         self._undo: list[Callable[[], None]] = []
         self._on_replaced: list[Callable[[int], None]] = []
@@ -181,12 +183,16 @@ class Node:
         self._undo.append(self._store.close)
         self.machine = Machine(self._store.kv)
         self.webhooks = Webhooks(self.settings, self.folder)
-        self._depths = QueueDepths(self.machine.queue_counts, self.clock.call_later)
-        self.metrics = Metrics(rustqueue.__version__, self._gauges)
+        self.depths = QueueDepths(self.machine.queue_counts, self.clock.call_later)
+        self.oldest = OldestJobs(self._oldest_ready_ms, self.clock.call_later)
+        self.metrics = Metrics(rustqueue.__version__, lambda: gauges_of(self))
         self._measured = MeasuredMachine(self.machine, self.metrics.tick_applied)
         writer = self._thread(loop, "rustqueue-journal")
         self._journal_thread = MeasuredExecutor(writer, self.metrics.journal_sync)
         self._background = self._thread(loop, "rustqueue-background")
+
+    def _oldest_ready_ms(self, queue: str) -> int | None:
+        return oldest_ready_ms(self.machine.state, self.machine.view(), queue)
 
     def _open_kv(self) -> KV:
         engine, path = self.settings.storage.engine, f"{self.folder}/{STORE_FOLDER}"
@@ -356,7 +362,7 @@ class Node:
 
     async def _serve(self) -> None:
         settings, loop = self.settings, asyncio.get_running_loop()
-        auth = self._auth = authenticator(
+        auth = self.auth = authenticator(
             settings,
             self.clock,
             lambda token_id: self.machine.state.tokens.get(token_id),
@@ -409,7 +415,7 @@ class Node:
         return HealthInfo(
             status="healthy" if replicator.stopped is None else "failed",
             version=rustqueue.__version__,
-            uptime_seconds=int(time.monotonic() - self._started_s),
+            uptime_seconds=int(time.monotonic() - self.started_s),
             role="leader" if self.cluster is None else self.cluster.role,
             leader=_NODE_ID if self.cluster is None else self.cluster.leader_node,
             term=replicator.term,
@@ -432,50 +438,6 @@ class Node:
             return False, "the node is shutting down"
         reason = "" if self.cluster is None else self.cluster.not_ready()
         return reason == "", reason
-
-    def _due_lag_ms(self) -> int:
-        """How long the oldest due work has been waiting for its tick."""
-        due_ms = self.machine.next_due_ms()
-        return 0 if due_ms is None else max(0, self.replicator.now_ms() - due_ms)
-
-    def _gauges(self) -> Gauges:
-        replicator, space = self.replicator, self.replicator.space
-        queues, rest = self._depths.read()
-        used = 0.0 if space.last is None else space.last.used_percent / 100
-        numbers = (
-            ("uptime_seconds", "Since the start of the node.", time.monotonic() - self._started_s),
-            ("due_lag_seconds", "How long the oldest due work has been waiting.", self._due_lag_ms() / 1_000),
-            ("schedules", "Schedules, paused ones too.", self.machine.state.meta.schedules),
-            ("schedule_lag_seconds", "How late the most overdue run is.", self.schedules.lag_ms / 1_000),
-            ("waiting_pulls", "Pulls that wait for a job.", self.gateway.waiting_count),
-            ("commands_in_flight", "Commands on their way through the log.", self.gateway.in_flight_count),
-            ("websocket_clients_connected", "Clients that follow events.", self.stream.followers_count),
-            ("tcp_connections", "Open TCP connections.", len(self.tcp.connections)),
-            ("disk_warned", "1 while the file system with the data is filling up.", space.warned),
-            ("disk_full", "1 while pushes are refused for want of room.", replicator.disk_full),
-            ("disk_used_ratio", "Use of the file system with the data.", used),
-            ("journal_bytes", "Size of the log on disk.", self.journal.size_bytes),
-            *webhook_numbers(self.machine, self.webhooks.duty),
-            ("raft_term", "Term of the log.", replicator.term),
-            ("raft_last_index", "Last entry of the log.", self.journal.last_index),
-            ("raft_durable_index", "Last entry that survives a power cut.", self.journal.durable_index),
-            ("raft_applied_index", "Last applied entry.", replicator.applied_index),
-            ("raft_flushed_index", "Last entry in the flushed store.", replicator.flushed_index),
-            ("raft_pending_bytes", "Commands not yet applied.", replicator.pending_bytes),
-        )
-        counters = (
-            ("trimmed_jobs", "Completed jobs removed early for want of room.", self.room.trimmed_jobs),
-            ("auth_failures", "Bad tokens that were shown.", self._auth.failures_count),
-            (
-                "auth_lockouts",
-                "Requests of addresses that had failed too often.",
-                self._auth.locked_out_count,
-            ),
-            ("store_compactions", "Compactions of the store for want of room.", self.room.compactions_count),
-        )
-        if self.cluster is not None:
-            return Gauges((*numbers, *self.cluster.numbers()), queues, rest, (*counters, *self.cluster.counters()))
-        return Gauges(numbers, queues, rest, counters)
 
 
 @asynccontextmanager

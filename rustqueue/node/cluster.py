@@ -19,6 +19,7 @@ from rustqueue.gateway.neighbours import Neighbours
 from rustqueue.gateway.relay import ErrandRules
 from rustqueue.machine.machine import Machine
 from rustqueue.node.membership import Council
+from rustqueue.node.peer_numbers import PeerNumbers
 from rustqueue.raft.cluster.config import Config, config_of, node_of
 from rustqueue.raft.cluster.founding import Founded, Founding
 from rustqueue.raft.cluster.install import Snapshots, finish_install
@@ -198,6 +199,8 @@ class ClusterSide:
         self.snapshots = Snapshots(self._parts, replicator, self._disk, self._folder, parts.background)
         self.snapshots.use(files)
         self.steward = Steward(self._parts, replicator)
+        self.peer_numbers = PeerNumbers(self._parts, self.snapshots, lambda: replicator.member.leading)
+        replicator.member.round_trip = self.peer_numbers.round_trip
         self.replicator = replicator
         return replicator
 
@@ -324,12 +327,19 @@ class ClusterSide:
         replicator = self.replicator
         if replicator is None:
             return ()
-        member = replicator.member
+        member, sender = replicator.member, self.snapshots.sender
         return (
             ("raft_elections_won", "Elections that this node won.", member.elections_count),
             ("raft_campaigns", "Elections that this node stood for.", member.election.campaigns_count),
             ("raft_log_cuts", "Times that the log was cut for another leader's.", member.cuts_count),
             ("raft_snapshots_installed", "Snapshots that replaced this node's state.", self.snapshots.installs_count),
+            (
+                "raft_snapshots_sent",
+                "Snapshots that other nodes took from this one.",
+                sender.sent_count if sender else 0,
+            ),
+            ("raft_snapshot_sent_bytes", "Sent as parts of snapshots.", sender.sent_bytes if sender else 0),
+            ("raft_snapshot_received_bytes", "Got as parts of snapshots.", self.snapshots.receiver.received_bytes),
             ("raft_peer_faults", "What went wrong at the peer port.", sum(self.links.faults.values())),
         )
 

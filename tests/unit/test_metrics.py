@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from rustqueue.effects.depths import QueueDepths
+from rustqueue.effects.depths import OldestJobs, QueueDepths
 from rustqueue.effects.histogram import Histogram
-from rustqueue.effects.metrics import Gauges, Metrics
+from rustqueue.effects.metrics import Gauges, Labelled, Metrics
 from rustqueue.model import limits
 from rustqueue.model.commands import Ack, AckBatch, Heartbeat, Pull, PushJobs
 from rustqueue.model.errors import Limited, Unavailable
 from rustqueue.model.events import JobsChanged, QueueChanged
+from rustqueue.model.ids import make_ids
 from rustqueue.model.jobs import Counts
 from rustqueue.model.replies import Done, Refused
+from tests.unit.cluster_rig import cluster
 from tests.unit.tcp_client import a_node, connected, until
 
 
@@ -59,6 +62,118 @@ def test_events_are_counted_by_job() -> None:
         "cancelled_total": 0,
         "expired_total": 0,
     }
+
+
+NO_EVENTS = {"cancelled": 0, "completed": 0, "dlq": 0, "expired": 0, "failed": 0, "pulled": 0, "pushed": 0}
+
+
+def by_queue(metrics: Metrics) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for (name, labels), value in samples_of(metrics.text()).items():
+        matched = re.fullmatch("rustqueue_queue_(.*)_jobs_total", name)
+        if matched is not None:
+            found.setdefault(dict(labels)["queue"], {})[matched[1]] = value
+    return found
+
+
+def test_events_are_counted_by_queue_within_a_bound() -> None:
+    metrics = metrics_with()
+    pushed = [JobsChanged("pushed", f"q{number}", [b"1"]) for number in range(limits.METRIC_QUEUES_MAX + 3)]
+    metrics.on_events(1, 1_000, [*pushed, JobsChanged("started", "q0", [b"1"]), JobsChanged("dlq", "q9999", [b"1"])])
+    counted = by_queue(metrics)
+    assert len(counted) == limits.METRIC_QUEUES_MAX + 1
+    assert counted["q0"] == NO_EVENTS | {"pushed": 1, "pulled": 1}
+    assert counted["_other"] == NO_EVENTS | {"pushed": 3, "dlq": 1}
+
+
+def made_at(at_ms: int, number: int) -> bytes:
+    return make_ids(at_ms, bytes(16), number, 0, 1)[0]
+
+
+def test_waits_and_turnarounds_come_from_ids_and_from_what_the_machine_says() -> None:
+    metrics = metrics_with()
+    ids = [made_at(10_000, 1), made_at(10_000, 2), made_at(10_400, 3)]
+    metrics.on_events(1, 10_500, [JobsChanged("started", "mail", ids)])
+    metrics.on_events(2, 20_000, [JobsChanged("started", "mail", ids[:2], ready_ms=[19_990, 20_001])])
+    metrics.on_events(3, 40_000, [JobsChanged("completed", "mail", ids), JobsChanged("completed", "mail", [])])
+    samples = samples_of(metrics.text())
+    wait, total = "rustqueue_job_wait_seconds", "rustqueue_job_total_seconds"
+    assert [samples[f"{wait}_bucket", (("le", bound),)] for bound in ("0.001", "0.01", "0.1", "0.5", "+Inf")] == [
+        *(1, 2, 3, 5, 5),
+    ]
+    assert samples[f"{wait}_sum", ()] == 0.5 + 0.5 + 0.1 + 0.01
+    assert (samples[f"{total}_count", ()], samples[f"{total}_sum", ()]) == (3, 30 + 30 + 29.6)
+
+
+def test_the_age_of_the_oldest_job_is_known_or_left_out() -> None:
+    queues = [("busy", Counts(waiting=2)), ("calm", Counts()), ("unknown", Counts(waiting=1))]
+    gauges = Gauges([], queues, None, oldest_ms={"busy": 8_500}, now_ms=10_000)
+    samples = samples_of(Metrics("1.2.3", lambda: gauges).text())
+    ages = {labels[0][1]: value for (name, labels), value in samples.items() if "oldest" in name}
+    assert ages == {"busy": 1.5, "calm": 0}
+
+
+def test_oldest_jobs_are_looked_for_a_bounded_number_at_a_time() -> None:
+    looked: list[str] = []
+    later: list[Callable[[], None]] = []
+    ready = {f"q{number}": number for number in range(2 * limits.METRIC_OLDEST_A_TURN)}
+
+    def oldest_ms(queue: str) -> int | None:
+        looked.append(queue)
+        return ready.get(queue)
+
+    oldest = OldestJobs(oldest_ms, lambda _, call: later.append(call))
+    # Given more queues than are looked at in a turn, then the others come in later turns
+    assert len(oldest.read(list(ready))) == limits.METRIC_OLDEST_A_TURN
+    assert len(oldest.read(list(ready))) == len(looked) == limits.METRIC_OLDEST_A_TURN
+    while later:
+        later.pop()()
+    assert looked == list(ready)
+    # And what is asked for no more is forgotten, what is gone too
+    del ready["q1"]
+    assert oldest.read(["q0", "q1", "q5"]) == {"q0": 0, "q5": 5}
+
+
+def test_series_with_a_label_appear_with_their_first_value() -> None:
+    trips = Histogram()
+    trips.observe(3_000)
+    labelled = (
+        Labelled("raft_peer_lag_entries", "Lag.", "peer", {"n1": 4.0}),
+        Labelled("raft_peer_round_trip_seconds", "Trips.", "peer", {"n1": trips}),
+        Labelled("raft_peer_snapshot_ratio", "Snapshots.", "peer", {}),
+    )
+    text = Metrics("1.2.3", lambda: Gauges([], [], None, labelled=labelled)).text()
+    samples = samples_of(text)
+    assert samples["rustqueue_raft_peer_lag_entries", (("peer", "n1"),)] == 4
+    assert samples["rustqueue_raft_peer_round_trip_seconds_bucket", (("le", "0.0025"), ("peer", "n1"))] == 0
+    assert samples["rustqueue_raft_peer_round_trip_seconds_bucket", (("le", "0.005"), ("peer", "n1"))] == 1
+    assert b"snapshot_ratio" not in text
+
+
+async def test_a_leader_tells_how_far_each_other_node_is(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as rig:
+        leader = await rig.led()
+        others = sorted(rig.nodes.keys() - {leader})
+        for _ in range(3):
+            await rig.ask(leader, "push", queue="q", name="n", data=1)
+        last = rig.nodes[leader].journal.last_index
+
+        def told(node: str, name: str) -> dict[str, float]:
+            samples = samples_of(rig.nodes[node].metrics.text())
+            return {dict(labels)["peer"]: value for (at, labels), value in samples.items() if at == f"rustqueue_{name}"}
+
+        await rig.until(
+            lambda: (
+                sorted(told(leader, "raft_peer_match_index")) == others
+                and min(told(leader, "raft_peer_match_index").values()) >= last
+            )
+        )
+        assert told(leader, "raft_peer_lag_entries").keys() == set(others)
+        assert told(leader, "raft_peer_linked") == dict.fromkeys(others, 1)
+        assert all(count >= 3 for count in told(leader, "raft_peer_round_trip_seconds_count").values())
+        assert told(leader, "raft_peer_round_trip_seconds_count").keys() == set(others)
+        assert told(others[0], "raft_peer_match_index") == {}
+        assert told(others[0], "raft_peer_linked").keys() == rig.nodes.keys() - {others[0]}
 
 
 def test_durations_are_real_histograms() -> None:

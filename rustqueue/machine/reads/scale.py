@@ -1,11 +1,9 @@
 """How many workers a queue needs: what is ready, runs and is due soon, and for how long the oldest has waited."""
 
-from collections.abc import Iterator
-from itertools import islice
-
 from rustqueue.machine import keys, rows
 from rustqueue.machine.kv import View
-from rustqueue.machine.state import QueueState, State
+from rustqueue.machine.reads.oldest import oldest_ready_ms
+from rustqueue.machine.state import State
 from rustqueue.model import limits
 from rustqueue.model.queries import QueueScale
 from rustqueue.model.replies import Scale
@@ -24,7 +22,7 @@ def scale(state: State, view: View, query: QueueScale) -> Scale:
     if cap is not None:
         wanted = max(running, min(wanted, cap))
     desired = max(query.min, min(query.max, -(-wanted // query.per_worker)))
-    oldest_ms = None if held else _oldest(view, queue)
+    oldest_ms = None if held else oldest_ready_ms(state, view, queue.name)
     age_ms = 0 if oldest_ms is None else max(0, state.meta.now_ms - oldest_ms)
     return Scale(ready=ready, running=running, due=due, desired=desired, oldest_age_ms=age_ms)
 
@@ -42,28 +40,3 @@ def _due_soon(state: State, view: View, query: QueueScale) -> int:
         delayed = state_row is not None and state_row.state == rows.DELAYED
         count += delayed and row is not None and row.queue == query.queue
     return count
-
-
-def _oldest(view: View, queue: QueueState) -> int | None:
-    """When the oldest ready job was pushed: the first of each priority and group is older than all behind it."""
-    oldest: int | None = None
-    for job_id in islice(_firsts(view, queue.part), limits.SCALE_LANES_MAX):
-        stored = view.get(keys.job(job_id))
-        if stored is not None:
-            created_at = rows.decode_job(stored).created_at
-            oldest = created_at if oldest is None else min(oldest, created_at)
-    return oldest
-
-
-def _firsts(view: View, part: bytes) -> Iterator[bytes]:
-    """The first ready job of each priority of the queue and of each of its groups."""
-    for letter, parts in ((b"f", part), (b"w", part), (b"f", keys.grouped_part(part)), (b"w", keys.grouped_part(part))):
-        prefix = letter + parts
-        start, end = prefix, keys.after(prefix)
-        while found := view.scan(start, end, 1):
-            [(key, value)] = found
-            yield value[8:24] if letter == b"f" else value
-            lane = key[: -keys.LANE_BYTES]
-            priority = keys.lane_parts(key[len(lane) :])[0]
-            # Lower priorities of the same group come next, then the next group.
-            start = lane + keys.lane(priority - 1, -(1 << 63)) if priority > limits.PRIORITY_MIN else keys.after(lane)

@@ -24,6 +24,9 @@ _SPAN: Final = limits.READY_BLOCK_JOBS_MAX - 1
 _ENTRY_WEIGHT: Final = 150  # About what one entry takes in memory beside its record.
 _JOBS_MAX_WHEN_FULL: Final = 1_024
 
+Bound = tuple[int, int]
+"""A place in the order of ready jobs: the negated priority, then the number."""
+
 
 class WindowLimits:
     """How much memory windows may use. Shared by all queues of a machine; `used_bytes` is what job records take now."""
@@ -89,12 +92,23 @@ class ReadyQueue:
         self._order: list[int] = []  # negated priorities, ascending
         self._blocks: dict[bytes, Block] = {}
         self._size = 0
-        self._bound: tuple[int, int] | None = None if empty else (-limits.PRIORITY_MAX, -(1 << 63))
+        self._bound: Bound | None = None if empty else (-limits.PRIORITY_MAX, -(1 << 63))
 
     @property
     def size(self) -> int:
         """Jobs in the window."""
         return self._size
+
+    def fronts(self) -> tuple[list[bytes], Bound | None]:
+        """The next job of each priority in the window, and from where on only rows know the next ones; None: nowhere.
+
+        A priority with a job in the window needs no second look.
+        """
+        ids = [lane[0].id for lane in self._lanes.values()]
+        bound = self._bound
+        if bound is not None and bound[0] in self._lanes:
+            bound = (bound[0] + 1, -(1 << 63)) if bound[0] < -limits.PRIORITY_MIN else None
+        return ids, bound
 
     def release(self) -> None:
         """Give back the memory account; the object must not be used afterwards."""

@@ -192,7 +192,7 @@ def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_
         groups[usual] = items
     ids = [item.id for item in items]
     queue.counters.active += len(items)
-    tx.events.append(JobsChanged("started", queue.name, ids))
+    tx.events.append(JobsChanged("started", queue.name, ids, ready_ms=_ready_ms(items)))
     if len(groups) == 1:
         [(lease_ms, group)] = groups.items()
         return _lease_block(state, tx, command, lease_ms, group)
@@ -201,6 +201,16 @@ def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_
         leased = _lease_block(state, tx, command, lease_ms, group)
         jobs.update((item.id, job) for item, job in zip(group, leased, strict=True))
     return [jobs[job_id] for job_id in ids]
+
+
+def _ready_ms(items: list[_Taken]) -> list[int] | None:
+    """Since when each job was ready; None if all were from the start, as nearly always: then their ids tell it."""
+    for item in items:
+        if item.before is not None:
+            break
+    else:
+        return None
+    return [item.row.created_at if item.before is None else item.before.updated_at for item in items]
 
 
 def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list[_Taken]) -> list[Job]:

@@ -29,7 +29,8 @@ class Peer:
     sequence: int = 0
     heard_us: int = -1
     commit_sent: int = 0
-    unacked: deque[tuple[int, int]] = field(default_factory=deque)
+    unacked: deque[tuple[int, int, int]] = field(default_factory=deque)
+    """What is on its way: last index, bytes, when it left."""
     unacked_bytes: int = 0
 
     def forget_sent(self) -> None:
@@ -62,6 +63,7 @@ class Leading:
         self._heir_asked = False
         self.peers: dict[str, Peer] = {}
         self.needs_snapshot: Callable[[str], None] = lambda peer: None
+        self.round_trip: Callable[[str, int], None] = lambda peer, took_us: None
         parts.seat.forget_progress()
         self.members_changed()
 
@@ -151,7 +153,7 @@ class Leading:
                 return
             bytes_count = sum(len(record.payload) for record in records)
             last_index = next_index + len(records) - 1
-            peer.unacked.append((last_index, bytes_count))
+            peer.unacked.append((last_index, bytes_count, parts.clock.monotonic_us()))
             peer.unacked_bytes += bytes_count
             parts.seat.set_progress(member, matched, last_index + 1)
             heartbeat = False
@@ -204,7 +206,9 @@ class Leading:
         matched, next_index = seat.progress(member)
         peer.awaiting = False
         while peer.unacked and peer.unacked[0][0] <= index:
-            peer.unacked_bytes -= peer.unacked.popleft()[1]
+            _, bytes_count, sent_us = peer.unacked.popleft()
+            peer.unacked_bytes -= bytes_count
+            self.round_trip(member, peer.heard_us - sent_us)
         if index > matched:
             matched = index
             peer.probing = False

@@ -70,6 +70,8 @@ class Member:
         self._told_leader: str | None = None
         self._transfer_ends_us: int | None = None
         self.needs_snapshot: Callable[[str], None] = lambda peer: None
+        self.round_trip: Callable[[str, int], None] = lambda peer, took_us: None
+        """Told for records sent to a member: microseconds until it had them durably."""
         self.cuts_count = 0
         self.elections_count = 0
         self._handlers: dict[type, Callable[[str, object], None]] = {
@@ -219,6 +221,7 @@ class Member:
         self.elections_count += 1
         self.leading = self.leading_type(self._parts, self._log.last_index + 1, self._committed)
         self.leading.needs_snapshot = lambda peer: self.needs_snapshot(peer)
+        self.leading.round_trip = self.round_trip
         self._hooks.elected(walls_ms)
         self._tell_leader()
         if self.leading is not None:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Protocol
 
 import msgspec
@@ -88,12 +89,13 @@ def remove_note(disk: Disk, folder: str) -> None:
 
 @dataclass(slots=True)
 class _Transfer:
-    """What one member is being sent. `sent` counts parts that were not acknowledged."""
+    """What one member is being sent. `unacked` counts parts, `reached_bytes` is what it has written."""
 
     name: str = ""
     offset: int = 0
     unacked: int = 0
     heard_us: int = 0
+    reached_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -177,6 +179,8 @@ class SnapshotSender:
             transfer.name, transfer.offset = message.name or offer.files[0][0], message.offset
         else:
             transfer.unacked -= 1
+        before = _bytes_before(offer.files, message.name) if message.name else 0
+        transfer.reached_bytes = before + message.offset
         self._send_on(peer, offer, transfer)
 
     def _send_on(self, peer: str, offer: _Offer, transfer: _Transfer) -> None:
@@ -213,6 +217,14 @@ class SnapshotSender:
         if self._offer is not None:
             self._offer.to.pop(peer, None)
 
+    def progress(self) -> dict[str, tuple[int, int]]:
+        """Who is being sent a snapshot: how many bytes it has, and of how many."""
+        offer = self._offer
+        if offer is None:
+            return {}
+        total = _bytes_before(offer.files, "")
+        return {peer: (transfer.reached_bytes, total) for peer, transfer in offer.to.items()}
+
     def leads_no_more(self) -> None:
         self._drop()
 
@@ -220,6 +232,11 @@ class SnapshotSender:
         offer, self._offer = self._offer, None
         if offer is not None:
             self._files.remove_folder(offer.checkpoint.folder.rpartition("/")[2])
+
+
+def _bytes_before(files: list[tuple[str, int]], name: str) -> int:
+    """What the files before that one have together; all files, if it is none of them."""
+    return sum(size_bytes for _, size_bytes in takewhile(lambda file: file[0] != name, files))
 
 
 # The member's side.
