@@ -9,11 +9,11 @@ import msgspec
 from msgspec import inspect as shapes
 
 from rustqueue.model import commands, queries
-from rustqueue.model.requests import Request, Write
+from rustqueue.model.requests import Reading, Request, Write
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 BEGIN, END = "<!-- verbs: made by tests/protocol_page.py -->\n", "<!-- end of verbs -->\n"
-_COMMON = {field.name for kind in (Request, Write) for field in msgspec.structs.fields(kind)}
+_COMMON = {field.name for kind in (Request, Reading, Write) for field in msgspec.structs.fields(kind)}
 _SOURCE = re.compile(r"\s*\([^()]*\b(?:contract|decisions)\b[^()]*\)", re.IGNORECASE)
 """Where a rule comes from is for those who change it."""
 _SIMPLE = {

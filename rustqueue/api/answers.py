@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from rustqueue.model.replies import ErrorEnvelope, Refused, Reply
+from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, Seen
 
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,6 +24,8 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 def encoded(reply: Reply, request_id: str) -> bytes:
     """The body of a reply. Only an internal error shows the request id inside: it is all that the client can quote."""
+    if isinstance(reply, Seen):
+        return encoded(reply.reply, request_id)
     if not isinstance(reply, Refused):
         return _encoder.encode(reply)
     if reply.status >= 500 and reply.error.code == "INTERNAL_ERROR":

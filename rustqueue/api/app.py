@@ -20,7 +20,7 @@ from typing import Final
 from aiohttp import hdrs
 
 from rustqueue.api import answers, events
-from rustqueue.api.compose import compose, decode, guards
+from rustqueue.api.compose import compose, decode, guards, reading
 from rustqueue.api.connection import Connection, Exchange, Unpaused
 from rustqueue.api.events import EventClient
 from rustqueue.api.ports import Door, HttpOptions, Services
@@ -39,7 +39,7 @@ from rustqueue.api.visitors import Visitors
 from rustqueue.auth import Undecided
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Unavailable
-from rustqueue.model.replies import Done, Refused, Reply, status_of, waits_for_retry
+from rustqueue.model.replies import Done, Refused, Reply, Seen, status_of, waits_for_retry
 
 _log: Final = logging.getLogger("rustqueue.http")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
@@ -208,7 +208,7 @@ class HttpShell:
         body = exchange.body
         if body:
             _check_media(headers.get(hdrs.CONTENT_TYPE), headers.get(hdrs.CONTENT_ENCODING))
-        guarded = guards(headers) if route.guarded else ()
+        guarded = guards(headers) if route.guarded else reading(headers) if route.is_read else ()
         line = compose(route, parameters, query, headers.get("Idempotency-Key"), body, guarded)
         request = decode(route, line, body)
         ticket = self._gateway.submit(request, line, partial(self._done, exchange), principal)
@@ -275,6 +275,8 @@ class HttpShell:
         retry_after_s = waits_for_retry(reply)
         if retry_after_s is not None:
             headers += f"Retry-After: {retry_after_s}\r\n"
+        if isinstance(reply, Seen):
+            headers += f"X-RustQueue-Index: {reply.index}\r\n" + ("X-RustQueue-Stale: true\r\n" if reply.stale else "")
         self._send(exchange, status_of(reply), answers.encoded(reply, exchange.request_id), headers)
 
     def _fail(self, exchange: Exchange) -> None:

@@ -50,6 +50,17 @@ def guards(headers: Mapping[str, str]) -> list[Member]:
     return members
 
 
+def reading(headers: Mapping[str, str]) -> list[Member]:
+    """The headers X-RustQueue-Consistency and X-RustQueue-Min-Index as members (decisions F)."""
+    members: list[Member] = []
+    consistency, min_index = headers.get("X-RustQueue-Consistency"), headers.get("X-RustQueue-Min-Index")
+    if consistency is not None:
+        members.append((b"consistency", _quoted(consistency, "X-RustQueue-Consistency")))
+    if min_index is not None:
+        members.append((b"min_index", _query_value(Kind.NUMBER, "X-RustQueue-Min-Index", min_index)))
+    return members
+
+
 def compose(
     route: Route, path: Mapping[str, str], query: str, key: str | None, body: bytes, guarded: Sequence[Member] = ()
 ) -> bytes:

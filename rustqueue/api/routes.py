@@ -66,6 +66,11 @@ class Route:
     missing: tuple[tuple[str, bytes], ...] = ()
 
     @property
+    def is_read(self) -> bool:
+        """Whether the applied state answers, as fresh as the request asks for."""
+        return "consistency" in self.query
+
+    @property
     def is_public(self) -> bool:
         return self.source not in (Source.GATEWAY, Source.EVENTS)
 
@@ -108,15 +113,23 @@ JOB = f"{API}/jobs/{{id}}"
 WEBHOOK = f"{API}/webhooks/{{name}}"
 DELIVERIES_QUERY = {"show": Kind.TEXT, **PAGE_QUERY}
 
+READING = {"consistency": Kind.TEXT, "min_index": Kind.NUMBER}
+"""Keys of every read; the headers X-RustQueue-Consistency and X-RustQueue-Min-Index say the same."""
+
+
+def _read(path: str, verb: str, query: Mapping[str, Kind] | None = None) -> Route:
+    return Route("GET", path, verb, {**(query or {}), **READING}, Body.NONE)
+
+
 ROUTES: tuple[Route, ...] = (
     Route("POST", f"{QUEUE}/jobs", "push", query={"receipt": Kind.FLAG}, body=Body.PUSH),
     Route("GET", f"{QUEUE}/jobs", "pull", query=PULL_QUERY, body=Body.NONE),
     Route("POST", f"{QUEUE}/pull", "pull"),
     Route("POST", f"{API}/pull", "pull", body=Body.OBJECT),
-    Route("GET", f"{API}/jobs", "job_list", query=LIST_QUERY, body=Body.NONE),
+    _read(f"{API}/jobs", "job_list", LIST_QUERY),
     Route("POST", f"{API}/jobs/ack-batch", "ack_batch", body=Body.ITEMS),
     Route("POST", f"{API}/jobs/fail-batch", "fail_batch", body=Body.ITEMS),
-    Route("GET", JOB, "get", body=Body.NONE),
+    _read(JOB, "get"),
     Route("DELETE", JOB, "job_remove"),
     Route("POST", f"{JOB}/ack", "ack"),
     Route("POST", f"{JOB}/fail", "fail", body=Body.OBJECT, required=("error",)),
@@ -126,57 +139,57 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{JOB}/retry", "job_retry"),
     Route("POST", f"{JOB}/promote", "job_promote"),
     Route("PUT", f"{JOB}/priority", "job_priority", body=Body.OBJECT),
-    Route("GET", f"{JOB}/result", "job_result", query={"wait_ms": Kind.NUMBER}, body=Body.NONE),
-    Route("GET", f"{JOB}/why", "job_why", body=Body.NONE),
-    Route("GET", f"{JOB}/history", "job_history", body=Body.NONE),
-    Route("GET", f"{JOB}/parents", "job_parents", query=PAGE_QUERY, body=Body.NONE),
-    Route("GET", f"{API}/queues", "list_queues", body=Body.NONE),
-    Route("GET", QUEUE, "queue_get", body=Body.NONE),
+    _read(f"{JOB}/result", "job_result", {"wait_ms": Kind.NUMBER}),
+    _read(f"{JOB}/why", "job_why"),
+    _read(f"{JOB}/history", "job_history"),
+    _read(f"{JOB}/parents", "job_parents", PAGE_QUERY),
+    _read(f"{API}/queues", "list_queues"),
+    _read(QUEUE, "queue_get"),
     Route("PUT", QUEUE, "queue_settings", body=Body.OBJECT, guarded=True),
     Route("DELETE", QUEUE, "queue_delete", query={"force": Kind.FLAG}, guarded=True),
-    Route("GET", f"{QUEUE}/stats", "stats", body=Body.NONE),
-    Route("GET", f"{QUEUE}/scale", "queue_scale", query=SCALE_QUERY, body=Body.NONE),
+    _read(f"{QUEUE}/stats", "stats"),
+    _read(f"{QUEUE}/scale", "queue_scale", SCALE_QUERY),
     Route("POST", f"{QUEUE}/pause", "queue_pause"),
     Route("POST", f"{QUEUE}/resume", "queue_resume"),
     Route("POST", f"{QUEUE}/drain", "queue_drain"),
     Route("POST", f"{QUEUE}/clean", "queue_clean", body=Body.OBJECT),
-    Route("GET", f"{QUEUE}/dlq", "dlq", query=PAGE_QUERY, body=Body.NONE),
-    Route("GET", f"{QUEUE}/dlq/groups", "dlq_groups", query={"cursor": Kind.TEXT}, body=Body.NONE),
+    _read(f"{QUEUE}/dlq", "dlq", PAGE_QUERY),
+    _read(f"{QUEUE}/dlq/groups", "dlq_groups", {"cursor": Kind.TEXT}),
     Route("DELETE", f"{QUEUE}/dlq", "dlq_purge"),
     Route("POST", f"{QUEUE}/dlq/retry", "dlq_retry"),
     Route("POST", f"{API}/tx", "tx", body=Body.OBJECT),
-    Route("GET", f"{API}/workers", "worker_list", query=PAGE_QUERY, body=Body.NONE),
+    _read(f"{API}/workers", "worker_list", PAGE_QUERY),
     Route("POST", f"{API}/workers/{{worker_id}}/drain", "worker_drain"),
-    Route("GET", f"{API}/flows/{{flow_id}}", "flow", query={"cursor": Kind.TEXT}, body=Body.NONE),
-    Route("GET", f"{API}/sweeps/{{id}}", "sweep_get", body=Body.NONE),
+    _read(f"{API}/flows/{{flow_id}}", "flow", {"cursor": Kind.TEXT}),
+    _read(f"{API}/sweeps/{{id}}", "sweep_get"),
     Route("DELETE", f"{API}/sweeps/{{id}}", "sweep_cancel"),
     Route("POST", f"{API}/schedules", "schedule_create", RESET_QUERY, Body.OBJECT, guarded=True, missing=NO_DATA),
-    Route("GET", f"{API}/schedules", "schedule_list", query=SCHEDULE_LIST_QUERY, body=Body.NONE),
+    _read(f"{API}/schedules", "schedule_list", SCHEDULE_LIST_QUERY),
     Route("PUT", SCHEDULE, "schedule_put", RESET_QUERY, Body.OBJECT, guarded=True, missing=NO_DATA),
-    Route("GET", SCHEDULE, "schedule_get", body=Body.NONE),
+    _read(SCHEDULE, "schedule_get"),
     Route("DELETE", SCHEDULE, "schedule_delete", guarded=True),
     Route("POST", f"{SCHEDULE}/pause", "schedule_pause"),
     Route("POST", f"{SCHEDULE}/resume", "schedule_resume"),
     Route("POST", f"{SCHEDULE}/run", "schedule_run"),
-    Route("GET", f"{SCHEDULE}/runs", "schedule_runs", query={"limit": Kind.NUMBER}, body=Body.NONE),
+    _read(f"{SCHEDULE}/runs", "schedule_runs", {"limit": Kind.NUMBER}),
     Route("GET", f"{API}/cluster", "cluster_get", body=Body.NONE),
     Route("POST", f"{API}/cluster/members", "member_add", body=Body.OBJECT),
     Route("DELETE", f"{API}/cluster/members/{{id}}", "member_remove"),
     Route("POST", f"{API}/cluster/members/{{id}}/replace", "member_replace"),
     Route("POST", f"{API}/cluster/transfer", "cluster_transfer"),
-    Route("GET", f"{API}/tokens", "token_list", body=Body.NONE),
+    _read(f"{API}/tokens", "token_list"),
     Route("POST", f"{API}/tokens", "token_create", body=Body.OBJECT),
     Route("DELETE", f"{API}/tokens/{{id}}", "token_delete"),
     Route("POST", f"{API}/webhooks", "webhook_create", body=Body.OBJECT, guarded=True),
-    Route("GET", f"{API}/webhooks", "webhook_list", body=Body.NONE),
-    Route("GET", WEBHOOK, "webhook_get", body=Body.NONE),
+    _read(f"{API}/webhooks", "webhook_list"),
+    _read(WEBHOOK, "webhook_get"),
     Route("PUT", WEBHOOK, "webhook_put", body=Body.OBJECT, guarded=True),
     Route("DELETE", WEBHOOK, "webhook_delete", guarded=True),
     Route("POST", f"{WEBHOOK}/pause", "webhook_pause", guarded=True),
     Route("POST", f"{WEBHOOK}/resume", "webhook_resume", guarded=True),
     Route("POST", f"{WEBHOOK}/test", "webhook_test"),
     Route("POST", f"{WEBHOOK}/resend", "webhook_resend"),
-    Route("GET", f"{WEBHOOK}/deliveries", "webhook_deliveries", query=DELIVERIES_QUERY, body=Body.NONE),
+    _read(f"{WEBHOOK}/deliveries", "webhook_deliveries", DELIVERIES_QUERY),
     Route("GET", f"{API}/events", "events", query=EVENTS_QUERY, body=Body.NONE, source=Source.EVENTS),
     Route("GET", f"{API}/health", "health", body=Body.NONE, source=Source.HEALTH),
     Route("GET", f"{API}/metrics/prometheus", "metrics", body=Body.NONE, source=Source.METRICS),

@@ -14,7 +14,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
-from rustqueue.client.call import Answer, Call, signed_as
+from rustqueue.client.call import Answer, Call, Consistency, as_fresh, signed_as
 from rustqueue.client.calls import cluster as cluster_calls
 from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
@@ -58,6 +58,7 @@ class AsyncClient:
         *,
         timeout_s: float = 30.0,
         idempotency: Literal["auto", "off"] = "auto",
+        consistency: Consistency = "linearizable",
         ca_file: str | None = None,
     ) -> None:
         self._address = Address.parse(url)
@@ -66,6 +67,7 @@ class AsyncClient:
         self._token = token
         self._timeout_s = timeout_s
         self._keys = idempotency == "auto"
+        self._consistency = consistency
         self._links: list[Link] = []
         self._opening = asyncio.Lock()
         self._places = asyncio.Semaphore(_HTTP_CONNECTIONS_MAX)
@@ -195,6 +197,7 @@ class AsyncClient:
 
     async def _send(self, call: Call[T]) -> T:
         loop = asyncio.get_running_loop()
+        call = as_fresh(call, self._consistency)
         makes_key = call.repeat == "keyed" and call.key is None and self._keys
         key = uuid.uuid4().hex if makes_key else call.key
         attempts = Attempts(call, key, loop.time() + self._timeout_s + call.wait_ms / 1_000)

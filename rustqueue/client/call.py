@@ -5,7 +5,7 @@ The verbs build calls (`job_calls`, `queue_calls`), a framing turns a call into 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import Parameter, Signature, signature
 from typing import Generic, Literal, NamedTuple, NoReturn, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from rustqueue.client.errors import NetworkError, RustQueueError, ServerFault, refusal
 from rustqueue.client.results import Problem
+from rustqueue.model.requests import Reading
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
@@ -39,6 +40,17 @@ class Call(Generic[T]):
     repeat: Literal["free", "keyed", "asked"] = "free"
     wait_ms: int = 0
     refused: Callable[[RustQueueError, bool], T] = _raise
+
+
+Consistency = Literal["linearizable", "local"]
+"""What reads see: everything acknowledged to anybody before, or what the asked node has applied."""
+
+
+def as_fresh(call: Call[T], consistency: Consistency) -> Call[T]:
+    """The call, asking for reads of this kind; writes are as they were."""
+    if consistency == "linearizable" or not isinstance(call.request, Reading):
+        return call
+    return replace(call, request=msgspec.structs.replace(call.request, consistency=consistency))
 
 
 class Answer(NamedTuple):

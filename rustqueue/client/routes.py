@@ -100,7 +100,9 @@ PULL_SEVERAL: Final = Route("POST", "/pull", "body")
 
 _encode: Final = msgspec.json.Encoder().encode
 _HEADERS: Final = {"if_match": "If-Match", "if_owner": "If-Owner"}
-_ELSEWHERE: Final = frozenset({"request_id", "idempotency_key", "receipt", *_HEADERS})
+_FRESHNESS: Final = {"consistency": "linearizable", "min_index": 0}
+"""What a read asks for when it does not say so."""
+_ELSEWHERE: Final = frozenset({"request_id", "idempotency_key", "receipt", *_HEADERS, *_FRESHNESS})
 """An HTTP exchange needs no id, its key and its conditions are headers, and receipts are asked for in the query."""
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 
@@ -112,8 +114,9 @@ def target_of(request: Struct) -> tuple[Method, str, bytes | None]:
         route = PULL_SEVERAL
     in_path = _PLACE.findall(route.path)
     path = _PLACE.sub(lambda found: quote(getattr(request, found[1]), safe=":"), route.path)
+    asked = {name: value for name, usual in _FRESHNESS.items() if (value := getattr(request, name, usual)) != usual}
     if route.rest == "nothing":
-        return route.method, path, None
+        return route.method, _with_query(path, asked), None
     if route.rest == "jobs":
         return route.method, path, _encode(getattr(request, route.rest))
     nullable = _nullable(type(request))
@@ -126,9 +129,13 @@ def target_of(request: Struct) -> tuple[Method, str, bytes | None]:
         and (value is not None or name in nullable)
     }
     if route.rest == "query":
-        query = urlencode(_query_items(rest))
-        return route.method, f"{path}?{query}" if query else path, None
+        return route.method, _with_query(path, rest | asked), None
     return route.method, path, _encode(rest)
+
+
+def _with_query(path: str, fields: dict[str, Any]) -> str:
+    query = urlencode(_query_items(fields))
+    return f"{path}?{query}" if query else path
 
 
 def conditions_of(request: Struct) -> dict[str, str]:

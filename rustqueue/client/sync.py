@@ -14,7 +14,7 @@ from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
-from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer, signed_as
+from rustqueue.client.call import Answer, Call, Consistency, Framing, as_fresh, nothing, read_answer, signed_as
 from rustqueue.client.calls import cluster as cluster_calls
 from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
@@ -46,6 +46,7 @@ def _blocking(build: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P],
 class Client:
     """A client of one node: `Client("http://127.0.0.1:6790")` or `Client("tcp://127.0.0.1:6789")`.
 
+    `consistency` `local` lets reads be answered by what the asked node has applied, at once.
     `timeout_s` bounds one call with all its repeats; a pull has its `wait_ms` on top. Pushes and fails carry an
     idempotency key of their own, so that a repeat after a lost answer changes nothing; `idempotency="off"` saves the
     node that record, and the call then ends with a `NetworkError` where a repeat could do harm.
@@ -58,6 +59,7 @@ class Client:
         *,
         timeout_s: float = 30.0,
         idempotency: Literal["auto", "off"] = "auto",
+        consistency: Consistency = "linearizable",
         ca_file: str | None = None,
     ) -> None:
         self._address = Address.parse(url)
@@ -66,6 +68,7 @@ class Client:
         self._token = token
         self._timeout_s = timeout_s
         self._keys = idempotency == "auto"
+        self._consistency = consistency
         self._idle: list[_Connection] = []
         self._closed = threading.Event()
 
@@ -190,6 +193,7 @@ class Client:
         self.close()
 
     def _send(self, call: Call[T]) -> T:
+        call = as_fresh(call, self._consistency)
         makes_key = call.repeat == "keyed" and call.key is None and self._keys
         key = uuid.uuid4().hex if makes_key else call.key
         attempts = Attempts(call, key, time.monotonic() + self._timeout_s + call.wait_ms / 1_000)

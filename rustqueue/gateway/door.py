@@ -19,15 +19,16 @@ from rustqueue.gateway.neighbours import Neighbours, PlacedAt
 from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ticket
 from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
 from rustqueue.gateway.rates import PushRates
+from rustqueue.gateway.reads import Reader
 from rustqueue.gateway.relay import Errand
-from rustqueue.gateway.results import ENDED, ResultErrand, ResultRoom
+from rustqueue.gateway.results import ENDED
 from rustqueue.gateway.schemas import PayloadRules
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.commands import Command, Pull, PushJobs, RunTransaction
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.events import Event, JobsChanged, QueueChanged
-from rustqueue.model.queries import Auth, Health, JobResult, Query
+from rustqueue.model.queries import Auth, Health, Query
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import Request, encode_command
 from rustqueue.raft.ports import Clock, Proposal
@@ -89,7 +90,7 @@ class Gateway:
         self._closed = False
         self._rates = PushRates(clock, applied.push_rate)
         self._payload_rules = PayloadRules(applied.payload_schema)
-        self._results = ResultRoom(clock, self._look, limits.waiting_pulls_max)
+        self._reader = Reader(applied, clock, limits)
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
         self._neighbours: Neighbours | None = None
         self.audit: Audit | None = None
@@ -102,6 +103,7 @@ class Gateway:
         """This node belongs to a cluster: whatever a leader has to do goes to the leader."""
         self._neighbours = neighbours
         self._pulled = self._pulled_in_cluster
+        self._reader.join(neighbours.reads)
         neighbours.serve = self._serve
         neighbours.relay.take = self._take
 
@@ -145,7 +147,7 @@ class Gateway:
             if principal is not ANYBODY:
                 request, raw, done = self._admitted(principal, request, raw, done)
             if type(request) in _QUERIES:
-                return self._query(cast("Query", request), done)
+                return self._reader.ask(cast("Query", request), done)
             if type(request) in _OF_NODES:
                 self._ask_node(cast("Health | ClusterRequest", request), raw, done)
                 return None
@@ -192,10 +194,11 @@ class Gateway:
 
     def on_events(self, index: int, now_ms: int, events: Sequence[Event]) -> None:
         """What an entry changed. Pulls that wait for it are proposed."""
-        if self._results:
+        self._reader.applied(index)
+        if self._reader.results:
             for event in events:
                 if isinstance(event, JobsChanged) and event.event in ENDED:
-                    self._results.ended(event.ids)
+                    self._reader.results.ended(event.ids)
         if not self._room:
             return
         for event in events:
@@ -206,7 +209,7 @@ class Gateway:
         """Take no more commands; answer the pulls that wait. What is on its way is answered as it lands."""
         self._closed = True
         self._room.close()
-        self._results.close()
+        self._reader.close()
         if self._neighbours is not None:
             self._neighbours.close()
 
@@ -253,39 +256,6 @@ class Gateway:
         return None
 
     # In a cluster.
-
-    def _read(self, query: Query, done: Done, stale: bool) -> None:
-        try:
-            reply = self._applied.answer(query)
-        except ApiError as error:
-            reply = Refused.of(error)
-        done(reply)
-
-    def _query(self, query: Query, done: Done) -> Ticket | None:
-        if isinstance(query, JobResult) and query.wait_ms:
-            return self._wait_for_result(query, done)
-        if self._neighbours is not None:
-            self._neighbours.reads.wait(partial(self._read, query, done))
-        else:
-            done(self._applied.answer(query))
-        return None
-
-    def _wait_for_result(self, query: JobResult, done: Done) -> Ticket | None:
-        """Any node can wait, since any node learns when the job ends; only the first look must be a fresh one."""
-        if self._closed:
-            done(_stopping)
-            return None
-        if self._neighbours is None:
-            return self._results.ask(query, done)
-        errand = ResultErrand(self._results, query, done)
-        self._neighbours.reads.wait(errand.ready)
-        return errand
-
-    def _look(self, query: JobResult) -> Reply:
-        try:
-            return self._applied.answer(query)
-        except ApiError as error:
-            return Refused.of(error)
 
     def _forward(self, neighbours: Neighbours, command: Command, raw: bytes, done: Done) -> Ticket | None:
         if self._closed:

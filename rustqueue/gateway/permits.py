@@ -20,7 +20,7 @@ from rustqueue.model.cluster import requests as cluster
 from rustqueue.model.commands import PushJobs, QueueSet
 from rustqueue.model.errors import ApiError, Forbidden, Unauthorized
 from rustqueue.model.jobs import FlowSummary, JobOptions
-from rustqueue.model.replies import FlowPage, QueueNames, Reply, SchedulePage
+from rustqueue.model.replies import FlowPage, QueueNames, Reply, SchedulePage, Seen
 from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import ScopeVerb
 from rustqueue.model.webhooks.commands import WEBHOOK_VERBS
@@ -271,6 +271,9 @@ def cut_down(request: Request, grants: Grants, done: Done) -> Done:
 
 
 def _land(done: Done, grants: Grants, reply: Reply) -> None:
+    if isinstance(reply, Seen):
+        _land(lambda seen: done(msgspec.structs.replace(reply, reply=seen)), grants, reply.reply)
+        return
     if isinstance(reply, QueueNames):
         shown = [summary for summary in reply.queues if grants.allows("read", summary.name)]
         reply = msgspec.structs.replace(reply, queues=shown)

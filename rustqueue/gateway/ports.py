@@ -32,6 +32,11 @@ class Replicator(Protocol):
 class Applied(Protocol):
     """The applied state, and what only the node knows. Every call is bounded work on the loop."""
 
+    @property
+    def applied_index(self) -> int:
+        """The last entry of the log that the state has seen."""
+        ...
+
     def ready_count(self, queue: str) -> int:
         """Jobs that a pull could take now."""
         ...

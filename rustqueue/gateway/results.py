@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 
 from rustqueue.gateway.deadlines import Deadlines
 from rustqueue.gateway.ports import Done
-from rustqueue.model.errors import ApiError, Limited
+from rustqueue.model.errors import Limited
 from rustqueue.model.ids import parse_id
 from rustqueue.model.queries import JobResult
-from rustqueue.model.replies import JobOutcome, Refused, Reply
+from rustqueue.model.replies import JobOutcome, Reply
 from rustqueue.raft.ports import Clock
 
 ENDED = frozenset({"completed", "dlq", "cancelled"})
@@ -83,30 +83,3 @@ class ResultRoom:
     def _answer(self, waiter: ResultWaiter) -> None:
         self.leave(waiter)
         waiter.done(self._look(waiter.query))
-
-
-class ResultErrand:
-    """A waiter to be, whose first look has to wait until what is applied is fresh; a ticket from the start."""
-
-    __slots__ = ("_done", "_gone", "_query", "_room", "_waiter")
-
-    def __init__(self, room: ResultRoom, query: JobResult, done: Done) -> None:
-        self._room = room
-        self._query = query
-        self._done = done
-        self._gone = False
-        self._waiter: ResultWaiter | None = None
-
-    def ready(self, stale: bool) -> None:
-        """Look now."""
-        if self._gone:
-            return
-        try:
-            self._waiter = self._room.ask(self._query, self._done)
-        except ApiError as error:
-            self._done(Refused.of(error))
-
-    def cancel(self) -> None:
-        self._gone = True
-        if self._waiter is not None:
-            self._waiter.cancel()

@@ -197,6 +197,11 @@ class Unavailable(ApiError):
         return cls("NO_LEADER", "The cluster has no leader at the moment; nothing was changed")
 
     @classmethod
+    def behind(cls, index: int, applied: int) -> "Unavailable":
+        text = f"This node has applied entry {applied} of the log, and not yet {index}, which 'min_index' asks for"
+        return cls("INDEX_NOT_REACHED", text, {"field": "min_index", "applied": applied})
+
+    @classmethod
     def webhooks(cls) -> "Unavailable":
         return cls("WEBHOOKS_DISABLED", "Webhooks are not enabled")
 

@@ -7,16 +7,16 @@ from msgspec import Meta
 from rustqueue.model import limits
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.jobs import FlowText, IdText, JobState, NameText, QueueText, Tag
-from rustqueue.model.requests import Request
+from rustqueue.model.requests import Reading, Request
 from rustqueue.model.schedules import ScheduleQuery
 from rustqueue.model.webhooks.commands import WebhookDeliveries, WebhookGet, WebhookList
 
 
-class Get(Request, frozen=True, kw_only=True, tag="get"):
+class Get(Reading, frozen=True, kw_only=True, tag="get"):
     id: IdText
 
 
-class JobList(Request, frozen=True, kw_only=True, tag="job_list"):
+class JobList(Reading, frozen=True, kw_only=True, tag="job_list"):
     """Newest first unless `order` is `asc`. `metadata` maps a top-level key to the text or JSON its value must have.
 
     A page may hold fewer than `limit` jobs and still have a `next_cursor`: one call looks at a bounded number of rows.
@@ -34,7 +34,7 @@ class JobList(Request, frozen=True, kw_only=True, tag="job_list"):
     order: Literal["asc", "desc"] = "desc"
 
 
-class JobParents(Request, frozen=True, kw_only=True, tag="job_parents"):
+class JobParents(Reading, frozen=True, kw_only=True, tag="job_parents"):
     """States and results of the jobs that this one depends on."""
 
     id: IdText
@@ -42,19 +42,19 @@ class JobParents(Request, frozen=True, kw_only=True, tag="job_parents"):
     limit: Annotated[int, Meta(ge=1, le=limits.LIST_LIMIT_MAX)] = limits.LIST_LIMIT_DEFAULT
 
 
-class ListQueues(Request, frozen=True, kw_only=True, tag="list_queues"):
+class ListQueues(Reading, frozen=True, kw_only=True, tag="list_queues"):
     """All queues with a job or settings, by name."""
 
 
-class QueueGet(Request, frozen=True, kw_only=True, tag="queue_get"):
+class QueueGet(Reading, frozen=True, kw_only=True, tag="queue_get"):
     queue: QueueText
 
 
-class Stats(Request, frozen=True, kw_only=True, tag="stats"):
+class Stats(Reading, frozen=True, kw_only=True, tag="stats"):
     queue: QueueText
 
 
-class Dlq(Request, frozen=True, kw_only=True, tag="dlq"):
+class Dlq(Reading, frozen=True, kw_only=True, tag="dlq"):
     """Dead jobs, latest first."""
 
     queue: QueueText
@@ -62,7 +62,7 @@ class Dlq(Request, frozen=True, kw_only=True, tag="dlq"):
     cursor: Annotated[str, Meta(max_length=200)] | None = None
 
 
-class Flow(Request, frozen=True, kw_only=True, tag="flow"):
+class Flow(Reading, frozen=True, kw_only=True, tag="flow"):
     """All jobs of a flow, by creation. At most `limits.LIST_LIMIT_MAX` jobs are in one answer; `summary` counts what
     is shown.
     """
@@ -71,15 +71,15 @@ class Flow(Request, frozen=True, kw_only=True, tag="flow"):
     cursor: Annotated[str, Meta(max_length=200)] | None = None
 
 
-class SweepGet(Request, frozen=True, kw_only=True, tag="sweep_get"):
+class SweepGet(Reading, frozen=True, kw_only=True, tag="sweep_get"):
     id: IdText
 
 
-class TokenList(Request, frozen=True, kw_only=True, tag="token_list"):
+class TokenList(Reading, frozen=True, kw_only=True, tag="token_list"):
     """All bearer tokens by name, without their secrets. Those of the configuration are not among them."""
 
 
-class QueueScale(Request, frozen=True, kw_only=True, tag="queue_scale"):
+class QueueScale(Reading, frozen=True, kw_only=True, tag="queue_scale"):
     """How many workers a queue needs now, each for `per_worker` jobs at once, between `min` and `max`. Delayed jobs
     count that are due within `due_within_ms`.
     """
@@ -91,26 +91,26 @@ class QueueScale(Request, frozen=True, kw_only=True, tag="queue_scale"):
     due_within_ms: Annotated[int, Meta(ge=0, le=limits.SCALE_DUE_MS_MAX)] = 0
 
 
-class JobWhy(Request, frozen=True, kw_only=True, tag="job_why"):
+class JobWhy(Reading, frozen=True, kw_only=True, tag="job_why"):
     """Why a job is where it is, and when it will go on."""
 
     id: IdText
 
 
-class JobHistory(Request, frozen=True, kw_only=True, tag="job_history"):
+class JobHistory(Reading, frozen=True, kw_only=True, tag="job_history"):
     """What happened to a job: its latest attempts, and the events of its life."""
 
     id: IdText
 
 
-class JobResult(Request, frozen=True, kw_only=True, tag="job_result"):
+class JobResult(Reading, frozen=True, kw_only=True, tag="job_result"):
     """The result of a job; `wait_ms` waits until it has ended."""
 
     id: IdText
     wait_ms: Annotated[int, Meta(ge=0, le=limits.WAIT_MS_MAX)] = 0
 
 
-class DlqGroups(Request, frozen=True, kw_only=True, tag="dlq_groups"):
+class DlqGroups(Reading, frozen=True, kw_only=True, tag="dlq_groups"):
     """Dead jobs by what killed them: errors that differ only in numbers are one group. One call looks at a bounded
     number of the latest dead jobs; the next page goes on behind them.
     """
@@ -119,7 +119,7 @@ class DlqGroups(Request, frozen=True, kw_only=True, tag="dlq_groups"):
     cursor: Annotated[str, Meta(max_length=200)] | None = None
 
 
-class WorkerList(Request, frozen=True, kw_only=True, tag="worker_list"):
+class WorkerList(Reading, frozen=True, kw_only=True, tag="worker_list"):
     """Workers that gave a `worker_id` and were seen within the last hour, by id."""
 
     limit: Annotated[int, Meta(ge=1, le=limits.LIST_LIMIT_MAX)] = limits.LIST_LIMIT_DEFAULT

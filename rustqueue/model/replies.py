@@ -39,6 +39,16 @@ class Refused(Reply, frozen=True, kw_only=True):
         return cls(error=body, status=error.status, retry_after_s=error.retry_after_s)
 
 
+class Seen(Reply, frozen=True, kw_only=True):
+    """An answer that was not read by the usual rule, and what it was read from: entry `index` of the log. `stale` says
+    that nobody led, so that others may have written more since.
+    """
+
+    reply: Reply
+    index: int
+    stale: bool = False
+
+
 class ErrorEnvelope(Struct, frozen=True, gc=False):
     """What of a `Refused` is sent."""
 
@@ -431,6 +441,8 @@ def status_of(reply: Reply) -> int:
     """HTTP status of any reply."""
     if isinstance(reply, Refused):
         return reply.status
+    if isinstance(reply, Seen):
+        return status_of(reply.reply)
     if isinstance(reply, BulkDone):
         return 202 if reply.sweep is not None else 200
     if isinstance(reply, QueueReplaced | ScheduleReplaced | WebhookStored):
@@ -440,4 +452,6 @@ def status_of(reply: Reply) -> int:
 
 def waits_for_retry(reply: Reply) -> int | None:
     """Seconds of `Retry-After`, or None."""
+    if isinstance(reply, Seen):
+        return waits_for_retry(reply.reply)
     return reply.retry_after_s if isinstance(reply, Refused) else None

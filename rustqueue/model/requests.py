@@ -1,6 +1,6 @@
 """What requests have in common, so that families of verbs can stand in modules of their own below `commands`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -17,6 +17,16 @@ class Request(
     """What every request may carry: `request_id` is echoed by TCP and only correlates."""
 
     request_id: RequestId | None = None
+
+
+class Reading(Request, frozen=True, kw_only=True):
+    """A request that changes nothing. `consistency` `linearizable` sees everything that was acknowledged to anybody
+    before it was asked; `local` is answered at once from what the asked node has applied. `min_index` waits until that
+    node has applied this entry of the log, as a receipt or an earlier answer named it.
+    """
+
+    consistency: Literal["linearizable", "local"] = "linearizable"
+    min_index: Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] = 0
 
 
 class Write(Request, frozen=True, kw_only=True):

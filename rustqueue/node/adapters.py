@@ -49,6 +49,10 @@ class MachineReads:
         self.is_draining = machine.is_draining
         self.health = health
 
+    @property
+    def applied_index(self) -> int:
+        return self._machine.applied_index
+
     def _push_rate(self, queue: str) -> Rate | None:
         """The queue's own rate, else the one of the configuration."""
         return self._machine.push_rate(queue) or self._configured_rates.get(queue)

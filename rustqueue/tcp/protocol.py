@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 
 from rustqueue.model.commands import RequestId
 from rustqueue.model.errors import TooLarge
-from rustqueue.model.replies import ErrorBody, ErrorEnvelope, Refused, Reply
+from rustqueue.model.replies import ErrorBody, ErrorEnvelope, Refused, Reply, Seen
 
 BINARY_FRAME_STARTS: Final = frozenset({0x01, 0x02, 0x03, 0x10})
 """First bytes of the original's binary frames (contract A8); no JSON text begins with one."""
@@ -96,6 +96,9 @@ class AnswerOrder:
 
 def encode_answer(reply: Reply, request_id: str | int | None) -> bytes:
     """The line of a reply, without its end."""
+    if isinstance(reply, Seen):
+        seen = b',"index":%d%b}' % (reply.index, b',"stale":true' if reply.stale else b"")
+        return encode_answer(reply.reply, request_id)[:-1] + seen
     if isinstance(reply, Refused):
         return _encoder.encode(ErrorEnvelope(False, reply.error, UNSET if request_id is None else request_id))
     text = _encoder.encode(reply)
@@ -116,6 +119,8 @@ def plainly_not_found(reply: Reply) -> Reply:
     """TCP `get` of a missing job and `schedule_get` of a missing schedule answer NOT_FOUND, since published clients
     need exactly that (decisions A29, contract A7).
     """
+    if isinstance(reply, Seen):
+        return msgspec.structs.replace(reply, reply=plainly_not_found(reply.reply))
     if not isinstance(reply, Refused):
         return reply
     code, text, details = reply.error.code, reply.error.message, reply.error.details

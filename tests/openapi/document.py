@@ -75,6 +75,14 @@ def document() -> Schema:
             "responses": {str(status): _refusal(status) for status in sorted(MEANING)},
             "headers": {
                 "X-Request-Id": {"description": "Taken from the request or made.", "schema": {"type": "string"}},
+                "X-RustQueue-Index": {
+                    "description": "The entry of the log that a local or stale read saw.",
+                    "schema": {"type": "integer", "minimum": 0},
+                },
+                "X-RustQueue-Stale": {
+                    "description": "Nobody leads: others may have written more since.",
+                    "schema": {"const": "true"},
+                },
                 "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
             },
             "schemas": components(answers),
@@ -152,6 +160,13 @@ def _header_parameters(route: Route) -> list[Schema]:
     if kind is None:
         return []
     found = []
+    if route.is_read:
+        fields = fields_of(route.verb)
+        for name, header, text in (
+            ("consistency", "X-RustQueue-Consistency", "The same as the query key `consistency`."),
+            ("min_index", "X-RustQueue-Min-Index", "The same as the query key `min_index`."),
+        ):
+            found.append({"name": header, "in": "header", "description": text, "schema": fields[name]})
     if issubclass(kind, Write) or route.verb == "push":
         schema: Schema = {"type": "string", "minLength": 1, "maxLength": limits.IDEMPOTENCY_KEY_BYTES_MAX}
         text = "A repeat with the same key within ten minutes answers as the first did."
@@ -177,7 +192,7 @@ def _responses(route: Route, page: Told) -> Schema:
         found["101"] = {"description": "The connection is a WebSocket now."}
     else:
         for status, kinds in ANSWERS[route.verb].items():
-            found[str(status)] = _success(status, kinds, page)
+            found[str(status)] = _success(route, status, kinds, page)
     kind = REQUESTS.get(route.verb)
     guarded = kind is not None and issubclass(kind, Guarded)
     for status in refusals(route, guarded=guarded):
@@ -188,15 +203,16 @@ def _responses(route: Route, page: Told) -> Schema:
 _SUCCESS = {200: "Done.", 201: "Made.", 202: "Begun; it goes on by itself."}
 
 
-def _success(status: int, kinds: tuple[type[Struct], ...], page: Told) -> Schema:
+def _success(route: Route, status: int, kinds: tuple[type[Struct], ...], page: Told) -> Schema:
     schemas = [reference(kind.__name__) for kind in kinds]
     content: Schema = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
     examples = [answer for answer in page.answers if any(_fits(answer, kind) for kind in kinds)]
     if examples:
         content["examples"] = {f"example{number}": {"value": value} for number, value in enumerate(examples, 1)}
+    names = ["X-Request-Id", *(["X-RustQueue-Index", "X-RustQueue-Stale"] if route.is_read else [])]
     return {
         "description": _SUCCESS[status],
-        "headers": {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}},
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
         "content": {"application/json": content},
     }
 

@@ -6,12 +6,13 @@ same replies and the same state hashes, whoever led. Besides: one leader a term,
 
 from functools import partial
 
+from rustqueue.auth import ANYBODY, Principal
 from rustqueue.gateway.door import Gateway
-from rustqueue.gateway.ports import Done
+from rustqueue.gateway.ports import Done, Ticket
 from rustqueue.machine.machine import Machine
 from rustqueue.model.errors import Unavailable
-from rustqueue.model.queries import Query
-from rustqueue.model.replies import Refused
+from rustqueue.model.replies import Refused, Reply, Seen
+from rustqueue.model.wire import Request
 from tests.simulation.clients import Session
 from tests.simulation.cluster_faults import CLUSTER_KINDS, ClusterFaults
 from tests.simulation.ledger import require
@@ -26,11 +27,20 @@ CLUSTER_EVENTS = ("elections", "cuts", "installs", "snapshots sent", "streams br
 class SimGateway(Gateway):
     """A read that is answered without a leader is marked; to these clients it tells nothing."""
 
-    def _read(self, query: Query, done: Done, stale: bool) -> None:
-        if stale:
-            done(Refused.of(Unavailable.unknown_outcome()))
-        else:
-            super()._read(query, done, stale)
+    def submit(
+        self,
+        request: Request,
+        raw: bytes,
+        done: Done,
+        principal: Principal = ANYBODY,
+        behind_own: bool = False,
+        sure: bool = False,
+    ) -> Ticket | None:
+        return super().submit(request, raw, partial(_told, done), principal, behind_own, sure)
+
+
+def _told(done: Done, reply: Reply) -> None:
+    done(Refused.of(Unavailable.unknown_outcome()) if isinstance(reply, Seen) and reply.stale else reply)
 
 
 class ClusterWorld(World):

@@ -95,6 +95,10 @@ class SimApplied:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
+    @property
+    def applied_index(self) -> int:
+        return self._machine.applied_index
+
     def ready_count(self, queue: str) -> int:
         return self._machine.ready_count(queue)
 

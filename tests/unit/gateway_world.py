@@ -129,6 +129,10 @@ class World:
 
     # The port of the gateway.
 
+    @property
+    def applied_index(self) -> int:
+        return self.machine.applied_index
+
     def ready_count(self, queue: str) -> int:
         return self.machine.ready_count(queue)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rustqueue.model import limits
-from rustqueue.model.requests import Declaring, Guarded, Request, Write
+from rustqueue.model.requests import Declaring, Guarded, Reading, Request, Write
 from rustqueue.model.webhooks.values import (
     DeliveryText,
     EventName,
@@ -125,15 +125,15 @@ class WebhookOutcomes(Request, frozen=True, kw_only=True, tag="!webhook_outcomes
     outcomes: Annotated[list[Outcome], Meta(max_length=limits.WEBHOOK_OUTCOMES_MAX)]
 
 
-class WebhookList(Request, frozen=True, kw_only=True, tag="webhook_list"):
+class WebhookList(Reading, frozen=True, kw_only=True, tag="webhook_list"):
     """All webhooks, by name."""
 
 
-class WebhookGet(Request, frozen=True, kw_only=True, tag="webhook_get"):
+class WebhookGet(Reading, frozen=True, kw_only=True, tag="webhook_get"):
     name: WebhookText
 
 
-class WebhookDeliveries(Request, frozen=True, kw_only=True, tag="webhook_deliveries"):
+class WebhookDeliveries(Reading, frozen=True, kw_only=True, tag="webhook_deliveries"):
     """`recent`: the last hundred tries, latest first. `waiting` and `given_up`: deliveries, oldest first, in pages."""
 
     name: WebhookText
