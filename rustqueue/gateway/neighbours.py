@@ -35,6 +35,9 @@ class Leadership(Protocol):
     def applied_index(self) -> int: ...
 
     @property
+    def commit_index(self) -> int: ...
+
+    @property
     def term_begins_at(self) -> int: ...
 
     @property
@@ -89,8 +92,10 @@ class Neighbours:
 
     @property
     def is_behind(self) -> bool:
-        """A leader of a moment ago, that may not have applied yet what others acknowledged before it."""
-        return self._log.applied_index < self._log.term_begins_at
+        """A leader that may not have applied yet what others acknowledged: one of a moment ago, or one whose own disk is
+        slower than those of a majority.
+        """
+        return self._log.applied_index < max(self._log.term_begins_at, self._log.commit_index)
 
     def leader_is(self, leader: str | None) -> None:
         self.reads.leader_is(leader, self._log.leads)

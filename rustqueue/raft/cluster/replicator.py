@@ -136,6 +136,10 @@ class ClusterReplicator:
         return self._machine.applied_index
 
     @property
+    def commit_index(self) -> int:
+        return self.member.commit_index
+
+    @property
     def flushed_index(self) -> int:
         return self._flush.flushed_index
 
