@@ -52,12 +52,14 @@ class PushRates:
         bucket.at_us = now_us
         missing = min(jobs_count, rate.count) * period_us - bucket.level
         if missing > 0:
-            raise _limited(queue, rate, -(-missing // (rate.count * 1_000_000)))
+            raise _limited(rate, -(-missing // (rate.count * 1_000_000)))
         bucket.level -= jobs_count * period_us
 
 
-def _limited(queue: str, rate: Rate, wait_s: int) -> Limited:
-    text = f"Queue '{queue}' takes {rate.count} jobs in {rate.per_ms} ms"
-    error = Limited("RATE_LIMITED", text, {"field": "rate", "limit": rate.count, "per_ms": rate.per_ms})
+def _limited(rate: Rate, wait_s: int) -> Limited:
+    # The original's words; what the rate is stands in the details.
+    error = Limited(
+        "RATE_LIMITED", "Rate limit exceeded", {"field": "rate", "limit": rate.count, "per_ms": rate.per_ms}
+    )
     error.retry_after_s = wait_s
     return error

@@ -138,7 +138,7 @@ CASES: dict[str, list[Step]] = {
         (
             push(),
             429,
-            refused("RATE_LIMITED", "Queue 'q' takes 4 jobs in 600000 ms", field="rate", limit=4, per_ms=600000),
+            refused("RATE_LIMITED", "Rate limit exceeded", field="rate", limit=4, per_ms=600000),
         ),
         (pull(count=9), 200, ok(jobs=[leased("#1", "~1"), leased("#2", "~1", group_id="a")])),
         (ask("ack", id="#1"), 200, ok()),

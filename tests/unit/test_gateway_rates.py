@@ -93,7 +93,7 @@ def test_a_push_beyond_the_rate_never_reaches_the_log() -> None:
 
     assert refused.reply["error"] == {
         "code": "RATE_LIMITED",
-        "message": "Queue 'q' takes 2 jobs in 10000 ms",
+        "message": "Rate limit exceeded",
         "details": {"field": "rate", "limit": 2, "per_ms": 10_000},
     }
     assert (len(world.log.entries), world.landed[-1]) == (entries + 1, ("PushJobs", 0))
