@@ -189,9 +189,11 @@ class OverHttp:
         return Told(answer.status, answer.json)
 
 
-def http_form(verb: str, fields: Mapping[str, Any]) -> tuple[str, str, bytes | None, tuple[tuple[str, str], ...]]:
+def http_form(
+    verb: str, fields: Mapping[str, Any], forms: Mapping[str, str] = HTTP_FORMS
+) -> tuple[str, str, bytes | None, tuple[tuple[str, str], ...]]:
     """Method, target below `/api/v1`, body and headers of a question."""
-    form = _SEVERAL_QUEUES if verb == "pull" and "queues" in fields else HTTP_FORMS[verb]
+    form = _SEVERAL_QUEUES if verb == "pull" and "queues" in fields else forms[verb]
     method, path, rest = form.split(" ")
     left = dict(fields)
     by_header = {name: left.pop(name) for name in _HEADERS if name in left}

@@ -1,0 +1,8 @@
+"""All cases, by name. A module holds those of one part of the contract."""
+
+from typing import Final
+
+from tests.contract.cases import jobs, queues
+from tests.contract.table import Case
+
+CASES: Final[dict[str, Case]] = {**jobs.CASES, **queues.CASES}

@@ -1,0 +1,206 @@
+"""Plays cases against a server that is there: asks, names what chance and time made, compares whole bodies."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tests.conformance.protocols import HTTP_FORMS, Json, Names, http_form, line_of
+from tests.contract.table import Ask, Case, Http, Line, Step, Way
+from tests.fuzz.shell import Wire
+
+# The original has no other way to pull over HTTP.
+FORMS: Final = {**HTTP_FORMS, "pull": "GET /queues/{queue}/jobs ?"}
+ALL_OF_A_KIND: Final = {
+    "list_queues": "queues",
+    "schedule_list": "schedules",
+    "webhook_list": "webhooks",
+    "token_list": "tokens",
+    "worker_list": "workers",
+}
+"""Answers with everything that the server has: only what belongs to the case is compared."""
+ANSWER_S: Final = 30.0
+UNTIL_S: Final = 30.0
+PAUSE_S: Final = 0.05
+AT_A_TIME: Final = 8
+OWN: Final = re.compile(r"\$(?=\w)")
+
+
+class Place(NamedTuple):
+    """Where clients connect."""
+
+    http_port: int
+    tcp_port: int
+
+
+class Heard(NamedTuple):
+    status: int | None
+    body: Any
+
+
+@dataclass
+class Play:
+    """A case on its way over one protocol. It remembers names and position, so that it goes on after a restart."""
+
+    name: str
+    case: Case
+    way: Way
+    only_http: frozenset[str] = frozenset()
+    """Verbs that this server does not know over TCP; one that lacks some reads options of a push only where they are
+    nested (decisions A1).
+    """
+    position: int = 0
+    failure: str = ""
+
+    def __post_init__(self) -> None:
+        self._names = Names()
+        self._scope = f"{re.sub('[^a-z0-9]+', '-', self.name.lower())}-{self.way}."
+
+    @property
+    def rates(self) -> dict[str, tuple[float, int]]:
+        """Limits that the server's configuration has to hold for the queues of this play."""
+        return {self.meant(queue): rate for queue, rate in self.case.rates.items()}
+
+    async def go_on(self, place: Place, judge: "Judge", end: int | None = None) -> None:
+        """Play the steps up to `end`; the first answer that is wrong ends it."""
+        async with AsyncExitStack() as stack:
+            mouth = Mouth(place, stack, self)
+            while not self.failure and self.position < (len(self.case.steps) if end is None else end):
+                step = self.case.steps[self.position]
+                try:
+                    self.failure = await self._played(step, mouth, judge)
+                except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as error:
+                    self.failure = f"no answer: {error!r}"
+                if self.failure:
+                    self.failure = f"{self.name} ({self.way}), step {self.position + 1} {step.ask}: {self.failure}"
+                self.position += 1
+
+    async def _played(self, step: Step, mouth: "Mouth", judge: "Judge") -> str:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + UNTIL_S
+        while True:
+            heard = await mouth.ask(step.ask)
+            wrong = judge(step, heard, self.way)
+            if not wrong or not step.until or loop.time() > deadline:
+                return wrong
+            await asyncio.sleep(PAUSE_S)
+
+    def meant(self, value: Any) -> Any:
+        return _mapped(self._names.meant(value), lambda text: OWN.sub(self._scope, text))
+
+    def spelled(self, verb: str, fields: Json) -> Json:
+        if not self.only_http or verb not in {"push", "push_batch"}:
+            return fields
+        if verb == "push_batch":
+            return {**fields, "jobs": [_nested(item, {"name", "data"}) for item in fields["jobs"]]}
+        return _nested(fields, {"queue", "name", "data"})
+
+    def told(self, verb: str, body: Any) -> Any:
+        own = body
+        if verb in ALL_OF_A_KIND and isinstance(body, dict) and ALL_OF_A_KIND[verb] in body:
+            listed = [item for item in body[ALL_OF_A_KIND[verb]] if self._scope in str(item)]
+            own = {**body, ALL_OF_A_KIND[verb]: listed}
+        return _mapped(self._names.told(own), lambda text: text.replace(self._scope, "$"))
+
+
+Judge = Callable[[Step, Heard, Way], str]
+"""Says what is wrong with an answer, or nothing."""
+
+
+def ours(step: Step, heard: Heard, way: Way) -> str:
+    """Whole bodies, and the status where there is one."""
+    status = step.status if heard.status is None else heard.status
+    if (status, heard.body) == (step.status, step.body):
+        return ""
+    return f"expected {step.status} {step.body}\n   heard {status} {heard.body}"
+
+
+class Mouth:
+    """The connections of one play, opened when the first question needs them."""
+
+    def __init__(self, place: Place, stack: AsyncExitStack, play: Play) -> None:
+        self._place = place
+        self._stack = stack
+        self._play = play
+        self._wire: Wire | None = None
+        self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, asked: Ask | Http | Line) -> Heard:
+        async with asyncio.timeout(ANSWER_S):
+            if isinstance(asked, Http):
+                target = self._play.meant(asked.target)
+                heard = await self._http(asked.method, target, self._bytes(asked.body), asked.headers)
+                return Heard(heard.status, self._play.told("", heard.body))
+            if isinstance(asked, Line):
+                return Heard(None, self._play.told("", (await self._tcp(self._bytes(asked.text) or b"")).body))
+            fields = self._play.meant(asked.fields)
+            if self._play.way == "http" or asked.verb in self._play.only_http:
+                method, target, body, headers = http_form(asked.verb, fields, FORMS)
+                heard = await self._http(method, f"/api/v1{target}", body, headers)
+            else:
+                heard = await self._tcp(line_of(asked.verb, self._play.spelled(asked.verb, fields)))
+                if asked.verb == "get" and heard.body["ok"] is False:
+                    heard.body["error"]["code"] = _of_a_get(heard.body["error"]["code"])
+            return Heard(heard.status, self._play.told(asked.verb, heard.body))
+
+    def _bytes(self, body: Any) -> bytes | None:
+        return body if isinstance(body, bytes | None) else msgspec.json.encode(self._play.meant(body))
+
+    async def _http(self, method: str, target: str, body: bytes | None, headers: tuple[tuple[str, str], ...]) -> Heard:
+        if self._wire is None:
+            self._wire = Wire(*await asyncio.open_connection("127.0.0.1", self._place.http_port, limit=1 << 26))
+            self._stack.push_async_callback(self._wire.close)
+        answer = await self._wire.ask(method, target, body, headers)
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        return Heard(answer.status, msgspec.json.decode(answer.body) if is_json else answer.body.decode())
+
+    async def _tcp(self, text: bytes) -> Heard:
+        if self._line is None:
+            self._line = await asyncio.open_connection("127.0.0.1", self._place.tcp_port, limit=1 << 26)
+            self._stack.callback(self._line[1].close)
+        reader, writer = self._line
+        writer.write(text + b"\n")
+        answer = await reader.readline()
+        return Heard(None, msgspec.json.decode(answer) if answer else None)
+
+
+def _nested(fields: Json, plain: set[str]) -> Json:
+    options = {key: value for key, value in fields.items() if key not in plain}
+    return {**{key: value for key, value in fields.items() if key in plain}, "options": options}
+
+
+def _of_a_get(code: str) -> str:
+    """The one code that differs between the protocols (decisions A29); anything else than NOT_FOUND stays wrong."""
+    return {"NOT_FOUND": "JOB_NOT_FOUND", "JOB_NOT_FOUND": "wrong on TCP"}.get(code, code)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): _mapped(member, change) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_mapped(item, change) for item in value]
+    return value
+
+
+def plays_of(cases: dict[str, Case], ways: Sequence[str], only_http: frozenset[str] = frozenset()) -> list[Play]:
+    """Every case in each of the ways that it has among these."""
+    return [Play(name, case, way, only_http) for name, case in cases.items() for way in case.ways if way in ways]
+
+
+async def played(plays: Iterable[tuple[Play, int | None]], places: Sequence[Place], judge: Judge = ours) -> None:
+    """Some at a time, since they have nothing in common but the server. The places take turns."""
+    turns = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(play: Play, place: Place, end: int | None) -> None:
+        async with turns:
+            await play.go_on(place, judge, end)
+
+    async with asyncio.TaskGroup() as group:
+        for number, (play, end) in enumerate(plays):
+            group.create_task(one(play, places[number % len(places)], end))
