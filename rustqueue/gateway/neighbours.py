@@ -92,8 +92,8 @@ class Neighbours:
 
     @property
     def is_behind(self) -> bool:
-        """A leader that may not have applied yet what others acknowledged: one of a moment ago, or one whose own disk is
-        slower than those of a majority.
+        """A leader that may not have applied yet what others acknowledged: one of a moment ago, or one whose own disk
+        is slower than those of a majority.
         """
         return self._log.applied_index < max(self._log.term_begins_at, self._log.commit_index)
 
