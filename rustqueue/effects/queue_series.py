@@ -37,7 +37,7 @@ def oldest_lines(queues: list[tuple[str, Counts]], oldest_ms: Mapping[str, int],
 def flow_lines(by_queue: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     """What became of the jobs of each queue."""
     for name in COUNTED:
-        full = f"rustqueue_queue_{name}_jobs_total"
+        full = f"rustqueue_queue_jobs_{name}_total"
         yield _head(full, f"Jobs of the queue {name}, as rustqueue_jobs_{name}_total.", "counter")
         yield from _lines(full, ((queue, counts[name]) for queue, counts in by_queue.items()))
 

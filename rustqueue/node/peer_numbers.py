@@ -58,5 +58,7 @@ class PeerNumbers:
         yield Labelled("raft_peer_unacked_bytes", "On its way to the node.", "peer", unacked)
         sender = self._snapshots.sender
         if sender is not None:
-            ratios = {node_of(member): got / total for member, (got, total) in sender.progress().items() if total}
-            yield Labelled("raft_peer_snapshot_ratio", "How much of a snapshot the node has got.", "peer", ratios)
+            got = {node_of(member): part / total for member, (part, total) in sender.progress().items() if total}
+            ratios = {node: got.get(node, 1.0) for node in others}
+            text = "How much of a snapshot the node has got; 1 while it is sent none."
+            yield Labelled("raft_peer_snapshot_ratio", text, "peer", ratios)

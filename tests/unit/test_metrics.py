@@ -70,7 +70,7 @@ NO_EVENTS = {"cancelled": 0, "completed": 0, "dlq": 0, "expired": 0, "failed": 0
 def by_queue(metrics: Metrics) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for (name, labels), value in samples_of(metrics.text()).items():
-        matched = re.fullmatch("rustqueue_queue_(.*)_jobs_total", name)
+        matched = re.fullmatch("rustqueue_queue_jobs_(.*)_total", name)
         if matched is not None:
             found.setdefault(dict(labels)["queue"], {})[matched[1]] = value
     return found
