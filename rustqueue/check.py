@@ -23,6 +23,7 @@ from rustqueue.machine.audit.census import walk
 from rustqueue.machine.machine import ApplyFault, Machine
 from rustqueue.model.entry import decode_entry
 from rustqueue.node import JOURNAL_FOLDER, STORE_FOLDER
+from rustqueue.node.keeping.refused import read_refused
 from rustqueue.raft.inspect import JournalReport, inspect_journal
 from rustqueue.raft.journal import list_segments
 from rustqueue.raft.real import OsDisk
@@ -121,7 +122,7 @@ def _check_store(folder: Path, found: JournalReport, problems: list[str]) -> Sto
             problems.append(str(error).replace(str(copy), str(folder / STORE_FOLDER)))
             return None
         try:
-            machine = Machine(store)
+            machine = Machine(store, refused_indexes=read_refused(str(folder)))
             applied_index = machine.applied_index
             problems += _gaps(applied_index, found)
             if found.sound and not problems:

@@ -99,7 +99,7 @@ def transfer(arguments: argparse.Namespace, client: Client) -> Shown:
 
 
 def _shown(told: Cluster, note: str = "") -> Shown:
-    headings = ["Member", "Address", "Role", "Votes", "Holds", "Applied", "Lag ms", "Version"]
+    headings = ["Member", "Address", "Role", "Votes", "Holds", "Applied", "Lag ms", "Version", "Level"]
     rows = [
         (
             member.id,
@@ -110,10 +110,12 @@ def _shown(told: Cluster, note: str = "") -> Shown:
             "-" if member.applied_index is None else member.applied_index,
             member.lag_ms,
             member.version or "not heard",
+            "-" if member.feature_level is None else member.feature_level,
         )
         for member in told.members
     ]
-    head = f"cluster {told.cluster_id}, term {told.term}, leader {told.leader or 'none'}"
+    level = f"feature level {told.feature_level}"
+    head = f"cluster {told.cluster_id}, term {told.term}, leader {told.leader or 'none'}, {level}"
     return Shown({"ok": True, **_as_told(told)}, f"{head}\n{table(headings, rows)}", note)
 
 

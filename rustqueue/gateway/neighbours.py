@@ -7,6 +7,8 @@ as it has one, or by a refusal; a peer whose link is lost has nobody waiting her
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from rustqueue.gateway.ports import Done, Ticket
 from rustqueue.gateway.reads import OwnIndex, ReadPoints
 from rustqueue.gateway.relay import LEADS_NOT, ErrandRules, Placing, Relay, refusal_text
@@ -23,6 +25,9 @@ PlacedAt = Callable[[int, int, int], None]
 """Told index, ordinal and term of a command that stands in the log."""
 
 _no_leader = refusal_text(Refused.of(Unavailable.no_leader()))
+_unknown_here = refusal_text(
+    Refused.of(Unavailable("FEATURE_NOT_ACTIVE", "The leader runs an older version that does not know this request"))
+)
 
 
 class Leadership(Protocol):
@@ -141,7 +146,13 @@ class Neighbours:
             self._guests.pop(key, None)
             guest.tell(reply)
 
-        ticket = self.serve(decode_logged(message.raw), message.raw, done, guest.stands_at)
+        try:
+            command = decode_logged(message.raw)
+        except msgspec.MsgspecError:
+            # A newer program let it through, before all members knew what it means.
+            self._links.send(peer, Unplaced(message.number, _unknown_here))
+            return
+        ticket = self.serve(command, message.raw, done, guest.stands_at)
         if ticket is not None:
             guest.ticket = ticket
             self._guests[key] = guest

@@ -21,6 +21,7 @@ from rustqueue.machine.tx import Tx
 from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, tokens, transactions, trim
 from rustqueue.machine.webhooks import outbox
 from rustqueue.machine.webhooks import verbs as webhooks
+from rustqueue.model.cluster.features import FEATURE_LEVEL, ProgramTooOld
 from rustqueue.model.commands import (
     Ack,
     AckBatch,
@@ -31,6 +32,7 @@ from rustqueue.model.commands import (
     DlqRetry,
     Fail,
     FailBatch,
+    FeatureLevel,
     Heartbeat,
     JobPriority,
     JobPromote,
@@ -55,7 +57,7 @@ from rustqueue.model.commands import (
     WorkerDrain,
 )
 from rustqueue.model.entry import ENTRY_VERSION, Entry
-from rustqueue.model.errors import ApiError
+from rustqueue.model.errors import ApiError, Conflict
 from rustqueue.model.events import Event
 from rustqueue.model.jobs import Counts, NodeDefaults, Rate
 from rustqueue.model.replies import Done, Refused, Reply
@@ -85,8 +87,12 @@ class ApplyFault(Exception):
 class Machine:
     """The state machine over a store. Entries must come in order of index, each once."""
 
-    def __init__(self, kv: KV, windows: WindowLimits | None = None) -> None:
+    def __init__(
+        self, kv: KV, windows: WindowLimits | None = None, refused_indexes: frozenset[int] = frozenset()
+    ) -> None:
+        """`refused_indexes`: entries whose commands are all refused instead of applied (`rustqueue recover`)."""
         self._windows = windows or WindowLimits()
+        self._refused_indexes = refused_indexes
         self.publish: Callable[[int, int, list[Event]], None] | None = None
         """Told the index, the stamp and the events of every entry that changed something, after its batch."""
         self.open(kv)
@@ -175,18 +181,30 @@ class Machine:
             raise ValueError(f"entry {index} does not follow entry {meta.applied_index}")
         if entry.version != ENTRY_VERSION:
             raise ValueError(f"entry {index} has version {entry.version}, this program knows {ENTRY_VERSION}")
+        tx = Tx(self._kv, index, entry.term, max(entry.now_ms, meta.now_ms), entry.seed)
+        if index in self._refused_indexes:
+            return self._refuse(tx, len(entry.commands))
         if commands is None:
             commands = [decode_logged(blob) for blob in entry.commands]
-        tx = Tx(self._kv, index, entry.term, max(entry.now_ms, meta.now_ms), entry.seed)
         replies: list[Reply] = []
         for ordinal, command in enumerate(commands):
             tx.ordinal = ordinal
             try:
                 replies.append(self._one(tx, command))
+            except ProgramTooOld:
+                raise
             except Exception as error:
                 raise ApplyFault(index, ordinal, command) from error
         self._seal(tx)
         return self._write(tx, replies)
+
+    def _refuse(self, tx: Tx, count: int) -> list[Reply]:
+        """The entry is one that apply could not take. The hash tells a node that refuses it from one that does not."""
+        meta = self.state.meta
+        meta.state_hash = blake2b(meta.state_hash + b"refused" + tx.index.to_bytes(8, "big"), digest_size=16).digest()
+        self._seal(tx)
+        text = f"Log entry {tx.index} was refused by `rustqueue recover`"
+        return self._write(tx, [Refused.of(Conflict("ENTRY_REFUSED", text))] * count)
 
     def _one(self, tx: Tx, command: Command) -> Reply:
         state = self.state
@@ -260,6 +278,19 @@ def _queue_names(tx: Tx) -> Iterator[str]:
         start = found[-1][0] + b"\0"
 
 
+def _of_cluster(state: State, tx: Tx, command: Members | FeatureLevel) -> Reply:
+    """Who belongs to it, and what all of them know. Levels only grow: whoever proposes an old one changes nothing."""
+    if isinstance(command, Members):
+        state.meta.members = encode_command(command)
+        return Done()
+    if command.level > FEATURE_LEVEL:
+        raise ProgramTooOld(command.level, command.version, f"log entry {tx.index}")
+    meta = state.meta
+    if command.level > meta.feature_level:
+        meta.feature_level, meta.feature_version = command.level, command.version
+    return Done()
+
+
 def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - one arm a verb
     if isinstance(command, ScheduleCommand | WebhookCommand):
         return _dispatch_family(state, tx, command)
@@ -324,9 +355,8 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
             return _configure(state, tx, command)
         case Trim():
             return trim.trim(state, tx, command)
-        case Members():
-            state.meta.members = encode_command(command)
-            return Done()
+        case Members() | FeatureLevel():
+            return _of_cluster(state, tx, command)
         case _:
             assert_never(command)
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from rustqueue.model import limits
+from rustqueue.model.cluster.features import FIRST_LEVEL
 from rustqueue.model.tokens import Scope
 
 ROWS_VERSION: Final = 1
@@ -253,7 +254,7 @@ class TokenRow(Struct, array_like=True, gc=False, frozen=True):
 
 class MetaRow(Struct, array_like=True, gc=False):
     """State of the machine beside jobs. `parents`, `keys`, `queues` and `schedules` count `p`, `i`, `n` and `Td` rows;
-    `members` is the last `Members` command as JSON.
+    `members` is the last `Members` command as JSON; `feature_version` is the program that raised `feature_level`.
     """
 
     version: int = ROWS_VERSION
@@ -268,6 +269,8 @@ class MetaRow(Struct, array_like=True, gc=False):
     queues: int = 0
     members: bytes = b""
     schedules: int = 0
+    feature_level: int = FIRST_LEVEL
+    feature_version: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -24,6 +24,7 @@ from rustqueue.machine.rows import (
 from rustqueue.machine.tx import Tx
 from rustqueue.machine.webhooks.registry import Registry
 from rustqueue.model import limits
+from rustqueue.model.cluster.features import FEATURE_LEVEL, ProgramTooOld
 from rustqueue.model.errors import NotFound, ValidationFailed
 from rustqueue.model.events import QueueChanged
 from rustqueue.model.ids import id_text, parse_id
@@ -199,6 +200,8 @@ class State:
             raise ValueError(
                 f"the store has rows of version {self.meta.version}, this program knows {rows.ROWS_VERSION}"
             )
+        if self.meta.feature_level > FEATURE_LEVEL:
+            raise ProgramTooOld(self.meta.feature_level, self.meta.feature_version, "the store")
         self.defaults = _defaults_decoder.decode(self.meta.defaults)
         self.queues: dict[str, QueueState] = {}
         self.leases: dict[bytes, Lease] = {}

@@ -328,6 +328,15 @@ class Members(Request, frozen=True, kw_only=True, tag="!members"):
     members: list[MemberRecord]
 
 
+class FeatureLevel(Request, frozen=True, kw_only=True, tag="!feature_level"):
+    """Internal: from this entry on, whatever belongs to this level may be proposed. `version` is the program that
+    proposed it, for the message of one that is too old.
+    """
+
+    level: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    version: Annotated[str, Meta(max_length=64)]
+
+
 PlainCommand = (
     Pull
     | Ack
@@ -370,7 +379,9 @@ Operation = PushJobs | Ack | Fail | Cancel
 WireCommand = Push | PushBatch | Transaction | PlainCommand
 """What a client may send that is logged as it stands."""
 
-InternalCommand = Tick | Configure | Trim | Members | TokenPut | ScheduleFire | WebhookStore | WebhookOutcomes
+InternalCommand = (
+    Tick | Configure | Trim | Members | FeatureLevel | TokenPut | ScheduleFire | WebhookStore | WebhookOutcomes
+)
 """What only a node may propose; undecodable from outside."""
 
 Command = PushJobs | RunTransaction | PlainCommand | InternalCommand

@@ -267,6 +267,7 @@ SNAPSHOT_SILENCE_MS: Final = 5_000  # Without an answer for so long, a snapshot 
 INSTALL_RETRY_MS: Final = 2  # A snapshot is installed between two syncs of the log.
 MEMBER_LOOK_MS: Final = 100  # How often a leader looks whether a learner has caught up.
 MEMBER_SAID_MS: Final = 1_000  # How often a member tells the leader what it has applied.
+REFUSED_ENTRIES_MAX: Final = 1_000  # Entries that a node can be told to refuse; more is no accident any more.
 MEMBER_SILENT_MS: Final = 5_000  # What was said longer ago is not told any more.
 MEMBER_ASKED_MS: Final = 10_000  # Until a request about the cluster is answered, whoever leads meanwhile.
 MEMBER_LEAVING_MS: Final = 1_000  # A link to a removed member stays so long, for what it is still to be told.

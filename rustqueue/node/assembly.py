@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import rustqueue
 from rustqueue.api.app import HttpShell
@@ -31,14 +31,18 @@ from rustqueue.gateway import Gateway, GatewayLimits
 from rustqueue.machine.kv import KV
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.reads.oldest import oldest_ready_ms
+from rustqueue.model.cluster.features import FEATURE_LEVEL, LEVEL_OF_COMMAND, ProgramTooOld, too_early
 from rustqueue.model.cluster.replies import ClusterInfo, MemberInfo
-from rustqueue.model.commands import Configure
-from rustqueue.model.replies import HealthInfo, Refused, Reply
+from rustqueue.model.commands import Command, Configure
+from rustqueue.model.errors import ApiError
+from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.model.webhooks.commands import WebhookOutcomes
 from rustqueue.model.wire import encode_command
 from rustqueue.node.access import authenticator
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.node.cluster import ClusterError, ClusterSide, MemberParts
+from rustqueue.node.keeping.configuring import NotConfigured, configure
+from rustqueue.node.keeping.refused import RefusedError, read_refused
 from rustqueue.node.membership import LoneCouncil
 from rustqueue.node.numbers import gauges_of
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
@@ -84,6 +88,9 @@ _CANNOT_START: Final = (
     StorageError,
     JournalError,
     ApplyFailed,
+    ProgramTooOld,
+    RefusedError,
+    NotConfigured,
     ClusterError,
     CredentialsError,
     LibraryChanged,
@@ -126,7 +133,7 @@ class Node:
                 self._open_alone()
             self._open_gateway()
             if self.cluster is None:
-                await self._configure()
+                await configure(self.replicator, self.machine, self.settings.node_defaults(), self.fault)
                 self._begin_duties()
             if self._with_ports:
                 await self._serve()
@@ -181,11 +188,12 @@ class Node:
             settle(self.folder, STORE_FOLDER)
         self._store = CurrentStore(self._open_kv())
         self._undo.append(self._store.close)
-        self.machine = Machine(self._store.kv)
+        self.machine = Machine(self._store.kv, refused_indexes=read_refused(self.folder))
         self.webhooks = Webhooks(self.settings, self.folder)
         self.depths = QueueDepths(self.machine.queue_counts, self.clock.call_later)
         self.oldest = OldestJobs(self._oldest_ready_ms, self.clock.call_later)
         self.metrics = Metrics(rustqueue.__version__, lambda: gauges_of(self))
+        self._too_early = self._not_yet if LEVEL_OF_COMMAND else None
         self._measured = MeasuredMachine(self.machine, self.metrics.tick_applied)
         writer = self._thread(loop, "rustqueue-journal")
         self._journal_thread = MeasuredExecutor(writer, self.metrics.journal_sync)
@@ -193,6 +201,9 @@ class Node:
 
     def _oldest_ready_ms(self, queue: str) -> int | None:
         return oldest_ready_ms(self.machine.state, self.machine.view(), queue)
+
+    def _not_yet(self, command: Command) -> ApiError | None:
+        return too_early(command, self.machine.state.meta.feature_level)
 
     def _open_kv(self) -> KV:
         engine, path = self.settings.storage.engine, f"{self.folder}/{STORE_FOLDER}"
@@ -212,6 +223,7 @@ class Node:
             space=SpaceRules(reserve_bytes=sizes.reserve_bytes),
             group=GroupRules(settings.storage.group_wait_ms, settings.storage.group_commands),
             survivable=_is_want_of_room,
+            too_early=self._too_early,
         )
         replicator = LocalReplicator(self._measured, self._store, journal, ports, options)
         replicator.on_fatal = self._failed
@@ -231,6 +243,7 @@ class Node:
             flush=FlushRules(log_bytes=sizes.flush_log_bytes),
             space=SpaceRules(reserve_bytes=sizes.reserve_bytes),
             survivable=_is_want_of_room,
+            too_early=self._too_early,
         )
         parts = MemberParts(
             self.machine, self._measured, self._store, self._journal_thread, self._background,
@@ -344,22 +357,6 @@ class Node:
         self._undo.append(executor.close)
         return executor
 
-    async def _configure(self) -> None:
-        """Bring the replicated configuration in line with the settings."""
-        defaults = self.settings.node_defaults()
-        if defaults == self.machine.defaults:
-            return
-        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        command = Configure(defaults=defaults)
-        self.replicator.propose(Proposal(command, encode_command(command), answered.set_result))
-        outcomes: set[asyncio.Future[Any]] = {answered, self.fault}
-        await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
-        if self.fault.done():
-            raise NodeError(f"the log failed at its first entry: {self.fault.result()}")
-        reply = answered.result()
-        if isinstance(reply, Refused):
-            raise NodeError(f"the configuration was refused: {reply.error.message}")
-
     async def _serve(self) -> None:
         settings, loop = self.settings, asyncio.get_running_loop()
         auth = self.auth = authenticator(
@@ -427,9 +424,11 @@ class Node:
         """A node without others is its own leader."""
         durable, applied = self.journal.durable_index, self.replicator.applied_index
         identity = self.journal.identity
-        member = MemberInfo(_NODE_ID, "", "leader", True, durable, applied, 0, rustqueue.__version__)
+        member = MemberInfo(_NODE_ID, "", "leader", True, durable, applied, 0, rustqueue.__version__, FEATURE_LEVEL)
         term = self.replicator.term
-        return ClusterInfo(cluster_id=identity.cluster_id.hex(), leader=_NODE_ID, term=term, members=[member])
+        level = self.machine.state.meta.feature_level
+        cluster_id = identity.cluster_id.hex()
+        return ClusterInfo(cluster_id=cluster_id, leader=_NODE_ID, term=term, members=[member], feature_level=level)
 
     def ready(self) -> tuple[bool, str]:
         if self.replicator.stopped is not None:

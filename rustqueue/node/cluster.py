@@ -18,7 +18,7 @@ import rustqueue
 from rustqueue.gateway.neighbours import Neighbours
 from rustqueue.gateway.relay import ErrandRules
 from rustqueue.machine.machine import Machine
-from rustqueue.node.membership import Council
+from rustqueue.node.membership import About, Council
 from rustqueue.node.peer_numbers import PeerNumbers
 from rustqueue.raft.cluster.config import Config, config_of, node_of
 from rustqueue.raft.cluster.founding import Founded, Founding
@@ -172,6 +172,7 @@ class ClusterSide:
 
     def open(self, journal_folder: str, parts: MemberParts, files: StateFiles) -> ClusterReplicator:
         """Open the log of this member and make its replicator. Raises `JournalError`."""
+        self._machine = parts.machine
         identity = Identity(self.cluster_id, self.me)
         self.log = MemberLog(self._disk, parts.journal_thread, journal_folder, identity, parts.segment_bytes)
         self.log.open()
@@ -211,7 +212,7 @@ class ClusterSide:
         rules = ErrandRules(deadline_ms, secrets.randbelow(1 << 62))
         neighbours = Neighbours(self.links, replicator, self._clock, replicator.member.read_index, rules)
         self.neighbours = neighbours
-        about = (self.cluster_id.hex(), rustqueue.__version__)
+        about = About(self.cluster_id.hex(), rustqueue.__version__, lambda: self._machine.state.meta.feature_level)
         council = self.council = Council(self._parts, replicator, self.steward, self._acquaintance.look, about)
         replicator.on_leader = self._leader_is
         replicator.on_applied = neighbours.reads.applied

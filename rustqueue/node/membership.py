@@ -15,6 +15,7 @@ import msgspec
 from rustqueue.gateway.ports import Done
 from rustqueue.gateway.relay import read_refusal, refusal_text
 from rustqueue.model import limits
+from rustqueue.model.cluster.features import FEATURE_LEVEL
 from rustqueue.model.cluster.replies import ClusterInfo, MemberInfo
 from rustqueue.model.cluster.requests import (
     ClusterGet,
@@ -24,6 +25,7 @@ from rustqueue.model.cluster.requests import (
     MemberRemove,
     MemberReplace,
 )
+from rustqueue.model.commands import FeatureLevel
 from rustqueue.model.errors import ApiError, Conflict, Unavailable
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import decode_request, encode_command
@@ -32,6 +34,7 @@ from rustqueue.raft.cluster.replicator import ClusterReplicator
 from rustqueue.raft.links import Hello
 from rustqueue.raft.membership.steward import Steward
 from rustqueue.raft.messages import Asked, MemberState, Message, Told
+from rustqueue.raft.ports import Proposal
 
 _HAND_OVER_MS: Final = 5_000
 _get: Final = ClusterGet()
@@ -46,6 +49,15 @@ class Lone(Protocol):
     """What a node without others tells of itself."""
 
     def cluster_info(self) -> ClusterInfo: ...
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a member tells of itself. `feature_level` is the one in force in its state, which its program may exceed."""
+
+    cluster_id: str
+    version: str
+    feature_level: Callable[[], int]
 
 
 class LoneCouncil:
@@ -83,15 +95,12 @@ class _HandingOver:
 class Council:
     """Given every request about the cluster, every message of this kind, and every change of leadership."""
 
-    def __init__(
-        self, parts: Parts, replicator: ClusterReplicator, steward: Steward, look: Look, about: tuple[str, str]
-    ) -> None:
-        """`about`: the cluster's id and this program's version."""
+    def __init__(self, parts: Parts, replicator: ClusterReplicator, steward: Steward, look: Look, about: About) -> None:
         self._parts = parts
         self._replicator = replicator
         self._steward = steward
         self._look = look
-        self._cluster_id, self._version = about
+        self._about_me = about
         self._errands: dict[int, _Errand] = {}
         # Random, so that answers to an earlier life of this node are not taken for ours.
         self._number = secrets.randbelow(1 << 62)
@@ -104,8 +113,31 @@ class Council:
         self._stop_saying = self._parts.clock.call_later(limits.MEMBER_SAID_MS, self.start)
         leader = self._replicator.member.leader
         if leader is not None and not self._replicator.leads:
-            self._parts.links.send(leader, MemberState(self._replicator.applied_index, self._version))
+            state = MemberState(self._replicator.applied_index, self._about_me.version, FEATURE_LEVEL)
+            self._parts.links.send(leader, state)
         self._send_waiting()
+        self._raise_level()
+
+    def _raise_level(self) -> None:
+        """Once every member, learners too, has just said that its program knows a higher level, the log says so."""
+        if not self._replicator.leads or self._replicator.stopped is not None:
+            return
+        known = [(state.feature_level, state.version) for state in map(self._state_of, self._members()) if state]
+        level, version = min(known)
+        if len(known) == len(self._parts.config.members) and level > self._about_me.feature_level():
+            command = FeatureLevel(level=level, version=version)
+            self._replicator.propose(Proposal(command, encode_command(command), lambda reply: None))
+
+    def _members(self) -> list[str]:
+        return [record.id for record in self._parts.config.members]
+
+    def _state_of(self, member: str) -> MemberState | None:
+        """What it said last, if that is not long ago."""
+        if member == self._parts.me:
+            return MemberState(self._replicator.applied_index, self._about_me.version, FEATURE_LEVEL)
+        said_us, state = self._said.get(member, (0, None))
+        silent = self._parts.clock.monotonic_us() - said_us > limits.MEMBER_SILENT_MS * 1_000
+        return None if silent else state
 
     def close(self) -> None:
         self._stop_saying()
@@ -289,26 +321,20 @@ class Council:
     def _info(self) -> ClusterInfo:
         parts, member = self._parts, self._replicator.member
         members = [self._about(record.id, record.address, record.voter) for record in parts.config.members]
-        return ClusterInfo(cluster_id=self._cluster_id, leader=member.leader, term=member.term, members=members)
+        about = self._about_me
+        return ClusterInfo(
+            cluster_id=about.cluster_id, leader=member.leader, term=member.term, members=members,
+            feature_level=about.feature_level(),
+        )  # fmt: skip
 
     def _about(self, name: str, address: str, voter: bool) -> MemberInfo:
-        parts = self._parts
-        if name == parts.me:
-            applied, durable = self._replicator.applied_index, parts.log.durable_index
-            return MemberInfo(name, address, "leader", voter, durable, applied, 0, self._version)
-        said_us, state = self._said.get(name, (0, None))
-        if parts.clock.monotonic_us() - said_us > limits.MEMBER_SILENT_MS * 1_000:
-            state = None
-        return MemberInfo(
-            name,
-            address,
-            "follower" if voter else "learner",
-            voter,
-            parts.seat.progress(name)[0],
-            None if state is None else state.applied_index,
-            self._steward.lags.lag_ms(name),
-            None if state is None else state.version,
-        )
+        state = self._state_of(name)
+        said = (None, None, None) if state is None else (state.applied_index, state.version, state.feature_level)
+        applied, version, level = said
+        if name == self._parts.me:
+            return MemberInfo(name, address, "leader", voter, self._parts.log.durable_index, applied, 0, version, level)
+        role, held = "follower" if voter else "learner", self._parts.seat.progress(name)[0]
+        return MemberInfo(name, address, role, voter, held, applied, self._steward.lags.lag_ms(name), version, level)
 
 
 def _unknown() -> Unavailable:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rustqueue.model import limits
-from rustqueue.model.commands import PushJobs, Tick
+from rustqueue.model.cluster.features import ProgramTooOld
+from rustqueue.model.commands import Command, PushJobs, Tick
 from rustqueue.model.entry import ENTRY_VERSION, Entry, decode_entry, encode_entry
 from rustqueue.model.errors import ApiError, Limited, Unavailable
 from rustqueue.model.replies import Refused, Reply
@@ -37,7 +38,8 @@ class ApplyFailed(Exception):
         place = f"entry {index}" if ordinal is None else f"entry {index}, command {ordinal}"
         super().__init__(
             f"{place}: apply raised {type(cause).__name__}: {cause}. The node has stopped before answering; it will "
-            f"stop there again after a restart. Please report it with the output of `rustqueue check DIR`."
+            f"stop there again after a restart. Please report it with the output of `rustqueue check DIR`. The way out "
+            f"is `rustqueue recover --refuse-entry {index}` on every node that has this entry."
         )
         self.index = index
         self.ordinal = ordinal
@@ -72,6 +74,8 @@ class LocalOptions:
     space: SpaceRules = field(default_factory=SpaceRules)
     group: GroupRules = field(default_factory=GroupRules)
     survivable: Callable[[BaseException], bool] = _never
+    too_early: Callable[[Command], ApiError | None] | None = None
+    """Why a command may not be proposed yet; None: every command may."""
 
 
 @dataclass(slots=True)
@@ -206,7 +210,7 @@ class LocalReplicator:
             try:
                 self._machine.apply(record.index, entry, None)
             except Exception as error:
-                if self._options.survivable(error):
+                if self._options.survivable(error) or isinstance(error, ProgramTooOld):
                     raise
                 raise ApplyFailed(record.index, _ordinal_of(error), error) from error
             assert self._machine.applied_index == record.index, "apply advances the applied index"
@@ -221,6 +225,10 @@ class LocalReplicator:
         size_bytes = len(proposal.raw)
         if self._refusal is not None:
             proposal.done(Refused.of(self._refusal))
+            return
+        too_early = None if self._options.too_early is None else self._options.too_early(proposal.command)
+        if too_early is not None:
+            proposal.done(Refused.of(too_early))
             return
         if self._space.full and isinstance(proposal.command, PushJobs):
             proposal.done(Refused.of(Unavailable.disk_full()))

@@ -9,6 +9,8 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
+from rustqueue.model.cluster.features import FIRST_LEVEL
+
 PROTOCOL_VERSION = 1
 """Of these messages; members that speak different ones refuse each other in their hello."""
 
@@ -164,10 +166,13 @@ class Told(Struct, array_like=True, tag=16, frozen=True, gc=False):
 
 
 class MemberState(Struct, array_like=True, tag=17, frozen=True, gc=False):
-    """Member to leader, now and then: how far it is, and which program it runs."""
+    """Member to leader, now and then: how far it is, and which program it runs. Fields are only ever added at the end,
+    with a value for members that do not send them.
+    """
 
     applied_index: int
     version: Annotated[str, Meta(max_length=64)]
+    feature_level: Annotated[int, Meta(ge=0, lt=2**31)] = FIRST_LEVEL
 
 
 Message = (

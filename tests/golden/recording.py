@@ -58,7 +58,7 @@ def record(version: int) -> str:
         *SCHEDULE_VERBS,
         *("push", "push_batch", "pull_many", "ack_batch", "fail", "wait") * 3,
     ]
-    rare = ("configure", "trim", "queue_delete", "members")
+    rare = ("configure", "trim", "queue_delete", "members", "feature_level")
     verbs = [verb for verb in common * 3 if verb not in rare] + [*rare]
     lines = [_HEAD.format(version=version)]
     for _ in range(ENTRIES_COUNT):

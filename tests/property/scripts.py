@@ -10,7 +10,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from rustqueue.model.commands import Command, Configure, MemberRecord, Members, Tick, TokenPut, Trim
+from rustqueue.model.cluster.features import FIRST_LEVEL
+from rustqueue.model.commands import Command, Configure, FeatureLevel, MemberRecord, Members, Tick, TokenPut, Trim
 from rustqueue.model.ids import parse_id
 from rustqueue.model.jobs import NodeDefaults
 from rustqueue.model.schedules import Firing, ScheduleFire
@@ -80,14 +81,15 @@ VERBS = (
     *("ack", "ack_batch", "fail", "fail_batch", "heartbeat", "progress", "cancel", "job_retry", "job_promote"),
     *("job_priority", "job_remove", "queue_pause", "queue_resume", "queue_settings", "queue_delete", "queue_drain"),
     *("queue_clean", "dlq_retry", "dlq_purge", "sweep_cancel", "configure", "trim", "repeat"),
-    *("token_put", "token_delete", "members", "worker_drain", "tx", "tx"),
+    *("token_put", "token_delete", "members", "feature_level", "worker_drain", "tx", "tx"),
     *("webhook_store", "webhook_outcomes", "webhook_delete", "webhook_pause", "webhook_resume", "webhook_test"),
     "webhook_resend",
 )
 
 _INNER = (("ack", "push"), ("push", "push_child", "ack"), ("fail", "push_batch", "cancel"), ("ack", "ack", "fail"))
 INTERNAL = frozenset(
-    {"wait", "configure", "trim", "token_put", "members", "schedule_fire", "webhook_store", "webhook_outcomes"}
+    {"wait", "configure", "trim", "token_put", "members", "feature_level", "schedule_fire"}
+    | {"webhook_store", "webhook_outcomes"}
 )
 """Verbs that only a node proposes."""
 
@@ -140,6 +142,8 @@ class Script:
             return TokenPut(
                 id=f"t{step[1] % 4}", name=f"n{step[2] % 4}", scopes=scopes, digest="00" * 32, expires_in_ms=lasts_ms
             )
+        if step[0] == "feature_level":
+            return FeatureLevel(level=FIRST_LEVEL, version="0.1.0")
         if step[0] == "schedule_fire":
             return self._firing(step[1], step[2])
         if step[0] == "webhook_store":

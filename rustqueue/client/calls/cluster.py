@@ -7,7 +7,9 @@ from rustqueue.model.cluster import requests
 
 
 class Member(Struct, frozen=True):
-    """One member as the leader sees it. `applied_index` and `version` are None when it was not heard for a while."""
+    """One member as the leader sees it. `applied_index`, `version` and `feature_level`, the highest that its program
+    knows, are None when it was not heard for a while.
+    """
 
     id: str
     address: str = ""
@@ -17,15 +19,17 @@ class Member(Struct, frozen=True):
     applied_index: int | None = None
     lag_ms: int = 0
     version: str | None = None
+    feature_level: int | None = None
 
 
 class Cluster(Struct, frozen=True):
-    """Who belongs to the cluster. `leader` is a member's id."""
+    """Who belongs to the cluster. `leader` is a member's id; `feature_level` is the one in force."""
 
     cluster_id: str
     leader: str | None = None
     term: int = 0
     members: list[Member] = []
+    feature_level: int = 1
 
 
 _read = whole(Cluster)

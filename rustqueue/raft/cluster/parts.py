@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from rustqueue.model import limits
-from rustqueue.model.commands import Members
+from rustqueue.model.commands import Command, Members
 from rustqueue.model.entry import decode_entry
+from rustqueue.model.errors import ApiError
 from rustqueue.raft.cluster.config import Config, config_of
 from rustqueue.raft.cluster.log import MemberLog
 from rustqueue.raft.cluster.syncobj import Seat
@@ -138,3 +139,5 @@ class ReplicatorOptions:
     flush: FlushRules = field(default_factory=FlushRules)
     space: SpaceRules = field(default_factory=SpaceRules)
     survivable: Callable[[BaseException], bool] = lambda _: False
+    too_early: Callable[[Command], ApiError | None] | None = None
+    """Why a command may not be proposed yet; None: every command may."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rustqueue.model import limits
+from rustqueue.model.cluster.features import ProgramTooOld
 from rustqueue.model.commands import Command, PushJobs, Tick
 from rustqueue.model.entry import ENTRY_VERSION, Entry, decode_entry, encode_entry
 from rustqueue.model.errors import ApiError, Limited, Unavailable
@@ -230,6 +231,8 @@ class ClusterReplicator:
         refusal = self._refusal
         if refusal is None and not self.leads:
             refusal = Unavailable.no_leader()
+        if refusal is None and self._options.too_early is not None:
+            refusal = self._options.too_early(proposal.command)
         if refusal is None and self.space.full and isinstance(proposal.command, PushJobs):
             refusal = Unavailable.disk_full()
         if refusal is None and self.pending_bytes + size_bytes > self._options.pending_bytes:
@@ -414,6 +417,8 @@ class ClusterReplicator:
             if self._options.survivable(error):
                 self._hold()
                 return
+            if isinstance(error, ProgramTooOld):
+                raise
             ordinal = getattr(error, "ordinal", None)
             raise ApplyFailed(index, ordinal if isinstance(ordinal, int) else None, error) from error
         self._answer(index, entry, replies, self._clock.monotonic_us() - started_us)
