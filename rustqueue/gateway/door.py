@@ -15,6 +15,7 @@ import msgspec
 
 from rustqueue.auth import ANYBODY, Principal
 from rustqueue.gateway import permits
+from rustqueue.gateway.kinds import KindRules
 from rustqueue.gateway.neighbours import Neighbours, PlacedAt
 from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ticket
 from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
@@ -22,18 +23,17 @@ from rustqueue.gateway.rates import PushRates
 from rustqueue.gateway.reads import Reader
 from rustqueue.gateway.relay import Errand
 from rustqueue.gateway.results import ENDED
-from rustqueue.gateway.schemas import PayloadRules
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.commands import Command, Pull, PushJobs, RunTransaction
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.events import Event, JobsChanged, QueueChanged
-from rustqueue.model.queries import Auth, Health, Query
+from rustqueue.model.queries import Auth, Health, Read
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import Request, encode_command
 from rustqueue.raft.ports import Clock, Proposal
 
-_QUERIES: Final = frozenset(get_args(Query))
+_QUERIES: Final = frozenset(get_args(Read))
 _OF_NODES: Final = frozenset((Health, *get_args(ClusterRequest)))
 _MAKES_READY: Final = frozenset({"pushed", "ready", "resumed", "freed"})
 _OF_QUEUES: Final = (JobsChanged, QueueChanged)
@@ -89,7 +89,7 @@ class Gateway:
         self._watching = False
         self._closed = False
         self._rates = PushRates(clock, applied.push_rate)
-        self._payload_rules = PayloadRules(applied.payload_schema)
+        self._payload_rules = KindRules(applied.payload_schema)
         self._reader = Reader(applied, clock, limits)
         self._room = WaitingRoom(clock, applied.ready_count, self._ask_again, limits.waiting_pulls_max)
         self._neighbours: Neighbours | None = None
@@ -147,7 +147,7 @@ class Gateway:
             if principal is not ANYBODY:
                 request, raw, done = self._admitted(principal, request, raw, done)
             if type(request) in _QUERIES:
-                return self._reader.ask(cast("Query", request), done)
+                return self._reader.ask(cast("Read", request), done)
             if type(request) in _OF_NODES:
                 self._ask_node(cast("Health | ClusterRequest", request), raw, done)
                 return None

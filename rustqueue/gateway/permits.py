@@ -20,6 +20,7 @@ from rustqueue.model.cluster import requests as cluster
 from rustqueue.model.commands import PushJobs, QueueSet
 from rustqueue.model.errors import ApiError, Forbidden, Unauthorized
 from rustqueue.model.jobs import FlowSummary, JobOptions
+from rustqueue.model.kinds.requests import KindJobGet, KindJobList
 from rustqueue.model.replies import FlowPage, QueueNames, Reply, SchedulePage, Seen
 from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import ScopeVerb
@@ -48,6 +49,10 @@ class Need(NamedTuple):
 
 def _one_queue(request: Any, places: Places) -> Iterable[str | None]:
     return (request.queue,)
+
+
+def _one_kind(request: KindJobList, places: Places) -> Iterable[str | None]:
+    return (request.kind,)
 
 
 def _everywhere(request: Any, places: Places) -> Iterable[str | None]:
@@ -172,6 +177,13 @@ NEEDS: Final[dict[type[Struct], Need]] = {
 """Whoever adds a verb adds its need here; a test compares the two. A job list without a queue is one of all queues."""
 
 
+KIND_NEEDS: Final[dict[type[Struct], Need]] = {
+    KindJobGet: Need("read", _the_job),
+    KindJobList: Need("read", _one_kind),
+}
+"""What only the second system's routes ask; they create jobs by a push and cancel them as everybody does."""
+
+
 AUDITED: Final = frozenset(
     kind
     for kind, need in NEEDS.items()
@@ -194,7 +206,7 @@ def check(principal: Principal, request: Request, places: Places) -> Grants | No
         for operation in cast("commands.RunTransaction", request).operations:
             check(principal, operation, places)
         return grants
-    need = NEEDS.get(kind)
+    need = NEEDS.get(kind) or KIND_NEEDS.get(kind)
     if need is None:
         raise Forbidden("admin", None)
     require = grants.require

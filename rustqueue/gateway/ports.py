@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rustqueue.model import limits
 from rustqueue.model.jobs import Rate
-from rustqueue.model.queries import Query
+from rustqueue.model.queries import Read
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.raft.ports import Proposal
 
@@ -53,7 +53,7 @@ class Applied(Protocol):
         """The JSON Schema of the queue's payloads."""
         ...
 
-    def answer(self, query: Query) -> Reply:
+    def answer(self, query: Read) -> Reply:
         """Raises `ApiError`."""
         ...
 

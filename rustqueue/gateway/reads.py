@@ -15,7 +15,7 @@ from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Ticket
 from rustqueue.gateway.results import ResultRoom
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Limited, Unavailable
-from rustqueue.model.queries import JobResult, Query
+from rustqueue.model.queries import JobResult, Read
 from rustqueue.model.replies import Refused, Reply, Seen
 from rustqueue.raft.cluster.leading import ReadDone
 from rustqueue.raft.links import Links
@@ -144,7 +144,7 @@ def _tell(readers: list[Ready], stale: bool) -> None:
 class _Read:
     """One read on its way, and its ticket."""
 
-    query: Query
+    query: Read
     done: Done
     room: Deadlines["_Read"]
     waits: Ticket | None = None
@@ -175,7 +175,7 @@ class Reader:
         self._points = points
         points.on_applied = self.applied
 
-    def ask(self, query: Query, done: Done) -> Ticket | None:
+    def ask(self, query: Read, done: Done) -> Ticket | None:
         """Raises `ApiError` for what is refused at once. A ticket means that the read may wait for long."""
         if query.min_index > self._applied.applied_index:
             return self._await_index(query, done)
@@ -204,7 +204,7 @@ class Reader:
         self._early.close()
         self.results.close()
 
-    def _await_index(self, query: Query, done: Done) -> Ticket:
+    def _await_index(self, query: Read, done: Done) -> Ticket:
         if self._closed:
             raise Unavailable.stopping()
         if len(self._awaited) >= self._rules.waiting_pulls_max:
@@ -251,12 +251,12 @@ class Reader:
     def _marked(self, done: Done, stale: bool, reply: Reply) -> None:
         done(Seen(ok=reply.ok, reply=reply, index=self._applied.applied_index, stale=stale))
 
-    def _look(self, query: Query) -> Reply:
+    def _look(self, query: Read) -> Reply:
         try:
             return self._applied.answer(query)
         except ApiError as error:
             return Refused.of(error)
 
 
-def _waits(query: Query) -> bool:
+def _waits(query: Read) -> bool:
     return isinstance(query, JobResult) and query.wait_ms > 0

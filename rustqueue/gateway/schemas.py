@@ -169,13 +169,14 @@ class PayloadRules:
         if text is None:
             return
         try:
-            self._schema(text).check(data)
+            self.schema(text).check(data)
         except Misfit as misfit:
             field = f"{at}{misfit.path}"
             reason = f"'{field}' does not fit the schema of queue '{queue}': {misfit.reason}"
             raise ValidationFailed(reason, field, shape=True, **details) from None
 
-    def _schema(self, text: bytes) -> Schema:
+    def schema(self, text: bytes) -> Schema:
+        """A schema, ready for use; those used last are kept."""
         schema = self._schemas.get(text)
         if schema is None:
             if len(self._schemas) >= limits.SCHEMAS_READY_MAX:

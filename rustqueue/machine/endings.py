@@ -9,7 +9,7 @@ from typing import Final
 
 from rustqueue.machine import flows, keys, retention, rows
 from rustqueue.machine.ready.groups import group_of
-from rustqueue.machine.rows import JobRow, StateRow
+from rustqueue.machine.rows import Extras, JobRow, StateRow
 from rustqueue.machine.state import Lease, QueueState, State
 from rustqueue.machine.tx import Tx
 from rustqueue.model import limits
@@ -26,10 +26,15 @@ Known = tuple[bytes, JobRow, StateRow | None]
 
 
 def outcome_ordinal(tx: Tx, row_is_indexed: bool) -> int:
-    """Jobs with further rows (custom id, flow, earlier tries) stand in blocks of their own: only those are read when
-    they go.
+    """Jobs with further rows (custom id, flow, key, earlier tries) stand in blocks of their own: only those are read
+    when they go.
     """
     return tx.ordinal * 2 + row_is_indexed
+
+
+def is_indexed(extras: Extras) -> bool:
+    """Whether a job has rows that stay until it is removed, beside its own."""
+    return extras.custom_id is not None or extras.flow_id is not None or extras.creation is not None
 
 
 def store_outcomes(state: State, tx: Tx) -> None:
@@ -51,8 +56,7 @@ def finish(state: State, tx: Tx, job: tuple[bytes, JobRow], row: StateRow) -> No
     job_id, job_row = job
     queue = state.existing(tx, job_row.queue)
     extras = job_row.extras
-    indexed = row.history or (extras is not None and (extras.custom_id is not None or extras.flow_id is not None))
-    ordinal = outcome_ordinal(tx, indexed)
+    ordinal = outcome_ordinal(tx, row.history or (extras is not None and is_indexed(extras)))
     tx.rows[keys.state(job_id)] = rows.encode(rows.changed(row, index=tx.index, ordinal=ordinal, until=tx.now_ms))
     add_outcome(tx, queue.name, row.state, ordinal, job_id)
     if extras is not None:
@@ -182,6 +186,8 @@ def erase(state: State, tx: Tx, job: Known) -> None:
         tx.rows[keys.custom(part, extras.custom_id)] = None
     if extras.flow_id is not None:
         tx.rows[keys.flow(extras.flow_id, job_id)] = None
+    if extras.creation is not None:
+        tx.rows[keys.creation(*extras.creation)] = None
     if code not in rows.FINISHED:
         if extras.unique_key is not None:
             tx.rows[keys.unique(part, extras.unique_key)] = None

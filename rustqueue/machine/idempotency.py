@@ -92,18 +92,41 @@ def remember(state: State, tx: Tx, command: Command, key: str, reply: Reply) -> 
         text = msgspec.json.encode(schedules.emptied(reply))
     else:
         text = msgspec.json.encode(reply)
-    digest = digest_of(key)
+    _keep(state, tx, digest_of(key), IdempotencyRow(0, request_hash(command), type(reply).__name__, text, count))
+
+
+def _keep(state: State, tx: Tx, digest: bytes, row: IdempotencyRow) -> None:
+    """Store a row for as long as the window is."""
     stored = tx.get(keys.idempotency(digest))
     if stored is not None:
         _forget(state, tx, digest, rows.decode_idempotency(stored).expires_at)
     if state.meta.keys >= limits.IDEMPOTENCY_KEYS_MAX:
         evict(state, tx, 1, any_age=True)
     expires_at = tx.now_ms + limits.IDEMPOTENCY_WINDOW_MS
-    row = IdempotencyRow(expires_at, request_hash(command), type(reply).__name__, text, count)
-    tx.rows[keys.idempotency(digest)] = rows.encode(row)
+    tx.rows[keys.idempotency(digest)] = rows.encode(rows.changed(row, expires_at=expires_at))
     tx.rows[keys.idempotency_expiry(expires_at, digest)] = b""
     state.meta.keys += 1
     plan(state, tx, expires_at)
+
+
+_CREATED: Final = "created"
+"""Begins what is hashed for keys of creation, and stands for their kind of reply: they are apart from all others."""
+
+
+def _creation_digest(scope: str, key: str) -> bytes:
+    return digest_of(f"{_CREATED}\0{scope}\0{key}")
+
+
+def remember_creation(state: State, tx: Tx, scope: str, key: str, job_id: bytes) -> None:
+    """Keep the key for the window, in case its job is removed before that is over."""
+    _keep(state, tx, _creation_digest(scope, key), IdempotencyRow(0, b"", _CREATED, job_id))
+
+
+def created_before(tx: Tx, scope: str, key: str) -> bytes | None:
+    """The job that was created under this key within the window. It may be gone."""
+    stored = tx.get(keys.idempotency(_creation_digest(scope, key)))
+    row = None if stored is None else rows.decode_idempotency(stored)
+    return row.reply if row is not None and row.expires_at > tx.now_ms else None
 
 
 def plan(state: State, tx: Tx, expires_at: int) -> None:

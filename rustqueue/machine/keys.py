@@ -17,6 +17,7 @@ All rows of a queue but the job records are contiguous ranges; job records are r
     o queue outcome time index ordinal         block of finished jobs
     a index ordinal                            block of leases of one pull
     u queue key / c queue custom               unique key and custom id to job id
+    K hash                                     key that a job was created under, to its id
     e parent child / p parent / x parent       dependencies, number of dependants, result kept for them
     l flow id                                  jobs of a flow
     d due kind reference                       what happens at a time
@@ -32,6 +33,7 @@ All rows of a queue but the job records are contiguous ranges; job records are r
     hl webhook slot                            last tries of a webhook
 """
 
+from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
@@ -188,6 +190,10 @@ def custom(queue: bytes, custom_id: str) -> bytes:
     return b"c" + queue + custom_id.encode("utf-8")
 
 
+def creation(scope: str, key: str) -> bytes:
+    return b"K" + blake2b(f"{scope}\0{key}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 def edge(parent: bytes, child: bytes) -> bytes:
     return b"e" + parent + child
 
@@ -308,7 +314,7 @@ def of_webhook(prefix: bytes) -> tuple[bytes, bytes]:
     return prefix, prefix + b"\xff" * 17
 
 
-HASHED: Final = frozenset(b"hjsgnqfwvryoaucepxlztTHW")
+HASHED: Final = frozenset(b"hjsgnqfwvryoaucepxlztTHWK")
 """First bytes of the rows that count for the state hash: not idempotency rows, not the meta row (design 4.5)."""
 
 DUE: Final = ord("d")

@@ -18,7 +18,19 @@ from rustqueue.machine.schedules import firing
 from rustqueue.machine.schedules import verbs as schedules
 from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
-from rustqueue.machine.verbs import attempts, jobs, pull, push, queues, sweeps, tick, tokens, transactions, trim
+from rustqueue.machine.verbs import (
+    attempts,
+    creation,
+    jobs,
+    pull,
+    push,
+    queues,
+    sweeps,
+    tick,
+    tokens,
+    transactions,
+    trim,
+)
 from rustqueue.machine.webhooks import outbox
 from rustqueue.machine.webhooks import verbs as webhooks
 from rustqueue.model.cluster.features import FEATURE_LEVEL, ProgramTooOld
@@ -296,7 +308,7 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
         return _dispatch_family(state, tx, command)
     match command:
         case PushJobs():
-            return push.push(state, tx, command)
+            return push.push(state, tx, command) if command.creation is None else creation.create(state, tx, command)
         case Pull():
             return pull.pull(state, tx, command)
         case AckBatch():

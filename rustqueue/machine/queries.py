@@ -8,7 +8,7 @@ import msgspec
 from rustqueue.machine import keys, render, rows, workers
 from rustqueue.machine.kv import View
 from rustqueue.machine.machine import Machine
-from rustqueue.machine.reads import dead, history, scale, why
+from rustqueue.machine.reads import dead, history, kinds, scale, why
 from rustqueue.machine.rows import JobRow
 from rustqueue.machine.schedules import reads as schedule_reads
 from rustqueue.machine.state import State
@@ -18,6 +18,7 @@ from rustqueue.model import limits, times
 from rustqueue.model.errors import ApiError, NotFound, ValidationFailed
 from rustqueue.model.ids import first_id_at, id_text, parse_id
 from rustqueue.model.jobs import Counts, FlowSummary, Job, JobState
+from rustqueue.model.kinds.requests import KindQuery
 from rustqueue.model.queries import (
     Dlq,
     DlqGroups,
@@ -29,9 +30,9 @@ from rustqueue.model.queries import (
     JobResult,
     JobWhy,
     ListQueues,
-    Query,
     QueueGet,
     QueueScale,
+    Read,
     Stats,
     SweepGet,
     TokenList,
@@ -59,21 +60,16 @@ _CHUNK_ROWS: Final = 64  # Rows read at once: they come with their payloads.
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def answer(machine: Machine, query: Query) -> Reply:
+def answer(machine: Machine, query: Read) -> Reply:
     """Answer from the applied state. Raises `ApiError`."""
     state, view = machine.state, machine.view()
     if isinstance(query, WebhookQuery):
         return webhooks.answer(state, view, query)
+    if isinstance(query, KindQuery):
+        return kinds.answer(state, view, query)
     match query:
-        case Get():
-            job_id, row, state_row = state.load(view, query.id)
-            return OneJob(job=render.any_job(job_id, row, state_row, state.leases.get(job_id)))
-        case JobList():
-            return _list(state, view, query)
-        case JobParents():
-            return _parents(state, view, query)
-        case Flow():
-            return _flow(state, view, query)
+        case Get() | JobList() | JobParents() | Flow():
+            return _jobs(state, view, query)
         case Dlq():
             return _dead(state, view, query)
         case ListQueues():
@@ -84,6 +80,21 @@ def answer(machine: Machine, query: Query) -> Reply:
             return _beside_jobs(state, view, query)
         case _:
             return _looked_into(state, view, query)
+
+
+def _jobs(state: State, view: View, query: Get | JobList | JobParents | Flow) -> Reply:
+    match query:
+        case Get():
+            job_id, row, state_row = state.load(view, query.id)
+            return OneJob(job=render.any_job(job_id, row, state_row, state.leases.get(job_id)))
+        case JobList():
+            return _list(state, view, query)
+        case JobParents():
+            return _parents(state, view, query)
+        case Flow():
+            return _flow(state, view, query)
+        case _:
+            assert_never(query)
 
 
 def _looked_into(

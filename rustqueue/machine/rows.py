@@ -42,7 +42,9 @@ POLICIES: Final = ("cascade", "ignore", "continue")
 
 
 class Extras(Struct, array_like=True, gc=False, frozen=True):
-    """What only some jobs have. A job without any of it stores None instead."""
+    """What only some jobs have. A job without any of it stores None instead. `creation` is the key that the job was
+    created under, behind whose key it is.
+    """
 
     max_backoff_ms: int | None = None
     ttl_ms: int | None = None
@@ -60,6 +62,7 @@ class Extras(Struct, array_like=True, gc=False, frozen=True):
     policy: int = 0
     traceparent: str | None = None
     depth: int = 0
+    creation: tuple[str, str] | None = None
 
 
 class JobRow(Struct, array_like=True, gc=False, frozen=True):

@@ -27,6 +27,7 @@ from rustqueue.model.jobs import (
     RetentionSettings,
     WorkerText,
 )
+from rustqueue.model.kinds.requests import JobCreate as JobCreate
 from rustqueue.model.requests import Declaring, Guarded
 from rustqueue.model.requests import IdempotencyKey as IdempotencyKey
 from rustqueue.model.requests import Request as Request
@@ -85,6 +86,16 @@ class NewJob(Struct, frozen=True, gc=False):
     options: JobOptions | None
 
 
+class Creation(Struct, frozen=True, gc=False):
+    """What makes a push one of the second system: it is answered with the whole job, and `key` names that job as long
+    as it is there. `scope` says whose key it is.
+    """
+
+    max_attempts: int | None
+    key: str | None
+    scope: str
+
+
 class PushJobs(Struct, frozen=True, gc=False):
     """Both pushes, checked and normalised. `single` decides the shape of the answer."""
 
@@ -94,6 +105,7 @@ class PushJobs(Struct, frozen=True, gc=False):
     receipt: bool = False
     idempotency_key: str | None = None
     request_id: str | int | None = None
+    creation: Creation | None = None
 
 
 class WeightedQueue(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -378,6 +390,9 @@ Operation = PushJobs | Ack | Fail | Cancel
 
 WireCommand = Push | PushBatch | Transaction | PlainCommand
 """What a client may send that is logged as it stands."""
+
+LogForm = JobCreate
+"""What only the log says so: it becomes a command when it is read, and no client can say it."""
 
 InternalCommand = (
     Tick | Configure | Trim | Members | FeatureLevel | TokenPut | ScheduleFire | WebhookStore | WebhookOutcomes

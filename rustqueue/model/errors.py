@@ -136,6 +136,11 @@ class Conflict(ApiError):
         return cls("DUPLICATE_KEY", f"Duplicate {noun} '{key}'", {"field": field})
 
     @classmethod
+    def removed(cls, job_id: str) -> "Conflict":
+        text = f"Job '{job_id}', which was created under this idempotency key, has been removed"
+        return cls("DUPLICATE_KEY", text, {"field": "idempotency_key"})
+
+    @classmethod
     def token_name(cls, name: str) -> "Conflict":
         return cls("DUPLICATE_KEY", f"There is a token named '{name}' already", {"field": "name"})
 

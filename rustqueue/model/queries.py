@@ -7,6 +7,7 @@ from msgspec import Meta
 from rustqueue.model import limits
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.jobs import FlowText, IdText, JobState, NameText, QueueText, Tag
+from rustqueue.model.kinds.requests import KindQuery
 from rustqueue.model.requests import Reading, Request
 from rustqueue.model.schedules import ScheduleQuery
 from rustqueue.model.webhooks.commands import WebhookDeliveries, WebhookGet, WebhookList
@@ -158,6 +159,9 @@ Query = (
     | WebhookQuery
 )
 """Answered from the applied state by `machine.queries`."""
+
+Read = Query | KindQuery
+"""The same with what only the second system's routes ask."""
 
 ShellQuery = Health | Auth | ClusterRequest
 """Answered by the node itself."""

@@ -16,11 +16,14 @@ from rustqueue.model.commands import (
     Ack,
     AckBatch,
     Command,
+    Creation,
     DlqFilter,
     DlqRetry,
     Fail,
     FailBatch,
     InternalCommand,
+    JobCreate,
+    LogForm,
     NewJob,
     Operation,
     Progress,
@@ -37,21 +40,21 @@ from rustqueue.model.commands import (
 )
 from rustqueue.model.errors import ParseError, TooLarge, ValidationFailed
 from rustqueue.model.jobs import JobItem, JobOptions
-from rustqueue.model.queries import JobList, Query, ShellQuery
+from rustqueue.model.queries import JobList, Query, Read, ShellQuery
 from rustqueue.model.scan import api_error as api_error
 from rustqueue.model.scan import is_deeper, own_colons, refuse_duplicate_keys
 from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import PATTERN
 from rustqueue.model.webhooks.checks import check_definition
 
-Request = Command | SecretCommand | Query | ShellQuery
+Request = Command | SecretCommand | Read | ShellQuery
 """Anything a client can ask, prepared."""
 
 _client: Final[msgspec.json.Decoder[WireCommand | SecretCommand | Query | ShellQuery]] = msgspec.json.Decoder(
     WireCommand | SecretCommand | Query | ShellQuery
 )
-_logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand]] = msgspec.json.Decoder(
-    WireCommand | InternalCommand
+_logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand | LogForm]] = msgspec.json.Decoder(
+    WireCommand | InternalCommand | LogForm
 )
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -98,8 +101,23 @@ def decode_logged(blob: bytes) -> Command:
         return _normalised(wire)
     if isinstance(wire, Transaction):
         return _run_of(wire)
+    if isinstance(wire, JobCreate):
+        return _created(wire)
     command: Command = wire
     return command
+
+
+def creation(wire: JobCreate) -> PushJobs:
+    """The command that a checked `wire` means. Raises `ValidationFailed`."""
+    check_name(wire.kind, "kind", limits.QUEUE_NAME_BYTES_MAX)
+    _check_payload(bytes(wire.payload), "payload", limits.DATA_BYTES_MAX)
+    _check_bytes(wire.key, "idempotency_key", limits.IDEMPOTENCY_KEY_BYTES_MAX)
+    return _created(wire)
+
+
+def _created(wire: JobCreate) -> PushJobs:
+    job = NewJob(wire.kind, bytes(wire.payload), None)
+    return PushJobs(wire.kind, [job], True, creation=Creation(wire.max_attempts, wire.key, wire.scope))
 
 
 def _normalised(wire: Push | PushBatch) -> PushJobs:

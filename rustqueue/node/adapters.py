@@ -21,7 +21,7 @@ from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import Entry
 from rustqueue.model.errors import ApiError
 from rustqueue.model.jobs import Rate
-from rustqueue.model.queries import Query, WebhookQuery
+from rustqueue.model.queries import Read, WebhookQuery
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.raft.ports import Clock, Executor, JobDone, Space
 
@@ -66,7 +66,7 @@ class MachineReads:
     def queue_of_schedule(self, name: str) -> str | None:
         return queries.queue_of_schedule(self._machine, name)
 
-    def answer(self, query: Query) -> Reply:
+    def answer(self, query: Read) -> Reply:
         if isinstance(query, WebhookQuery):
             self._check_webhooks()
         return with_next_runs(queries.answer(self._machine, query))

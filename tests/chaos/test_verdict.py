@@ -18,7 +18,7 @@ from rustqueue.machine.machine import Machine
 from rustqueue.machine.queries import answer
 from rustqueue.model.commands import SecretCommand, Tick
 from rustqueue.model.entry import ENTRY_VERSION, Entry
-from rustqueue.model.queries import Get, JobList, ListQueues, Query, ShellQuery
+from rustqueue.model.queries import Get, JobList, ListQueues, Read, ShellQuery
 from rustqueue.model.wire import decode_request, encode_command
 from rustqueue.storage.memory import MemoryKV
 
@@ -42,7 +42,7 @@ class World:
         if isinstance(asked, Get):
             reply = answer(self.machine, asked)
         else:
-            assert not isinstance(asked, Query | ShellQuery | SecretCommand)
+            assert not isinstance(asked, Read | ShellQuery | SecretCommand)
             [reply] = self.machine.apply(self.machine.applied_index + 1, self._entry(text), [asked])
         told: Object = json.loads(msgspec.json.encode(reply))
         self.calls.append(Call("c", op, request, told if heard else None, self.now_ms, self.now_ms))

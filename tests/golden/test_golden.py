@@ -6,7 +6,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from rustqueue.model.commands import InternalCommand, WireCommand
+from rustqueue.model.commands import InternalCommand, LogForm, WireCommand
 from rustqueue.model.entry import ENTRY_VERSION, decode_entry
 from tests.golden.recording import ENTRIES_COUNT, FOLDER, lines_of, logs, replay
 
@@ -22,6 +22,7 @@ def test_a_recorded_log_replays_to_the_same_state(path: Path) -> None:
 def test_the_log_of_this_version_holds_every_verb() -> None:
     entries = [decode_entry(stored) for stored, _ in lines_of(FOLDER / f"v{ENTRY_VERSION}.log")]
     seen = {msgspec.json.decode(command, type=dict[str, Any])["cmd"] for entry in entries for command in entry.commands}
-    verbs = {command.__struct_config__.tag for command in get_args(WireCommand | InternalCommand)}
+    kinds = get_args(WireCommand | InternalCommand | LogForm)
+    verbs = {command.__struct_config__.tag for command in kinds}
 
     assert seen == verbs

@@ -8,10 +8,20 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from rustqueue.model.cluster.features import FIRST_LEVEL
-from rustqueue.model.commands import Command, Configure, FeatureLevel, MemberRecord, Members, Tick, TokenPut, Trim
+from rustqueue.model.commands import (
+    Command,
+    Configure,
+    FeatureLevel,
+    JobCreate,
+    MemberRecord,
+    Members,
+    Tick,
+    TokenPut,
+    Trim,
+)
 from rustqueue.model.ids import parse_id
 from rustqueue.model.jobs import NodeDefaults
 from rustqueue.model.schedules import Firing, ScheduleFire
@@ -84,12 +94,13 @@ VERBS = (
     *("token_put", "token_delete", "members", "feature_level", "worker_drain", "tx", "tx"),
     *("webhook_store", "webhook_outcomes", "webhook_delete", "webhook_pause", "webhook_resume", "webhook_test"),
     "webhook_resend",
+    "job_create",
 )
 
 _INNER = (("ack", "push"), ("push", "push_child", "ack"), ("fail", "push_batch", "cancel"), ("ack", "ack", "fail"))
 INTERNAL = frozenset(
     {"wait", "configure", "trim", "token_put", "members", "feature_level", "schedule_fire"}
-    | {"webhook_store", "webhook_outcomes"}
+    | {"webhook_store", "webhook_outcomes", "job_create"}
 )
 """Verbs that only a node proposes."""
 
@@ -125,10 +136,12 @@ class Script:
         self.hooks: dict[str, str] = {}
         self.deliveries: list[tuple[str, str]] = []
 
-    def command(self, step: Step) -> Json | Command:
+    def command(self, step: Step) -> Json | Command | JobCreate:
         """What the step asks: a client's command, or one of the node's own."""
         if step[0] == "wait":
             return Tick()
+        if step[0] == "job_create":
+            return self._creation(step[1], step[2])
         if step[0] == "configure":
             return Configure(defaults=msgspec.structs.replace(NODE, completed_count=step[1] % 3))
         if step[0] == "members":
@@ -162,6 +175,13 @@ class Script:
             turn = self.turns[name] - (two % 7 == 0)
             firings.append(Firing(name, turn, [tick] * (two % 4 > 0), tick, missed, tick if missed else 0, refused))
         return ScheduleFire(firings=firings)
+
+    def _creation(self, one: int, two: int) -> JobCreate:
+        """A job of the second system, now and then under a key that was used before."""
+        key = f"c{two % 5}" if one % 2 else None
+        payload = Raw(msgspec.json.encode(_DATA[one % len(_DATA)]))
+        attempts = (None, 1, 2)[two % 3]
+        return JobCreate(kind=QUEUES[one % 3], payload=payload, max_attempts=attempts, key=key, scope="t" * (two % 2))
 
     def _webhook(self, one: int, two: int) -> Command:
         """A definition as the gateway prepares it."""
@@ -214,6 +234,9 @@ class Script:
     def learn(self, reply: Json) -> None:
         """Take ids, tokens and sweeps from an answer."""
         if not reply["ok"] and "results" not in reply:
+            return
+        if "created" in reply and "job" in reply:
+            self.ids.append(reply["job"]["id"])
             return
         made = [reply["id"]] if "id" in reply else reply.get("ids", [])
         self.ids += [text for text in made if len(text) > 2]  # Ids of bearer tokens are shorter than those of jobs.

@@ -16,7 +16,7 @@ from rustqueue.machine import queries
 from rustqueue.machine.machine import Machine
 from rustqueue.model.events import Event
 from rustqueue.model.jobs import Rate
-from rustqueue.model.queries import Query
+from rustqueue.model.queries import Read
 from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.node.timetables import ScheduleRows
 from rustqueue.raft.cluster.replicator import ClusterReplicator
@@ -111,7 +111,7 @@ class SimApplied:
     def payload_schema(self, queue: str) -> bytes | None:
         return self._machine.payload_schema(queue)
 
-    def answer(self, query: Query) -> Reply:
+    def answer(self, query: Read) -> Reply:
         return queries.answer(self._machine, query)
 
     def queue_of_job(self, reference: str) -> str | None:

@@ -17,14 +17,14 @@ from rustqueue.machine.audit import audit
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.ready import WindowLimits
 from rustqueue.model import times
-from rustqueue.model.commands import Command, Configure, Tick
+from rustqueue.model.commands import Command, Configure, JobCreate, Tick
 from rustqueue.model.entry import Entry
 from rustqueue.model.errors import ApiError
 from rustqueue.model.events import Event, JobsChanged, QueueChanged
 from rustqueue.model.ids import id_text
 from rustqueue.model.jobs import NodeDefaults
 from rustqueue.model.replies import Refused, Reply, status_of
-from rustqueue.model.wire import decode_request, encode_command
+from rustqueue.model.wire import creation, decode_request, encode_command
 from rustqueue.seal import Sealer
 from rustqueue.storage.memory import MemoryKV
 
@@ -115,7 +115,7 @@ class Rig:
         """What a restart does: a new machine over the same rows."""
         self.machine = self._open()
 
-    def apply(self, *commands: Json | Command) -> list[Reply]:
+    def apply(self, *commands: Json | Command | JobCreate) -> list[Reply]:
         """All commands as one entry, at the present time."""
         decoded = [self.decoded(command) for command in commands]
         blobs = [
@@ -133,8 +133,10 @@ class Rig:
         return replies
 
     @staticmethod
-    def decoded(command: Json | Command) -> Command:
+    def decoded(command: Json | Command | JobCreate) -> Command:
         """As the gateway proposes it: what holds a secret is prepared."""
+        if isinstance(command, JobCreate):
+            return creation(command)
         if not isinstance(command, dict):
             return command
         request: Any = decode_request(encode(command))
@@ -256,5 +258,5 @@ class Rig:
         yield from self.kv.scan(b"", b"\xff", 10_000_000)
 
 
-def encode(command: Json | Command) -> bytes:
+def encode(command: Json | Command | JobCreate) -> bytes:
     return msgspec.json.encode(command) if isinstance(command, dict) else encode_command(command)

@@ -18,7 +18,7 @@ from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import Command, Tick
 from rustqueue.model.entry import ENTRY_VERSION, Entry
 from rustqueue.model.jobs import Rate
-from rustqueue.model.queries import Query
+from rustqueue.model.queries import Read
 from rustqueue.model.replies import HealthInfo, Refused, Reply
 from rustqueue.model.wire import decode_request
 from rustqueue.raft.ports import Proposal
@@ -145,7 +145,7 @@ class World:
     def payload_schema(self, queue: str) -> bytes | None:
         return self.machine.payload_schema(queue)
 
-    def answer(self, query: Query) -> Reply:
+    def answer(self, query: Read) -> Reply:
         return queries.answer(self.machine, query)
 
     def queue_of_job(self, reference: str) -> str | None:

@@ -4,11 +4,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Raw
 
-from rustqueue.gateway import kinds
+from rustqueue.gateway.kinds import KindRules
 from rustqueue.gateway.schemas import Misfit, Schema
 from rustqueue.model import limits
+from rustqueue.model.commands import JobCreate
 from rustqueue.model.errors import ApiError
+from rustqueue.model.wire import creation
 from tests.unit.gateway_world import World
 
 MAIL = {
@@ -169,7 +172,7 @@ def test_the_size_of_a_schema_is_bounded() -> None:
     ("kind", "payload", "expected"),
     [
         ("send_email", {"to": "a", "subject": "b", "body": "c", "more": 1}, None),
-        ("send_email", {"to": "a", "subject": "b"}, '"body" is a required property'),
+        ("send_email", {"to": "a", "subject": "b"}, "missing field `body`"),
         ("resize_image", {"source_url": "u", "width": 2**32 - 1, "height": 0}, None),
         (
             "resize_image",
@@ -180,13 +183,28 @@ def test_the_size_of_a_schema_is_bounded() -> None:
         ("summarize_text", {"text": "t"}, None),
         ("summarize_text", {"text": "t", "max_words": None}, None),
         ("webhook_delivery", {"url": "u", "body": None}, None),
-        ("webhook_delivery", {"url": "u"}, '"body" is a required property'),
+        ("webhook_delivery", {"url": "u"}, "missing field `body`"),
         ("webhook_delivery", {"url": 1, "body": 1}, 'url: the value is not of type "string"'),
     ],
 )
 def test_the_kinds_that_are_built_in(kind: str, payload: Any, expected: str | None) -> None:
-    found = kinds.problem(kind, kinds.BUILT_IN[kind], text(payload))
-    assert found == (None if expected is None else f"payload validation failed for {kind}: {expected}")
+    rules = KindRules(lambda queue: None)
+    job = creation(JobCreate(kind=kind, payload=Raw(text(payload))))
+    if expected is None:
+        rules.check(job)
+        return
+    with pytest.raises(ApiError) as refused:
+        rules.check(job)
+    assert refused.value.message == f"Validation error: payload validation failed for {kind}: {expected}"
+    assert refused.value.status == 422
+
+
+def test_a_name_that_is_no_kind_creates_no_job() -> None:
+    rules = KindRules({"own": text({"type": "integer"}), "send_email": text({"type": "string"})}.get)
+    rules.check(creation(JobCreate(kind="own", payload=Raw(b"1"))))
+    rules.check(creation(JobCreate(kind="send_email", payload=Raw(b'"declared anew"'))))
+    with pytest.raises(ApiError, match="unknown kind 'other', expected one of send_email, "):
+        rules.check(creation(JobCreate(kind="other", payload=Raw(b"1"))))
 
 
 def test_the_pushes_of_a_transaction_are_checked_too() -> None:

@@ -16,7 +16,7 @@ from rustqueue.machine.kv import View
 
 __all__ = ["PROBLEMS_MAX", "audit"]
 
-_KNOWN = b"HTWacdefghijklmnopqrstuvwxyz"
+_KNOWN = b"HKTWacdefghijklmnopqrstuvwxyz"
 
 
 def audit(view: View) -> list[str]:

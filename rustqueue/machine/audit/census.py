@@ -75,6 +75,7 @@ class Census:
         self.dependants: Counter[bytes] = Counter()
         """Unfinished children by parent."""
         self.custom_ids = 0
+        self.creation_keys = 0
         self.flow_rows = 0
         self.unique_keys = 0
         for key, value in family(view, b"a"):

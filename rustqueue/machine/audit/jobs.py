@@ -80,7 +80,7 @@ def _check_due(census: Census, job_id: bytes, row: JobRow, state: StateRow | Non
 
 
 def _check_index(census: Census, job_id: bytes, row: JobRow, extras: Extras, code: int) -> None:
-    """Custom id and flow as long as the job is there, unique key until it has ended."""
+    """Custom id, flow and key of creation as long as the job is there, unique key until it has ended."""
     part = keys.queue_part(row.queue)
     if extras.custom_id is not None:
         census.custom_ids += 1
@@ -90,6 +90,10 @@ def _check_index(census: Census, job_id: bytes, row: JobRow, extras: Extras, cod
         census.flow_rows += 1
         if census.view.get(keys.flow(extras.flow_id, job_id)) is None:
             census.problem(f"job {id_text(job_id)} is not listed in its flow")
+    if extras.creation is not None:
+        census.creation_keys += 1
+        if census.view.get(keys.creation(*extras.creation)) != job_id:
+            census.problem(f"job {id_text(job_id)} cannot be found by the key that it was created under")
     if extras.unique_key is not None and code not in rows.FINISHED:
         census.unique_keys += 1
         if census.view.get(keys.unique(part, extras.unique_key)) != job_id:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from rustqueue.machine import keys, rows
 from rustqueue.machine.audit.census import Census, family
+from rustqueue.machine.endings import is_indexed
 from rustqueue.machine.ready.groups import group_of
 from rustqueue.machine.rows import JobRow, StateRow
 from rustqueue.model.ids import id_text
@@ -107,9 +108,7 @@ def _check_finished(census: Census) -> None:
                 ordinal,
             ):
                 census.problem(f"job {id_text(job_id)} stands in an outcome block that is not its own")
-            extras = row.extras
-            named = extras is not None and (extras.custom_id is not None or extras.flow_id is not None)
-            indexed = named or state.history
+            indexed = state.history or (row.extras is not None and is_indexed(row.extras))
             if bool(value[0]) != indexed:
                 census.problem(f"the outcome block of job {id_text(job_id)} is wrong about its index rows")
 
@@ -159,6 +158,7 @@ def _check_indexes(census: Census) -> None:
         (b"u", census.unique_keys, "unique keys are taken"),
         (b"c", census.custom_ids, "custom ids are known"),
         (b"l", census.flow_rows, "jobs are listed in flows"),
+        (b"K", census.creation_keys, "jobs are known by the key of their creation"),
     ):
         count = sum(1 for _ in family(census.view, prefix))
         if count != wanted:

@@ -79,14 +79,25 @@ def _push_plain(state: State, tx: Tx, queue: QueueState, jobs: list[NewJob]) -> 
     return ids
 
 
-def push_rich(state: State, tx: Tx, queue: QueueState, jobs: list[NewJob], *, in_batch: bool) -> list[bytes]:
-    """Jobs with options; errors name the place `in_batch`. Everything is checked before the first row is written."""
+def push_rich(
+    state: State,
+    tx: Tx,
+    queue: QueueState,
+    jobs: list[NewJob],
+    *,
+    in_batch: bool,
+    creation: tuple[str, str] | None = None,
+) -> list[bytes]:
+    """Jobs with options; errors name the place `in_batch`. Everything is checked before the first row is written.
+    `creation` is the key under which a single one of them is created, and whose key it is.
+    """
     options = [_with_defaults(job.options or _NO_OPTIONS, queue.push_defaults) for job in jobs]
     _check_keys(tx, queue, options, in_batch)
     ids: list[bytes] = list(tx.ids(len(jobs)))
     families = flows.resolve_parents(state, tx, ids, options, in_batch)
     for place, job in enumerate(jobs):
-        _store(state, tx, queue, ids[place], (job, options[place], families[place]))
+        extras = _extras(options[place], families[place], creation)
+        _store(state, tx, queue, ids[place], (job, options[place], families[place], extras))
     state.touch(queue)
     return ids
 
@@ -123,9 +134,13 @@ def _at(error: ApiError, place: int, in_batch: bool) -> ApiError:
 
 
 def _store(
-    state: State, tx: Tx, queue: QueueState, job_id: bytes, parts: tuple[NewJob, JobOptions, flows.Family]
+    state: State,
+    tx: Tx,
+    queue: QueueState,
+    job_id: bytes,
+    parts: tuple[NewJob, JobOptions, flows.Family, Extras | None],
 ) -> None:
-    job, options, family = parts
+    job, options, family, extras = parts
     counters, defaults = queue.counters, state.defaults
     seq = counters.seq
     counters.seq += 1
@@ -141,7 +156,7 @@ def _store(
         options.timeout_ms if options.timeout_ms is not None else defaults.timeout_ms,
         rows.BACKOFFS.index(options.backoff or defaults.backoff),
         options.backoff_delay_ms if options.backoff_delay_ms is not None else defaults.backoff_delay_ms,
-        _extras(options, family),
+        extras,
     )
     tx.rows[keys.job(job_id)] = rows.encode(row)
     _index(tx, queue, job_id, options)
@@ -177,7 +192,7 @@ def _starts_at(tx: Tx, options: JobOptions) -> int | None:
     return tx.now_ms + options.delay_ms if options.delay_ms else None
 
 
-def _extras(options: JobOptions, family: flows.Family) -> Extras | None:
+def _extras(options: JobOptions, family: flows.Family, creation: tuple[str, str] | None) -> Extras | None:
     metadata = None if options.metadata is UNSET else bytes(options.metadata)
     extras = Extras(
         options.max_backoff_ms,
@@ -196,6 +211,7 @@ def _extras(options: JobOptions, family: flows.Family) -> Extras | None:
         rows.POLICIES.index(options.on_parent_failure or "cascade"),
         options.traceparent,
         family.depth,
+        creation,
     )
     return None if extras == _PLAIN else extras
 
