@@ -190,7 +190,7 @@ class ClusterSide:
         low, high = self._settings.election_range_ms
         self.seat = Seat(self.me, self._hard_state)
         self._parts = Parts(
-            self.seat, self.log, self.links, self._clock, random.SystemRandom().randrange,
+            self.seat, self.log, self.links, self._clock, random.Random(secrets.randbits(128)).randrange,
             Timing(self._settings.heartbeat_ms, low, high), configs,
         )  # fmt: skip
         ports = ReplicatorPorts(self._disk, parts.background, parts.seed)

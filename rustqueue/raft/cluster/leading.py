@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from rustqueue.model import limits
 from rustqueue.raft.cluster import rules
 from rustqueue.raft.cluster.parts import Parts
-from rustqueue.raft.cluster.syncobj import LEADER
 from rustqueue.raft.journal import JournalDamaged
 from rustqueue.raft.messages import Append, Appended, TakeOver
 
@@ -56,7 +55,9 @@ class Leading:
         self._committed = committed
         self._sequence = 1
         self._reads: deque[_Read] = deque()
-        self._notice_asked = False
+        self._notice_asked = self._notice_armed = False
+        self._prompt_index = 0
+        self._over = False
         self._send_asked = False
         self._round_open = False
         self._heir: str | None = None
@@ -121,7 +122,7 @@ class Leading:
 
     def _send_all(self) -> None:
         self._send_asked = False
-        if self._parts.seat.role == LEADER:
+        if not self._over:
             for member in self.peers:
                 self._send_to(member)
 
@@ -225,22 +226,41 @@ class Leading:
         durable[parts.me] = parts.log.durable_index
         counted = rules.committed_by_count(durable, parts.voters())
         commit = rules.new_commit(seat.commit_index, counted, seat.term, parts.log.term_at)
-        if commit > seat.commit_index:
+        was = seat.commit_index
+        if commit > was:
             seat.commit_index = commit
             self._committed()
-            self._tell_soon()
+            self._tell_soon(was)
 
-    def _tell_soon(self) -> None:
-        """Members that wait for nothing else are told of the commit: answers of forwarded commands hang on it."""
-        if not self._notice_asked:
-            self._notice_asked = True
-            self._parts.clock.call_soon(self._tell)
+    def be_prompt(self, index: int) -> None:
+        """Somebody waits at another member for the commit of this record."""
+        self._prompt_index = max(self._prompt_index, index)
+
+    def _tell_soon(self, was: int) -> None:
+        """Members that are sent nothing else are told of the commit: at once if somebody there waits for it, otherwise
+        so late that under load the next records bring the news.
+        """
+        clock = self._parts.clock
+        if was < self._prompt_index:
+            if not self._notice_asked:
+                self._notice_asked = True
+                clock.call_soon(self._tell_at_once)
+        elif not self._notice_armed:
+            self._notice_armed = True
+            clock.call_later(limits.COMMIT_NOTICE_MS, self._tell_late)
+
+    def _tell_at_once(self) -> None:
+        self._notice_asked = False
+        self._tell()
+
+    def _tell_late(self) -> None:
+        self._notice_armed = False
+        self._tell()
 
     def _tell(self) -> None:
-        self._notice_asked = False
-        seat = self._parts.seat
-        if seat.role != LEADER:
+        if self._over:
             return
+        seat = self._parts.seat
         for member, peer in self.peers.items():
             if peer.commit_sent < seat.commit_index and not peer.probing:
                 self._send_to(member, heartbeat=True)
@@ -269,7 +289,7 @@ class Leading:
     def _ask_round(self) -> None:
         """All reads of a turn share one round of heartbeats."""
         self._round_open = False
-        if self._parts.seat.role != LEADER:
+        if self._over:
             return
         self._sequence += 1
         for member in self.peers:
@@ -312,6 +332,7 @@ class Leading:
 
     def ended(self) -> None:
         """Nobody shall wait for an answer of a leader that is none any more."""
+        self._over = True
         reads, self._reads = self._reads, deque()
         for read in reads:
             read.done(None)

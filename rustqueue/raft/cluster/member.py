@@ -64,6 +64,8 @@ class Member:
         self._ack: _PendingAck | None = None
         self._quiet_until_us = 0
         """Until then the leader need not be told that it is heard."""
+        self._told: Appended | None = None
+        """What the leader was told last."""
         self._waits_for_room = False
         self._stopped = False
         self._disarm: Callable[[], None] | None = None
@@ -143,12 +145,18 @@ class Member:
 
     # What a leader is asked.
 
+    def be_prompt(self, index: int) -> None:
+        """Tell the others of the commit of this record as soon as it is known: somebody there waits for it."""
+        if self.leading is not None:
+            self.leading.be_prompt(index)
+
     def append(self, kind: int, payload: bytes) -> int:
         """Take a record into the log of the present term; it is sent and synced with the others of this turn."""
         assert self.leading is not None, "only a leader appends"
         index = self._log.append(payload, self._seat.term, kind)
         if kind == KIND_CONFIG:
             self._configs_grew(index, decode_config(payload))
+            self.leading.be_prompt(index)
         self.leading.send_soon()
         self._kick()
         return index
@@ -270,7 +278,7 @@ class Member:
             return
         for record in fit.records:
             self._follow(record)
-        self._acknowledge(peer, fit.matched, message.sequence)
+        self._acknowledge(peer, fit.matched, message)
         commit_index = min(message.commit_index, fit.matched)
         if commit_index > seat.commit_index:
             seat.commit_index = commit_index
@@ -292,18 +300,25 @@ class Member:
         if record.kind == KIND_CONFIG:
             self._configs_grew(index, decode_config(record.payload))
 
-    def _acknowledge(self, leader: str, matched: int, sequence: int) -> None:
-        log = self._log
+    def _acknowledge(self, leader: str, matched: int, message: Append) -> None:
+        log, term = self._log, self._seat.term
         self._ack = None
+        is_quiet = self._parts.clock.monotonic_us() < self._quiet_until_us
         if matched > log.durable_index:
-            self._ack = _PendingAck(leader, self._seat.term, matched, sequence)
+            self._ack = _PendingAck(leader, term, matched, message.sequence)
             self._kick()
-            if log.syncing and self._parts.clock.monotonic_us() < self._quiet_until_us:
+            if log.syncing and is_quiet:
                 return
+        answer = Appended(term, True, min(matched, log.durable_index), message.sequence)
+        if is_quiet and not message.records and answer == self._told:
+            return  # A notice of a commit.
         # Even when nothing new is durable the leader learns that it is heard.
+        self._tell(leader, answer)
+
+    def _tell(self, leader: str, answer: Appended) -> None:
+        self._told = answer
         self._quiet_until_us = self._parts.clock.monotonic_us() + self._parts.timing.heartbeat_ms * 500
-        durable = min(matched, log.durable_index)
-        self._parts.links.send(leader, Appended(self._seat.term, True, durable, sequence))
+        self._parts.links.send(leader, answer)
 
     # The log.
 
@@ -339,8 +354,7 @@ class Member:
             if durable == ack.index:
                 self._ack = None
             if ack.term == self._seat.term:
-                self._quiet_until_us = self._parts.clock.monotonic_us() + self._parts.timing.heartbeat_ms * 500
-                self._parts.links.send(ack.leader, Appended(ack.term, True, durable, ack.sequence))
+                self._tell(ack.leader, Appended(ack.term, True, durable, ack.sequence))
         self._hooks.progressed()
 
     def _found_no_room(self) -> None:

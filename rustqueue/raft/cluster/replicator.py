@@ -286,6 +286,7 @@ class ClusterReplicator:
         for ordinal, proposal in enumerate(proposals):
             if proposal.placed is not None:
                 proposal.placed(index, ordinal, entry.term)
+                self.member.be_prompt(index)
 
     def change_members(self, config: Config) -> int:
         """Append a configuration; it is in force at once, and safe as soon as it is committed. Gives its index."""
@@ -325,6 +326,7 @@ class ClusterReplicator:
         self._pace = TickPace(clock, self._stamp, self._machine, self._want_tick)
         self._append([], is_tick=False)
         self.term_begins_at = log.last_index
+        self.member.be_prompt(log.last_index)
         if self._parts.configs.current_index == 0:
             # The founders know each other from their hellos; from here on the log, and every snapshot, knows them.
             self.change_members(self._parts.config)
