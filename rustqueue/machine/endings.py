@@ -19,7 +19,7 @@ from rustqueue.model.ids import id_text
 _CASCADE: Final = 0
 _CONTINUE: Final = 2
 _PARENTS_A_UNIT: Final = 16
-_ENDED: Final = {rows.DLQ: "failed", rows.CANCELLED: "was cancelled or removed"}
+_ENDED: Final = {rows.DLQ: "moved to DLQ", rows.CANCELLED: "was cancelled or removed"}
 
 Known = tuple[bytes, JobRow, StateRow | None]
 """A job as loaded: id, row, state row."""
@@ -276,7 +276,7 @@ def _settle(state: State, tx: Tx, child: bytes, parent: bytes, outcome: int) -> 
     policy = extras.policy if extras is not None else _CASCADE
     work = work_of(row)
     if outcome != rows.COMPLETED and policy == _CASCADE:
-        bury(state, tx, (child, row, state_row), f"parent {id_text(parent)} {_ENDED[outcome]}")
+        bury(state, tx, (child, row, state_row), f"parent job '{id_text(parent)}' {_ENDED[outcome]}")
         return True, work
     pending = 0 if outcome != rows.COMPLETED and policy == _CONTINUE else state_row.pending - 1
     if pending > 0:

@@ -288,7 +288,7 @@ class WorkerDrain(Write, frozen=True, kw_only=True, tag="worker_drain"):
 
 class Transaction(Write, frozen=True, kw_only=True, tag="tx"):
     """Acks, fails, cancels and pushes that are all done, or none; each as it would be asked alone. A number in
-    `depends_on` of a `push` means the job that an earlier operation has pushed.
+    `depends_on` of a `push` means the job that the `push` at that place makes, before this one or after it.
     """
 
     operations: Annotated[

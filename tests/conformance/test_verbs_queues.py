@@ -255,8 +255,16 @@ CASES: dict[str, list[Step]] = {
         (push(depends_on=["#2"]), 201, ok(id="#3")),
         (pull(), 200, ok(job=leased("#1", "~1", max_attempts=1))),
         (ask("fail", id="#1", error="e"), 200, ok(retry=False, will_retry=False, next_attempt_at=None)),
-        (ask("get", id="#2"), 200, ok(job=job("#2", state="dlq", last_error="parent #1 failed", depends_on=["#1"]))),
-        (ask("get", id="#3"), 200, ok(job=job("#3", state="dlq", last_error="parent #2 failed", depends_on=["#2"]))),
+        (
+            ask("get", id="#2"),
+            200,
+            ok(job=job("#2", state="dlq", last_error="parent job '#1' moved to DLQ", depends_on=["#1"])),
+        ),
+        (
+            ask("get", id="#3"),
+            200,
+            ok(job=job("#3", state="dlq", last_error="parent job '#2' moved to DLQ", depends_on=["#2"])),
+        ),
         (
             push(depends_on=["#1"]),
             400,

@@ -146,7 +146,7 @@ async def test_a_blocked_job_is_not_orphaned_by_a_restart(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("policy", "state", "error"),
     [
-        ("cascade", "dlq", "parent {} was cancelled or removed"),
+        ("cascade", "dlq", "parent job '{}' was cancelled or removed"),
         ("ignore", "waiting", None),
         ("continue", "waiting", None),
     ],

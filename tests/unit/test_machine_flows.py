@@ -131,8 +131,8 @@ def test_a_parent_that_dies_takes_its_descendants_with_it() -> None:
     dead(rig, parent)
 
     assert rig.states(child, grandchild) == ["dlq", "dlq"]
-    assert rig.job(child)["last_error"] == f"parent {parent} failed"
-    assert rig.job(grandchild)["last_error"] == f"parent {child} failed"
+    assert rig.job(child)["last_error"] == f"parent job '{parent}' moved to DLQ"
+    assert rig.job(grandchild)["last_error"] == f"parent job '{child}' moved to DLQ"
     assert rig.told() == [
         ("started", [parent]),
         ("failed", [parent]),
@@ -164,8 +164,8 @@ def test_a30_a_parent_that_ends_otherwise_settles_its_children(how: str) -> None
         rig.do(how, id=parent)
 
     assert rig.states(cascade, ignore, going_on) == ["dlq", "blocked", "waiting"]
-    word = "failed" if how == "ttl" else "was cancelled or removed"
-    assert rig.job(cascade)["last_error"] == f"parent {parent} {word}"
+    word = "moved to DLQ" if how == "ttl" else "was cancelled or removed"
+    assert rig.job(cascade)["last_error"] == f"parent job '{parent}' {word}"
     rig.pulled(queue="o")
     rig.do("ack", id=other)
     assert rig.state(ignore) == "waiting"

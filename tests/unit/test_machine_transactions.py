@@ -51,6 +51,23 @@ def test_operations_are_done_in_their_order_and_answer_as_they_would_alone() -> 
     assert len(rig.log[-1].commands) == 1
 
 
+def test_a_push_may_depend_on_what_is_pushed_behind_it() -> None:
+    # Given operations that name later ones, one of them through another
+    rig = Rig()
+    replies = done(
+        rig, push(depends_on=[1, 3]), push(depends_on=[3]), op("push_batch", queue="o", jobs=[]), push("last")
+    )
+    # Then each answer stands at its own place, and each job waits for those that it names
+    first, second, last = (replies[place]["id"] for place in (0, 1, 3))
+    assert [sorted(reply) for reply in replies] == [["id", "ok"], ["id", "ok"], ["ids", "ok"], ["id", "ok"]]
+    assert (rig.job(first)["depends_on"], rig.job(second)["depends_on"]) == ([second, last], [last])
+    assert rig.states(first, second, last) == ["blocked", "blocked", "waiting"]
+    # And a circle is refused as a whole, by the place where it begins
+    refused = rig.refused("tx", operations=[push("x"), push(depends_on=[2]), push(depends_on=[1])])
+    assert refused == (400, "VALIDATION_ERROR", {"field": "depends_on", "operation": 1})
+    assert rig.states(first, second, last) == ["blocked", "blocked", "waiting"]
+
+
 def test_a_push_may_depend_on_what_was_pushed_before_it() -> None:
     rig = Rig()
     fetch, join = [result["id"] for result in done(rig, push(), push(depends_on=[0]))]

@@ -28,24 +28,65 @@ def prepare(state: State, tx: Tx) -> None:
 
 
 def run(state: State, tx: Tx, command: RunTransaction) -> Reply:
+    order = _order(command.operations)
     before = _Savepoint(state, tx, command)
-    replies: list[Reply] = []
-    for place, operation in enumerate(command.operations):
+    replies: dict[int, Reply] = {}
+    for place in order:
         try:
-            replies.append(_one(state, tx, operation, replies))
+            replies[place] = _one(state, tx, command.operations[place], replies)
             if tx.finished:
                 endings.store_outcomes(state, tx)
         except ApiError as error:
             before.restore()
-            error.details = {**(error.details or {}), "operation": place}
+            _at(error, place)
             raise
-    return TransactionDone(results=[Raw(msgspec.json.encode(reply)) for reply in replies])
+    return TransactionDone(results=[Raw(msgspec.json.encode(replies[place])) for place in range(len(order))])
 
 
-def _one(state: State, tx: Tx, operation: Operation, earlier: list[Reply]) -> Reply:
+def _at(error: ApiError, place: int) -> ApiError:
+    error.details = {**(error.details or {}), "operation": place}
+    return error
+
+
+def _order(operations: list[Operation]) -> list[int]:
+    """As they are given, but a push stands behind all those that it names (decisions A4)."""
+    parents = [_named(operations, place) for place in range(len(operations))]
+    order: dict[int, None] = {}
+    left = list(range(len(operations)))
+    while left:
+        later: list[int] = []
+        for place in left:
+            if parents[place] <= order.keys():
+                order[place] = None
+            else:
+                later.append(place)
+        if len(later) == len(left):
+            raise _at(ValidationFailed("the dependencies form a cycle", "depends_on"), later[0])
+        left = later
+    return list(order)
+
+
+def _named(operations: list[Operation], place: int) -> set[int]:
+    """The pushes that a single push names by their places."""
+    operation = operations[place]
+    if not isinstance(operation, PushJobs) or not operation.single:
+        return set()
+    options = operation.jobs[0].options
+    references = options.depends_on if options is not None and options.depends_on is not None else ()
+    found = {reference for reference in references if isinstance(reference, int)}
+    for reference in sorted(found):
+        other = operations[reference] if 0 <= reference < len(operations) else None
+        if reference == place:
+            raise _at(ValidationFailed("a job cannot depend on itself", "depends_on"), place)
+        if not isinstance(other, PushJobs) or not other.single:
+            raise _at(ValidationFailed(f"operation {reference} is no push of one job", "depends_on"), place)
+    return found
+
+
+def _one(state: State, tx: Tx, operation: Operation, done: dict[int, Reply]) -> Reply:
     match operation:
         case PushJobs():
-            return push.push(state, tx, _with_parents(operation, earlier) if operation.single else operation)
+            return push.push(state, tx, _with_parents(operation, done) if operation.single else operation)
         case Ack():
             return attempts.ack(state, tx, operation)
         case Fail():
@@ -54,21 +95,20 @@ def _one(state: State, tx: Tx, operation: Operation, earlier: list[Reply]) -> Re
             return jobs.cancel(state, tx, operation)
 
 
-def _with_parents(command: PushJobs, earlier: list[Reply]) -> PushJobs:
-    """A number in `depends_on` of a single push means the job that an earlier operation has pushed."""
+def _with_parents(command: PushJobs, done: dict[int, Reply]) -> PushJobs:
+    """A number in `depends_on` of a single push means the job that another operation pushes."""
     [job] = command.jobs
     references = job.options.depends_on if job.options is not None else None
     if job.options is None or references is None or all(isinstance(reference, str) for reference in references):
         return command
-    named = [reference if isinstance(reference, str) else _id_at(earlier, reference) for reference in references]
+    named = [reference if isinstance(reference, str) else _id_at(done, reference) for reference in references]
     options = msgspec.structs.replace(job.options, depends_on=named)
     return msgspec.structs.replace(command, jobs=[NewJob(job.name, job.data, options)])
 
 
-def _id_at(earlier: list[Reply], place: int) -> str:
-    reply = earlier[place] if 0 <= place < len(earlier) else None
-    if not isinstance(reply, Pushed):
-        raise ValidationFailed(f"operation {place} is no push before this one", "depends_on")
+def _id_at(done: dict[int, Reply], place: int) -> str:
+    reply = done[place]
+    assert isinstance(reply, Pushed), "the order has seen to it"
     return reply.id
 
 
