@@ -116,7 +116,18 @@ def ours(step: Step, heard: Heard, way: Way) -> str:
     status = step.status if heard.status is None else heard.status
     if (status, heard.body) == (step.status, step.body):
         return ""
-    return f"expected {step.status} {step.body}\n   heard {status} {heard.body}"
+    apart = "\n   ".join(_apart(step.body, heard.body))
+    return f"expected {step.status}, heard {status}\n   {apart}"
+
+
+def _apart(expected: Any, heard: Any, path: str = "") -> list[str]:
+    if isinstance(expected, dict) and isinstance(heard, dict):
+        keys = [*expected, *(key for key in heard if key not in expected)]
+        return [one for key in keys for one in _apart(expected.get(key, "-"), heard.get(key, "-"), f"{path}.{key}")]
+    if isinstance(expected, list) and isinstance(heard, list) and len(expected) == len(heard):
+        both = zip(expected, heard, strict=True)
+        return [one for index, pair in enumerate(both) for one in _apart(*pair, f"{path}[{index}]")]
+    return [] if expected == heard else [f"{path or 'body'}: expected {expected!r}, heard {heard!r}"]
 
 
 class Mouth:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.contract.cases import jobs, queues
+from tests.contract.cases import jobs, life, lines, queues
 from tests.contract.table import Case
 
-CASES: Final[dict[str, Case]] = {**jobs.CASES, **queues.CASES}
+CASES: Final[dict[str, Case]] = {**jobs.CASES, **queues.CASES, **life.CASES, **lines.CASES}
