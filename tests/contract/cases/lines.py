@@ -167,7 +167,7 @@ CASES: Final[dict[str, Case]] = {
                 Was("8", 415),
             ),
             Step(http("GET", "/jobs/nobody"), 400, missing("id"), Was("8", 400)),
-            Step(http("GET", "/queues/$q/jobs?count=x"), 422, missing("count"), Was("8", 400)),
+            Step(http("GET", "/queues/$q/jobs?count=x"), 400, missing("count"), Was("8", 400)),
             Step(http("GET", "/nowhere"), 404, told("NOT_FOUND"), Was("8", 404)),
             Step(http("PATCH", "/queues"), 405, told("METHOD_NOT_ALLOWED"), Was("8", 405)),
             Step(
