@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from tests.conformance.bodies import no_job, ok, refused
 from tests.conformance.protocols import NOBODY, Json
-from tests.contract.table import ANY, TEXT, Case, Step, Was, held, http, job, line
+from tests.contract.table import TEXT, Case, Step, Was, held, http, job, line
 
 
 def told(code: str, **details: Any) -> Json:
