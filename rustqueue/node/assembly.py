@@ -77,6 +77,7 @@ STORE_FOLDER: Final = "store"
 
 _NODE_ID: Final = "n0"
 _FAULT_STOP_S: Final = 1.0  # Clients are told that the outcome is unknown, then the process goes.
+_OTHERS_S: Final = 2.0  # A member that stops waits so long for the others to take what nobody waits for.
 _SHELLS_SHARE: Final = 0.8  # Of the deadline of a stop; the rest is for the last flush.
 
 
@@ -170,7 +171,7 @@ class Node:
         self.replicator.stop(lambda: closed.set_result(None))
         try:
             async with asyncio.timeout(max(ends_s - time.monotonic(), _FAULT_STOP_S)):
-                await closed
+                await self._closed(closed)
         except TimeoutError:
             await self._leave_cluster()  # Whoever waits for this node had better look for another one.
             return False
@@ -178,6 +179,16 @@ class Node:
         await self._leave_cluster()
         self._undo_all()
         return True
+
+    async def _closed(self, closed: "asyncio.Future[None]") -> None:
+        """All clients have their answers. What a member still has in the log is not waited for by anybody, and without
+        the others it never ends.
+        """
+        if isinstance(self.replicator, ClusterReplicator):
+            await asyncio.wait({closed}, timeout=_OTHERS_S)
+            if not closed.done():
+                self.replicator.stop(lambda: closed.set_result(None), hurry=True)
+        await closed
 
     def _open_store(self) -> None:
         loop = asyncio.get_running_loop()

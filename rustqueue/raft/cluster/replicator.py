@@ -177,9 +177,12 @@ class ClusterReplicator:
     def stop(self, done: Callable[[], None], hurry: bool = False) -> None:
         """Refuse new proposals, answer those that are in while the cluster lets it, flush, close, call `done`.
 
-        A second call with `hurry` leaves what is still on its way to the others, who may never come.
+        A second call with `hurry` leaves what is still on its way to the others, who may never come. It does nothing
+        when the end has begun without it; the first `done` is called then.
         """
         if hurry:
+            if self._when_stopped is None:
+                return
             self._rounds.clear()
             self._pending.clear()
         if self.stopped is not None:
@@ -403,7 +406,7 @@ class ClusterReplicator:
         if own is not None and self._log.term_at(index) == own.term:
             self._apply(index, own.entry, [proposal.command for proposal in own.proposals], own.bytes_count)
             return
-        records = self._log.records_from(index, limits.ENTRY_BYTES_MAX, upto)
+        records = self._log.records_from(index, limits.APPLY_READ_BYTES, upto)
         assert records, f"committed entry {index} is in the log, which begins at {self._log.first_index}"
         for record in records:
             self._apply(index, *_entry_of(record))
