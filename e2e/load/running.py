@@ -11,8 +11,10 @@ from typing import Any
 
 from e2e.harness.kubectl import Kubectl, Object
 from e2e.harness.waiting import until
-from rustqueue.history.lines import Broken, Call, Event, decode_line, encode_line
-from rustqueue.history.verdict import Problem, Snapshot, judge
+from rustqueue.history.figures import PUSHES
+from rustqueue.history.lines import Call, Event, decode_line, encode_line
+from rustqueue.history.report import History, judge_history
+from rustqueue.history.verdict import Problem
 
 CLIENT = Path(__file__).resolve().parent / "client.py"
 NAME = "load"
@@ -76,8 +78,8 @@ class Load:
         until("the load to make calls", self._was_served, START_DEADLINE_S, every=0.3)
 
     def note(self, what: str, **details: Any) -> None:
-        """Everything that is done to the cluster is a `cut` for the judge, who only compares what clients saw."""
-        self.events.append(Event("cut", time.monotonic_ns() // 1_000, {"what": what, **details}))
+        """What is done to the cluster is a fault until the next one, for the figures."""
+        self.events.append(Event("fault", time.monotonic_ns() // 1_000, {"kind": what, **details}))
 
     def finish(self, out: Path) -> Outcome:
         """End it, leave the history in the folder, and judge."""
@@ -85,16 +87,15 @@ class Load:
         until("the load to end", lambda: self.kubectl.works("exec", NAME, "--", "ls", DONE), END_DEADLINE_S, every=0.5)
         lines = self.kubectl.run("exec", NAME, "--", "cat", HISTORY).splitlines()
         self.kubectl.run("delete", "pod", NAME, "--wait=false")
-        found = Lines(lines)
-        assert found.ended, f"the load wrote no state: {self.kubectl.run('logs', NAME)[-2000:]}"
+        history = read_lines(lines)
+        assert history.complete, f"the load wrote no state: {self.kubectl.run('logs', NAME)[-2000:]}"
+        history.events += self.events
         out.mkdir(parents=True, exist_ok=True)
         with (out / "history.jsonl").open("wb") as file:
-            lines_seen: list[Call | Event] = [*found.calls, *self.events]
-            for line in sorted(lines_seen, key=started):
-                file.write(encode_line(line))
-        state = {"jobs": found.snapshot.jobs, "counts": found.snapshot.counts}
-        (out / "state.json").write_text(json.dumps(state))
-        outcome = found.outcome()
+            file.writelines(map(encode_line, history.lines()))
+        state = history.snapshot
+        (out / "state.json").write_text(json.dumps({"jobs": state.jobs, "counts": state.counts}))
+        outcome = outcome_of(history)
         (out / "outcome.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
         return outcome
 
@@ -142,42 +143,30 @@ class Load:
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME, "labels": labels}, "spec": spec}
 
 
-class Lines:
-    """The lines of a history, sorted by kind."""
+def read_lines(lines: Iterable[str]) -> History:
+    history = History()
+    for text in lines:
+        history.add(decode_line(text.encode()))
+    return history
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.calls: list[Call] = []
-        self.broken: list[str] = []
-        self.ended = False
-        jobs: dict[str, Object] = {}
-        counts: Object = {}
-        for text in lines:
-            line = json.loads(text)
-            match line["kind"]:
-                case "job":
-                    jobs[line["job"]["id"]] = line["job"]
-                case "counts":
-                    counts, self.ended = line["counts"], True
-                case "end":
-                    continue
-                case _:
-                    self._add(decode_line(text.encode()))
-        self.snapshot = Snapshot(jobs, counts)
 
-    def outcome(self) -> Outcome:
-        pushes = [call for call in self.calls if call.request["cmd"] in ("push", "push_batch") and answered(call)]
-        clients = {call.client for call in pushes}
-        of_each = [longest_gap_s([call for call in pushes if call.client == client]) for client in clients]
-        completed = sum(job["state"] == "completed" for job in self.snapshot.jobs.values())
-        problems = judge(self.calls, self.snapshot)
-        gaps = longest_gap_s(pushes), max(of_each, default=0.0)
-        return Outcome(len(self.calls), len(pushes), completed, *gaps, problems, self.broken)
-
-    def _add(self, line: object) -> None:
-        if isinstance(line, Call):
-            self.calls.append(line)
-        elif isinstance(line, Broken):
-            self.broken.append(line.reason)
+def outcome_of(history: History) -> Outcome:
+    """Judged by what `rustqueue check HISTORY` asks."""
+    report, problems = judge_history(history)
+    pushes = [call for call in history.calls if call.request["cmd"] in PUSHES and answered(call)]
+    clients = {call.client for call in pushes}
+    of_each = [longest_gap_s([call for call in pushes if call.client == client]) for client in clients]
+    if report.undecided:
+        problems.append(Problem("wrong", f"{report.undecided} jobs could not be decided"))
+    return Outcome(
+        calls=len(history.calls),
+        pushed=len(pushes),
+        completed=sum(job["state"] == "completed" for job in history.snapshot.jobs.values()),
+        gap_s=longest_gap_s(pushes),
+        client_gap_s=max(of_each, default=0.0),
+        problems=[problem for problem in problems if problem.text not in history.nonsense],
+        broken=history.nonsense,
+    )
 
 
 def longest_gap_s(calls: Iterable[Call]) -> float:
@@ -187,10 +176,6 @@ def longest_gap_s(calls: Iterable[Call]) -> float:
 
 def answered(call: Call) -> bool:
     return call.reply is not None and bool(call.reply["ok"])
-
-
-def started(line: Call | Event) -> int:
-    return line.start_us if isinstance(line, Call) else line.at_us
 
 
 def out_folder() -> Path:

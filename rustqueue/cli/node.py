@@ -43,11 +43,12 @@ def add(commands: Commands) -> None:
     parser = commands.add_local(
         "check",
         check,
-        "read the data folder of a node that does not run, and say whether it is sound",
+        "say whether the data folder of a node that does not run is sound, or a history of calls on a queue",
         "rustqueue check ./data",
         "rustqueue check /var/lib/rustqueue --output json",
+        "rustqueue check history.jsonl      # what clients saw under faults, as tests write it",
     )
-    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("path", metavar="DIR|HISTORY", type=Path)
     parser.add_argument("--output", choices=["text", "json"], default="text", help="form of the answer (else text)")
 
 
@@ -142,6 +143,20 @@ def check(arguments: argparse.Namespace) -> int:
         from rustqueue.check import check_folder, text_of
     except ModuleNotFoundError as error:
         return missing_extra(error)
-    report = check_folder(arguments.folder)
+    if arguments.path.is_file():
+        return _check_history(arguments.path, arguments.output)
+    report = check_folder(arguments.path)
     print(as_json(report) if arguments.output == "json" else text_of(report))
+    return 0 if report.sound else EXIT_FAILED
+
+
+def _check_history(path: Path, form: str) -> int:
+    from rustqueue.history.report import HistoryError, check_history, text_of
+
+    try:
+        report = check_history(path)
+    except HistoryError as error:
+        print(f"rustqueue: {path}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    print(as_json(report) if form == "json" else text_of(report))
     return 0 if report.sound else EXIT_FAILED

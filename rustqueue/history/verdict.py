@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from rustqueue.history.lines import Call, Object
+from rustqueue.history.lines import Call, CountsLine, JobLine, Line, Object
 from rustqueue.model.times import from_text, to_text
 
 T = TypeVar("T")
@@ -29,6 +29,11 @@ class Snapshot(NamedTuple):
 
     jobs: Mapping[str, Object]
     counts: Mapping[str, Mapping[str, int]]
+
+    def lines(self) -> Iterator[Line]:
+        """As the end of a history."""
+        yield from map(JobLine, self.jobs.values())
+        yield CountsLine({queue: dict(counts) for queue, counts in self.counts.items()})
 
 
 class Ended(NamedTuple):
@@ -322,9 +327,11 @@ def _cancels(evidence: Evidence, snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _reads(evidence: Evidence, snapshot: Snapshot) -> Iterator[Problem]:
-    """What a read showed as final stays so: nothing is shown that a crash can take back."""
+    """What a read showed as final stays so: nothing is shown that a crash can take back. A read that says of itself
+    that it may be old claims nothing.
+    """
     for call in evidence.reads:
-        if call.reply is None:
+        if call.reply is None or call.reply.get("stale"):
             continue
         job_id = call.request["id"]
         now = snapshot.jobs.get(job_id)
