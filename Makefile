@@ -11,13 +11,17 @@ CASES ?= 20000
 SEED ?= 0
 FROM ?= 0
 KILLS ?= 200
+CHAOS_KILLS ?= $(if $(filter command% environment%,$(origin KILLS)),$(KILLS),300)
+PARTITIONS ?= 50
+CUTS ?= 50
+OTHERS ?= 5
 # Test processes at a time; 0 runs them in one process, for a debugger.
 WORKERS ?= 2
 PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash sim fuzz authz-matrix lock clean
+.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash chaos sim fuzz authz-matrix lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -65,6 +69,9 @@ bench-peers: $(STAMP) ## the same with the peers that are installed on this mach
 
 crash: $(STAMP) ## KILLS=200: kill a real node under load, check every acknowledged command
 	$(BIN)/python -m tests.chaos.crash --kills $(KILLS) $(ARGS)
+
+chaos: $(STAMP) ## KILLS=300 PARTITIONS=50 CUTS=50: three real nodes under kills, power cuts, partitions, bad disks and clocks
+	$(BIN)/python -m tests.chaos.cluster --kills $(CHAOS_KILLS) --partitions $(PARTITIONS) --cuts $(CUTS) --others $(OTHERS) $(ARGS)
 
 sim: $(STAMP) ## SEEDS=500 FROM=0: the real node in a simulated world with power cuts and bad disks
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(ARGS)

@@ -285,6 +285,42 @@ def work_many(client: Client) -> None:
     work(client, 20)
 
 
+def work_slowly(client: Client) -> None:
+    """Hold jobs for longer than their lease by heartbeats; one in three is forgotten at the end, and lost."""
+    reply = _pull(client)
+    for job in [] if reply is None else reply["jobs"]:
+        held = {"id": job["id"], "attempt_token": job["attempt_token"]}
+        for _ in range(client.rng.randint(1, 4)):
+            client.shared.finishing.wait(LEASE_MS / 3_000)
+            client.call({"cmd": "heartbeat", **held}, client.next_op(), repeat=False)
+        if client.rng.random() < 0.3:
+            client.shared.finishing.wait(LEASE_MS / 500)
+        _ack(client, held, job)
+
+
+def work_twice(client: Client) -> None:
+    """Acknowledge what was acknowledged before, now and then after the job was given to somebody else."""
+    reply = _pull(client)
+    for job in [] if reply is None else reply["jobs"]:
+        held = {"id": job["id"], "attempt_token": job["attempt_token"]}
+        if client.rng.random() < 0.2:
+            client.shared.finishing.wait(LEASE_MS / 700)
+        for _ in range(2):
+            _ack(client, held, job)
+
+
+def _pull(client: Client) -> Object | None:
+    request: Object = {"cmd": "pull", "queues": [{"queue": queue} for queue in QUEUES], "count": 2}
+    request |= {"lease_ms": LEASE_MS, "wait_ms": 100, "worker_id": client.name}
+    reply = client.call(request, client.next_op(), repeat=False)
+    return reply if reply is not None and reply["ok"] else None
+
+
+def _ack(client: Client, held: Object, job: Object) -> None:
+    done = {**held, "result": {"by": client.name, "token": job["attempt_token"]}}
+    client.call({"cmd": "ack", **done}, client.next_op(), repeat=True)
+
+
 ROLES: Final[dict[str, Callable[[Client], None]]] = {
     "single": push_single,
     "batch": push_batch,
@@ -294,6 +330,8 @@ ROLES: Final[dict[str, Callable[[Client], None]]] = {
     "look": look_and_cancel,
     "one": work_one,
     "many": work_many,
+    "slow": work_slowly,
+    "twice": work_twice,
 }
 
 
@@ -305,6 +343,8 @@ PAUSE_MAX_S: Final[dict[Callable[[Client], None], float]] = {
     look_and_cancel: 0.02,
     work_one: 0.0,
     work_many: 0.0,
+    work_slowly: 0.1,
+    work_twice: 0.1,
 }
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,13 @@ def tree_hash() -> str:
         for path in sorted((ROOT / "rustqueue" / package).rglob("*.py")):
             digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def recorded(suite: str) -> Counter[str]:
+    """What the evidence of a suite adds up to for the code as it is now."""
+    path, code = EVIDENCE / f"{suite}.jsonl", tree_hash()
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return sum((Counter(line["tally"]) for line in lines if line["code"] == code), Counter())
 
 
 def record(suite: str, tally: Mapping[str, int], seed: int, seconds: float) -> None:
