@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
 from time import perf_counter
@@ -37,6 +37,7 @@ from rustqueue.api.refusals import (
 from rustqueue.api.routes import FOR_MACHINES, Route, Router, Source, routes_with_metrics
 from rustqueue.api.visitors import Visitors
 from rustqueue.auth import Undecided
+from rustqueue.gateway.ports import Around
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.replies import Done, Refused, Reply, Seen, status_of, waits_for_retry
@@ -69,6 +70,7 @@ class HttpShell:
         self._id_prefix = secrets.token_hex(6)
         self._id_numbers = count(1)
         self.port = options.port
+        self.around: Around | None = None
 
     async def start(self) -> None:
         """Listen. `port` is the real one afterwards."""
@@ -211,7 +213,10 @@ class HttpShell:
         guarded = guards(headers) if route.guarded else reading(headers) if route.is_read else ()
         line = compose(route, parameters, query, headers.get("Idempotency-Key"), body, guarded)
         request = decode(route, line, body)
-        ticket = self._gateway.submit(request, line, partial(self._done, exchange), principal)
+        done: Callable[[Reply], None] = partial(self._done, exchange)
+        if self.around is not None:
+            done = self.around("http", request, headers.get("traceparent"), done)
+        ticket = self._gateway.submit(request, line, done, principal)
         if ticket is not None and exchange.is_open:
             exchange.ticket = ticket
 

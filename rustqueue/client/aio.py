@@ -25,6 +25,7 @@ from rustqueue.client.retries import Attempts
 from rustqueue.client.stream.follow import follow_async, opening
 from rustqueue.client.stream.session import Following, StreamEvent
 from rustqueue.client.token import Token, text_of
+from rustqueue.client.tracing.carried import Tracing, jobs_in, with_context
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -73,6 +74,8 @@ class AsyncClient:
         self._places = asyncio.Semaphore(_HTTP_CONNECTIONS_MAX)
         self._calls = 0
         self._closed = False
+        self.tracing: Tracing | None = None
+        """Told of pushes; what it gives travels in the jobs."""
 
     push = _awaited(job_calls.push)
     push_batch = _awaited(job_calls.push_batch)
@@ -196,6 +199,13 @@ class AsyncClient:
         await self.close()
 
     async def _send(self, call: Call[T]) -> T:
+        stored = None if self.tracing is None else jobs_in(call)
+        if self.tracing is None or stored is None:
+            return await self._carry(call)
+        with self.tracing.pushing(stored[0], len(stored[1])) as traceparent:
+            return await self._carry(with_context(call, traceparent))
+
+    async def _carry(self, call: Call[T]) -> T:
         loop = asyncio.get_running_loop()
         call = as_fresh(call, self._consistency)
         makes_key = call.repeat == "keyed" and call.key is None and self._keys

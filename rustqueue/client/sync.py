@@ -24,6 +24,7 @@ from rustqueue.client.retries import Attempts
 from rustqueue.client.stream.follow import follow, opening
 from rustqueue.client.stream.session import Following, StreamEvent
 from rustqueue.client.token import Token, text_of
+from rustqueue.client.tracing.carried import Tracing, jobs_in, with_context
 from rustqueue.model.queries import Health
 
 T = TypeVar("T")
@@ -71,6 +72,8 @@ class Client:
         self._consistency = consistency
         self._idle: list[_Connection] = []
         self._closed = threading.Event()
+        self.tracing: Tracing | None = None
+        """Told of pushes; what it gives travels in the jobs."""
 
     push = _blocking(job_calls.push)
     push_batch = _blocking(job_calls.push_batch)
@@ -193,6 +196,13 @@ class Client:
         self.close()
 
     def _send(self, call: Call[T]) -> T:
+        stored = None if self.tracing is None else jobs_in(call)
+        if self.tracing is None or stored is None:
+            return self._carry(call)
+        with self.tracing.pushing(stored[0], len(stored[1])) as traceparent:
+            return self._carry(with_context(call, traceparent))
+
+    def _carry(self, call: Call[T]) -> T:
         call = as_fresh(call, self._consistency)
         makes_key = call.repeat == "keyed" and call.key is None and self._keys
         key = uuid.uuid4().hex if makes_key else call.key

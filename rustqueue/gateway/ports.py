@@ -11,6 +11,7 @@ from rustqueue.model import limits
 from rustqueue.model.jobs import Rate
 from rustqueue.model.queries import Read
 from rustqueue.model.replies import HealthInfo, Reply
+from rustqueue.model.wire import Request
 from rustqueue.raft.ports import Proposal
 
 Done = Callable[[Reply], None]
@@ -82,3 +83,9 @@ class GatewayLimits:
 
     command_deadline_ms: int = 10_000
     waiting_pulls_max: int = limits.WAITING_PULLS_MAX
+
+
+Around = Callable[[str, Request, str | None, Done], Done]
+"""Told by a shell of each request before it is asked: protocol, request, the `traceparent` that came beside it, and who
+is told the reply. Gives whom to tell instead.
+"""

@@ -50,6 +50,7 @@ from rustqueue.node.secrets import preparing
 from rustqueue.node.state_files import CurrentStore, FileParts, NodeFiles, settle
 from rustqueue.node.timetables import ScheduleRows
 from rustqueue.node.tls import CertificateWatch, TlsError
+from rustqueue.node.tracing import TracingMissing, request_spans
 from rustqueue.node.webhooks import Webhooks
 from rustqueue.raft.cluster.parts import ReplicatorOptions
 from rustqueue.raft.cluster.passport import read_passport
@@ -97,6 +98,7 @@ _CANNOT_START: Final = (
     LibraryChanged,
     TlsError,
     SealError,
+    TracingMissing,
     OSError,
 )
 
@@ -127,6 +129,8 @@ class Node:
     async def start(self) -> None:
         """Open, replay, serve. Raises `NodeError`; then everything is closed again."""
         try:
+            node_id = self.settings.cluster.node_id if self.settings.cluster.enabled else _NODE_ID
+            self._spans = request_spans(self.settings.tracing, node_id)
             self._open_store()
             if self.settings.cluster.enabled:
                 await self._open_member()
@@ -176,6 +180,8 @@ class Node:
             await self._leave_cluster()  # Whoever waits for this node had better look for another one.
             return False
         await self.webhooks.close()
+        if self._spans is not None:
+            await self._spans.close()
         await self._leave_cluster()
         self._undo_all()
         return True
@@ -393,6 +399,8 @@ class Node:
             tcp_tls,
         )
         self.tcp = TcpShell(self.gateway, auth, self.clock, options)
+        if self._spans is not None:
+            self.http.around = self.tcp.around = self._spans.around
         await self.tcp.start()
         try:
             await self.http.start()

@@ -21,6 +21,7 @@ from rustqueue.settings.sections import (
     StorageSettings,
     TlsFiles,
     TlsSettings,
+    TracingSettings,
     WebhooksSettings,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "StorageSettings",
     "TlsFiles",
     "TlsSettings",
+    "TracingSettings",
     "WebhooksSettings",
     "load_settings",
     "load_with_sources",

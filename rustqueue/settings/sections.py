@@ -159,6 +159,17 @@ class MetricsSettings(Struct, frozen=True):
     prometheus_path: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9/_.-]+$")] = "/api/v1/metrics/prometheus"
 
 
+class TracingSettings(Struct, frozen=True):
+    """`endpoint` is where a collector takes OTLP over HTTP, without a path; empty: no traces. A request that says by
+    `traceparent` whether it is sampled is taken at its word, of others so many in a hundred are.
+    """
+
+    endpoint: Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9/_.-]*)?)?$")] = ""
+    sample_percent: Annotated[int, Meta(ge=0, le=100)] = 100
+    service_name: Annotated[str, Meta(min_length=1, max_length=200)] = "rustqueue"
+    send_every_ms: Annotated[int, Meta(ge=100, le=60_000)] = 5_000
+
+
 class TlsSettings(Struct, frozen=True):
     """The original's section, which is about TCP alone: with it HTTP stays as `[server] tls_cert` says."""
 
@@ -225,6 +236,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     dashboard: DashboardSettings = DashboardSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     tls: TlsSettings = TlsSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
     queues: QueuesSettings = QueuesSettings()

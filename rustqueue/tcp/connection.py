@@ -234,6 +234,9 @@ class Connection(asyncio.Protocol):
         if behind_own and type(request) in _READS:
             return False
         done = self._done_for(request.request_id)
+        around = self._shell.around
+        if around is not None:
+            done = around("tcp", request, None, done)
         try:
             if isinstance(request, Auth):
                 self._authenticate(request, done)

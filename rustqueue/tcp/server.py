@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rustqueue.auth import Authenticator
 from rustqueue.gateway import Gateway
 from rustqueue.gateway.deadlines import Deadlines
+from rustqueue.gateway.ports import Around
 from rustqueue.model import limits
 from rustqueue.model.errors import Limited
 from rustqueue.raft.ports import Clock
@@ -51,6 +52,7 @@ class TcpShell:
         self._server: asyncio.Server | None = None
         self._emptied: asyncio.Future[None] | None = None
         self.port = options.port
+        self.around: Around | None = None
 
     @property
     def connections(self) -> list[Connection]:

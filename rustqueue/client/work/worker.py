@@ -11,6 +11,7 @@ from typing import TypedDict, TypeVar, Unpack
 from rustqueue.client.aio import AsyncClient
 from rustqueue.client.job_calls import Queues
 from rustqueue.client.token import Token
+from rustqueue.client.tracing.carried import Tracing, traced
 from rustqueue.client.work.handlers import Handler, Handlers, logger
 from rustqueue.client.work.outbox import WorkerCounts
 from rustqueue.client.work.shift import Plan, Shift
@@ -23,7 +24,8 @@ class WorkerOptions(TypedDict, total=False):
     """`concurrency` (10): jobs that run at once. `batch` (as concurrency): jobs held at once, running or next; raise
     it for short jobs. `wait_ms` (2,000): how long an idle worker's pull waits, and so the longest that an idle worker
     takes to stop. `lease_ms`: how soon another worker gets the jobs if this process dies (the queue's or the node's
-    default). `grace_s` (30): how long running jobs may go on after a signal. `timeout_s` (30): see `Client`.
+    default). `grace_s` (30): how long running jobs may go on after a signal. `timeout_s` (30): see `Client`. `tracing`:
+    told of every job that runs, as `rustqueue.client.tracing.telemetry.OpenTelemetry`.
     """
 
     concurrency: int
@@ -35,6 +37,7 @@ class WorkerOptions(TypedDict, total=False):
     token: Token
     grace_s: float
     timeout_s: float
+    tracing: Tracing
 
 
 class Worker:
@@ -76,7 +79,8 @@ class Worker:
             with_parent_results=options.get("with_parent_results", True),
             grace_s=options.get("grace_s", 30.0),
         )
-        self._handlers = Handlers(handler)
+        self._tracing = options.get("tracing")
+        self._handlers = Handlers(self._told(handler) if handler is not None else None)
         self._shift: Shift | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain_asked = False
@@ -86,10 +90,13 @@ class Worker:
         """Decorator: the handler of the jobs of that name."""
 
         def register(handler: H) -> H:
-            self._handlers.add(name, handler)
+            self._handlers.add(name, self._told(handler))
             return handler
 
         return register
+
+    def _told(self, handler: Handler) -> Handler:
+        return handler if self._tracing is None else traced(self._tracing, handler)
 
     def run(self) -> WorkerCounts:
         """Work until SIGTERM or SIGINT (a second signal ends it at once); the answer says what was done."""

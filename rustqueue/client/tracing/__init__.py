@@ -1,0 +1,1 @@
+"""Traces over a queue: what clients and workers tell, and the one library that is told."""
