@@ -107,12 +107,26 @@ def test_three_nodes_with_the_settings_of_their_file_agree_on_a_leader(tmp_path:
             "all nodes to be ready", lambda: all(map(alive, nodes)) and all(map(is_ready, ports.values())), DEADLINE_S
         )
         leaders = {str(ask(port, "/api/v1/health")["leader"]) for port in ports.values()}
+        hooks = [add_webhook(port) for port in ports.values()]
     finally:
         for node in nodes:
             node.stop()
 
     assert len(leaders) == 1
     assert leaders <= set(services)
+    assert hooks == [201] * len(services)
+    assert len({(tmp_path / name / "keys").read_text() for name in services}) == 1
+
+
+def add_webhook(port: int) -> int:
+    """The status of the answer to a webhook with a secret, which only who has the keys can take."""
+    body = {"url": "https://hooks.example.org/in", "events": ["job.dlq"], "secret": "a-secret-of-some-length"}
+    url = f"http://127.0.0.1:{port}/api/v1/webhooks/hook-{port}"
+    asked = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="PUT")
+    asked.add_header("Authorization", "Bearer a-token-of-some-length")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        status: int = answer.status
+    return status
 
 
 def test_prometheus_watches_a_node_with_the_alerts_of_the_chart(node: int, tmp_path: Path) -> None:
