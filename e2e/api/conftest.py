@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.api.operated import Operated, operated
 from e2e.harness.control_plane import ControlPlane, control_plane
 from e2e.harness.kubectl import Kubectl
 
@@ -14,6 +15,13 @@ namespaces = itertools.count(1)
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with control_plane(tmp_path_factory.mktemp("control-plane")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def release(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    """One release for all tests that need a node and an operator."""
+    with operated(plane, tmp_path_factory.mktemp("release")) as running:
         yield running
 
 

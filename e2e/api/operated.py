@@ -78,16 +78,16 @@ class Node:
 
 
 class Operator:
-    """One replica as a process."""
+    """One replica as a process, in the name of a pod that nobody runs."""
 
-    def __init__(self, kubeconfig: Path, folder: Path, name: str) -> None:
+    def __init__(self, kubeconfig: Path, folder: Path, name: str, uid: str) -> None:
         self.port = free_port()
         words: list[str | Path] = [sys.executable, "-m", "rustqueue_operator", "run"]
         words += ["--default-cluster", f"{RELEASE_NAMESPACE}/local", "--http-host", LOOPBACK]
         words += ["--http-port", str(self.port), "--drift-seconds", str(DRIFT_S)]
         words += ["--cluster-seconds", "2", "--protect-busy-workers"]
         words += ["--deletion-deadline-seconds", str(DEADLINE_S), "--lease-name", "rq-operator"]
-        env = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": RELEASE_NAMESPACE, "POD_NAME": name}
+        env = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": RELEASE_NAMESPACE, "POD_NAME": name, "POD_UID": uid}
         self.program = Program(name, words, folder / f"{name}.log", env)
 
     def start(self) -> None:
@@ -145,7 +145,9 @@ class Operated:
         self.operator = self.replica("operator-0")
 
     def replica(self, name: str) -> Operator:
-        return Operator(self.account, self.folder, name)
+        spec = {"containers": [{"name": "operator", "image": "none:1"}]}
+        self.kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+        return Operator(self.account, self.folder, name, self.kubectl.get("pod", name)["metadata"]["uid"])
 
     def helm(self, *words: str | Path) -> str:
         """The output of helm in the release's namespace."""

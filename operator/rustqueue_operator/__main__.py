@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from rustqueue_operator.crds import render
 from rustqueue_operator.kube.access import AccessError, find_access
+from rustqueue_operator.kube.lease import identity_of
 from rustqueue_operator.settings import Settings
 
 _STANDARD: Final = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
@@ -79,7 +80,9 @@ def _run(arguments: argparse.Namespace) -> int:
         deletion_deadline_s=arguments.deletion_deadline_seconds,
         protect_busy_workers=arguments.protect_busy_workers,
         lease_name=arguments.lease_name,
-        identity=f"{os.environ.get('POD_NAME') or os.uname().nodename}-{os.getpid()}",
+        identity=identity_of(
+            os.environ.get("POD_NAME") or os.uname().nodename, os.environ.get("POD_UID") or None, os.getpid()
+        ),
     )
     try:
         access = find_access(dict(os.environ))

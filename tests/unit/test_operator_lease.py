@@ -3,10 +3,12 @@
 import asyncio
 from typing import Any
 
-from rustqueue_operator.kube.calls import KubernetesError
-from rustqueue_operator.kube.lease import Lease, LeaseTimes
+import pytest
 
-TIMES = LeaseTimes(duration=0.4, renew_deadline=0.2, retry=0.05)
+from rustqueue_operator.kube.calls import KubernetesError
+from rustqueue_operator.kube.lease import Lease, LeaseTimes, identity_of
+
+TIMES = LeaseTimes(duration=0.4, renew_deadline=0.2, renew=0.05, retry=0.05)
 
 
 class Shelf:
@@ -16,6 +18,12 @@ class Shelf:
         self.kept: dict[str, Any] | None = None
         self.version = 0
         self.down = False
+        self.writes = 0
+        self.pods: dict[str, dict[str, Any]] = {}
+
+    async def pod(self, namespace: str, name: str) -> dict[str, Any] | None:
+        self._answer()
+        return self.pods.get(name)
 
     async def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
         self._answer()
@@ -35,6 +43,7 @@ class Shelf:
 
     def _keep(self, lease: dict[str, Any]) -> dict[str, Any]:
         self.version += 1
+        self.writes += 1
         metadata = {**lease["metadata"], "resourceVersion": str(self.version)}
         # A second is the least that Kubernetes keeps; these tests have no time for that.
         self.kept = {**lease, "metadata": metadata, "spec": {**lease["spec"], "leaseDurationSeconds": 0.4}}
@@ -112,3 +121,52 @@ async def test_of_two_that_try_together_one_leads() -> None:
     assert (len(done), len(waiting)) == (1, 2)
     for task in waiting:
         task.cancel()
+
+
+def pod(uid: str, phase: str = "Running") -> dict[str, Any]:
+    return {"metadata": {"uid": uid}, "status": {"phase": phase}}
+
+
+@pytest.mark.parametrize("after", [None, pod("another"), pod("uid-1", "Failed")])
+async def test_a_holder_whose_pod_is_gone_is_followed_at_once(after: dict[str, Any] | None) -> None:
+    shelf = Shelf()
+    shelf.pods = {"op-1": pod("uid-1"), "op-2": pod("uid-2")}
+    first, second = (candidate(shelf, identity_of(f"op-{number}", f"uid-{number}", 1)) for number in (1, 2))
+    async with asyncio.timeout(5):
+        await first.acquire()
+        waiting = asyncio.create_task(second.acquire())
+        await asyncio.wait({waiting}, timeout=TIMES.duration / 2)
+        assert not waiting.done()
+
+        del shelf.pods["op-1"]
+        if after is not None:
+            shelf.pods["op-1"] = after
+        await waiting
+
+    assert shelf.kept is not None
+    assert shelf.kept["spec"]["holderIdentity"] == "op-2_uid-2"
+
+
+async def test_the_next_process_of_a_pod_goes_on_with_its_lease() -> None:
+    shelf = Shelf()
+    names = [identity_of("op-1", "uid-1", process) for process in (1, 2)]
+    await candidate(shelf, names[0]).acquire()
+    async with asyncio.timeout(TIMES.duration / 2):
+        await candidate(shelf, names[1]).acquire()
+
+
+async def test_who_is_waiting_writes_nothing() -> None:
+    shelf = Shelf()
+    await candidate(shelf, "first").acquire()
+    waiting = asyncio.create_task(candidate(shelf, "second").acquire())
+    await asyncio.wait({waiting}, timeout=TIMES.duration / 2)
+    waiting.cancel()
+
+    assert shelf.writes == 1
+
+
+def test_an_idle_leader_writes_less_than_once_a_minute_and_stops_before_another_may_begin() -> None:
+    times = LeaseTimes()
+
+    assert 60 < times.renew < times.renew_deadline < times.duration
+    assert times.renew + 3 * times.retry < times.renew_deadline, "there is time to try again"

@@ -2,7 +2,8 @@
 
 Invariant: `hold` returns, at the latest, `renew_deadline_s` after the last renewal that succeeded, which is sooner than
 `duration_s`, after which another takes over. Clocks of different machines are not compared: a candidate waits until it
-has itself seen the lease unchanged for its duration.
+has itself seen the lease unchanged for its duration. A lease lasts long, so that an idle operator hardly ever writes; a
+holder whose pod is gone is followed at once all the same, since a candidate looks and looking is no write.
 """
 
 import asyncio
@@ -10,27 +11,36 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from rustqueue_operator.kube.calls import KubernetesError
 
+_SIGN: Final = "_"  # Names of pods have none.
+
 
 class Leases(Protocol):
-    """Where leases are kept; `KubernetesError` means refused or no answer."""
+    """Where leases are kept, and the pods of their holders; `KubernetesError` means refused or no answer."""
 
     async def lease(self, namespace: str, name: str) -> dict[str, Any] | None: ...
     async def create_lease(self, namespace: str, lease: dict[str, Any]) -> dict[str, Any]: ...
     async def update_lease(self, namespace: str, name: str, lease: dict[str, Any]) -> dict[str, Any]: ...
+    async def pod(self, namespace: str, name: str) -> dict[str, Any] | None: ...
 
 
 class LeaseTimes(Struct, frozen=True):
-    """In seconds. `retry` is also how often a leader renews."""
+    """In seconds. `renew` is how often a leader writes, `retry` how soon it tries again and how often others look."""
 
-    duration: float = 15.0
-    renew_deadline: float = 9.0
+    duration: float = 100.0
+    renew_deadline: float = 85.0
+    renew: float = 65.0
     retry: float = 4.0
+
+
+def identity_of(pod: str, uid: str | None, process: int) -> str:
+    """Who holds a lease: a pod where there is one, so that its next process goes on and others see that it is gone."""
+    return f"{pod}-{process}" if uid is None else f"{pod}{_SIGN}{uid}"
 
 
 class Lease:
@@ -54,8 +64,9 @@ class Lease:
     async def hold(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Renew; return when leadership is lost or in doubt."""
         renewed = monotonic()
+        pause = self._times.renew
         while True:
-            await asyncio.sleep(self._times.retry)
+            await asyncio.sleep(pause)
             left = self._times.renew_deadline - (monotonic() - renewed)
             begun = monotonic()
             try:
@@ -63,6 +74,7 @@ class Lease:
                     held = await self._try()
             except TimeoutError:
                 return
+            pause = self._times.renew if held else self._times.retry
             if held:
                 renewed = begun
             elif self._lost or monotonic() - renewed >= self._times.renew_deadline:
@@ -86,7 +98,7 @@ class Lease:
             if lease is None:
                 await self._calls.create_lease(self._namespace, self._new())
                 return True
-            if not self._may_take(lease):
+            if not self._may_take(lease) and not await self._is_gone(lease["spec"]["holderIdentity"]):
                 self._lost = True
                 return False
             await self._calls.update_lease(self._namespace, self._name, self._taken(lease))
@@ -104,6 +116,21 @@ class Lease:
         if self._seen is None or self._seen[0] != version:
             self._seen = (version, now)
         return now - self._seen[1] >= float(spec.get("leaseDurationSeconds") or self._times.duration)
+
+    async def _is_gone(self, holder: str) -> bool:
+        """Whether the pod of a holder does not exist any more or has ended for good. Only who leads no lease asks."""
+        name, sign, uid = holder.rpartition(_SIGN)
+        if not sign:
+            return False
+        try:
+            pod = await self._calls.pod(self._namespace, name)
+        except KubernetesError as error:
+            if error.status != 403:
+                raise
+            return False
+        if pod is None or pod["metadata"]["uid"] != uid:
+            return True
+        return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
     def _new(self) -> dict[str, Any]:
         return {
