@@ -111,6 +111,7 @@ def test_pods_are_accepted_where_security_is_restricted(helm: Helm, kubectl: Kub
         (["--set=tls.existingSecret=tls"], "tls.ca: needed with tls.existingSecret"),
         (["--set=storage.size=big"], "/storage/size"),
         (["--set=replicas=3,settings.cluster.node_id=x"], "the chart makes this section from replicas"),
+        (["--set=replicas=3,fullnameOverride=a-name-of-more-than-29-letters"], "is too long for a cluster"),
     ],
 )
 def test_wrong_values_fail_with_one_sentence_before_anything_is_installed(
@@ -179,6 +180,48 @@ def test_nodes_carry_no_token_of_kubernetes(helm: Helm) -> None:
     (nodes,) = of_kind(helm.template(), "StatefulSet")
 
     assert nodes["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_nodes_of_a_cluster_may_ask_for_their_own_size_and_nothing_else(helm: Helm) -> None:
+    objects = helm.template("--set=replicas=3")
+    (nodes,) = of_kind(objects, "StatefulSet")
+    named = [role for role in of_kind(objects, "Role", "ClusterRole") if role["metadata"]["name"] == "rq-size"]
+
+    assert nodes["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
+    assert [role["rules"] for role in named] == [
+        [{"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": ["rq"], "verbs": ["get"]}]
+    ]
+    accounts = [
+        (binding["roleRef"]["name"], subject["name"])
+        for binding in of_kind(objects, "RoleBinding", "ClusterRoleBinding")
+        for subject in binding["subjects"]
+        if subject["name"] == "rq"
+    ]
+    assert accounts == [("rq-size", "rq")]
+
+
+def test_a_cluster_that_was_made_smaller_stays_a_cluster(helm: Helm) -> None:
+    (nodes,) = of_kind(helm.template("--set=replicas=1,cluster.firstMembers=3"), "StatefulSet")
+    told = {entry["name"]: entry.get("value") for entry in nodes["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+    assert (nodes["spec"]["replicas"], told["RUSTQUEUE_POD_FIRST_MEMBERS"]) == (1, "3")
+
+
+def test_a_larger_size_leaves_the_template_of_volumes_as_it_was(plane: ControlPlane, kubectl: Kubectl) -> None:
+    helm = Helm(plane)
+    without = "--set=crds.install=false,operator.enabled=false,userRoles.enabled=false,fullnameOverride=grown"
+    words = (CHART, f"--namespace={kubectl.namespace}", without)
+    assert helm.run("install", "grown", *words).returncode == 0
+
+    done = helm.run("upgrade", "grown", *words, "--set=storage.size=20Gi")
+
+    assert done.returncode == 0, done.stderr
+    found = kubectl.get("statefulset", "grown")
+    (template,) = found["spec"]["volumeClaimTemplates"]
+    assert (found["metadata"]["annotations"]["rustqueue.io/storage"], template["spec"]["resources"]) == (
+        "20Gi",
+        {"requests": {"storage": "10Gi"}},
+    )
 
 
 def test_three_nodes_know_each_other_by_stable_names_and_go_one_at_a_time(helm: Helm) -> None:

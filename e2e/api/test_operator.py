@@ -8,17 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from e2e.api.operated import CHART, DEADLINE_S, DRIFT_S, RELEASE_NAMESPACE, Operated, cluster, operated, queue, ready
+from e2e.api.operated import CHART, DEADLINE_S, DRIFT_S, RELEASE_NAMESPACE, Operated, cluster, queue, ready
 from e2e.harness.control_plane import LOOPBACK, ControlPlane
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import pause, until
-
-
-@pytest.fixture(scope="module")
-def release(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
-    with operated(plane, tmp_path_factory.mktemp("release")) as running:
-        yield running
-
 
 DAILY = {"queue": "digests", "job_name": "digest"}
 
@@ -386,19 +379,37 @@ def test_the_second_replica_takes_over(release: Operated, kubectl: Kubectl) -> N
         until("the first to lead again", release.operator.leads, 30)
 
 
-def test_two_hundred_queues_and_a_hundred_schedules_are_ready_within_a_minute(
-    release: Operated, kubectl: Kubectl
+def test_who_leads_in_a_pod_that_is_gone_is_followed_at_once(release: Operated, kubectl: Kubectl) -> None:
+    second = release.replica("operator-2")
+    second.start()
+    try:
+        release.operator.program.kill()
+        release.kubectl.run("delete", "pod", "operator-0", "--grace-period=0", "--force")
+        begun = time.monotonic()
+        until("the second to lead", second.leads, 30)
+        assert time.monotonic() - begun < 20, "nobody waits for a lease to end whose holder is gone"
+    finally:
+        second.program.stop()
+        release.operator = release.replica("operator-0")
+        release.operator.start()
+        until("the first to lead again", release.operator.leads, 30)
+
+
+def test_two_hundred_queues_and_a_hundred_of_each_other_kind_are_ready_within_a_minute(
+    release: Operated, kubectl: Kubectl, receiver: Receiver
 ) -> None:
+    hook = {"clusterRef": {"namespace": RELEASE_NAMESPACE, "name": "local"}, "url": receiver.url, "events": ["job.dlq"]}
     schedule = {"queue": "many-0", "cron": "0 6 * * *", "jobTemplate": {"name": "daily"}}
     begun = time.monotonic()
     kubectl.apply(
         *(queue(f"many-{number}", leaseSeconds=60) for number in range(200)),
         *({**queue(f"many-{number}", **schedule), "kind": "Schedule"} for number in range(100)),
+        *(webhook(f"many-{number}", **hook) for number in range(100)),
     )
 
     def all_ready() -> bool:
-        found = [*kubectl.items("queues"), *kubectl.items("schedules")]
-        return len(found) == 300 and all(
+        found = kubectl.items("queues,schedules,webhooks")
+        return len(found) == 400 and all(
             any(
                 condition["type"] == "Ready" and condition["status"] == "True"
                 for condition in item.get("status", {}).get("conditions", [])
@@ -410,10 +421,11 @@ def test_two_hundred_queues_and_a_hundred_schedules_are_ready_within_a_minute(
     assert time.monotonic() - begun <= 60
 
 
-def test_an_idle_operator_writes_nothing_but_its_lease(release: Operated, kubectl: Kubectl) -> None:
+def test_an_idle_operator_writes_less_than_once_a_minute(release: Operated, kubectl: Kubectl) -> None:
     def writes() -> float:
         count = release.operator.metric
-        return sum(count("rustqueue_operator_kubernetes_calls_total", method=method) for method in ("PATCH", "POST"))
+        methods = ("PATCH", "POST", "PUT", "DELETE")
+        return sum(count("rustqueue_operator_kubernetes_calls_total", method=method) for method in methods)
 
     def quiet() -> bool:
         before = writes()
@@ -428,7 +440,8 @@ def test_an_idle_operator_writes_nothing_but_its_lease(release: Operated, kubect
     before = writes()
     pause(DRIFT_S * 3)
 
-    assert writes() == before
+    # It keeps its Lease by less than a write a minute.
+    assert writes() <= before + 1
 
 
 def test_what_kubectl_get_tells_stands_in_the_docs(release: Operated, kubectl: Kubectl) -> None:

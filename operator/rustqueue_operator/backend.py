@@ -42,15 +42,27 @@ class Backend:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def close(self) -> None:
+        self._closed = True
         if self._session is not None:
             await self._session.close()
 
     async def identity(self) -> str | None:
         """The cluster's id, where it has one. Raises `NoAnswer`."""
+        return (await self.cluster()).get("cluster_id")
+
+    async def cluster(self) -> dict[str, Any]:
+        """Who belongs to the cluster and who leads; empty where it does not say. Raises `NoAnswer`."""
         status, answer = await self._call("GET", "/cluster")
-        return answer.get("cluster_id") if status == 200 else None
+        return answer if status == 200 else {}
+
+    async def remove_member(self, member: str) -> Refusal | None:
+        """None: it is no member any more. Raises `NoAnswer`."""
+        status, answer = await self._call("DELETE", f"/cluster/members/{quote(member, safe='')}")
+        refusal = None if status == 200 else _refusal(status, answer)
+        return None if refusal is not None and refusal.code == "MEMBER_UNKNOWN" else refusal
 
     async def look(self, kind: KindName, name: str) -> Record | Absent | Refusal:
         """What is there. Raises `NoAnswer`."""
@@ -90,6 +102,8 @@ class Backend:
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
+        if self._closed:
+            raise NoAnswer(f"{self.connection.address}: is not asked any more")
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self.connection.context(), limit=8)
             self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
@@ -103,7 +117,8 @@ class Backend:
                 status = response.status
         except TimeoutError as error:
             raise NoAnswer(f"{self.connection.address}: no answer in time") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            # Among them a connection that was closed under us, because the cluster has another address now.
             raise NoAnswer(f"{self.connection.address}: {type(error).__name__} {error}") from error
         if not isinstance(answer, dict) or "ok" not in answer:
             raise NoAnswer(f"{self.connection.address}: HTTP {status} that is not from RustQueue")

@@ -2,7 +2,7 @@
 each names. Also whether a cluster answers: one probe for all its objects, so that an outage is no storm.
 
 Keys of such a ConfigMap: `address` (http or https), `tokenSecret` and `tokenKey` (a Secret beside it), `ca.crt`,
-`allowedNamespaces` (comma separated; `*` for all; its own namespace always may).
+`allowedNamespaces` (comma separated; `*` for all; its own namespace always may), `statefulSet` (of the nodes).
 """
 
 import base64
@@ -37,6 +37,8 @@ class Entry(Struct, frozen=True):
     connection: Connection
     allowed: tuple[str, ...]
     problem: str | None = None
+    stateful_set: str | None = None
+    """Whose pods are its nodes, in the namespace of the ConfigMap."""
 
     def admits(self, namespace: str) -> bool:
         return "*" in self.allowed or namespace in self.allowed
@@ -157,7 +159,7 @@ class Clusters:
         token, problem = None, None
         if data.get("tokenSecret"):
             token, problem = await self._token(namespace, data["tokenSecret"], data.get("tokenKey", "token"))
-        return Entry(Connection(address, token, data.get("ca.crt")), allowed, problem)
+        return Entry(Connection(address, token, data.get("ca.crt")), allowed, problem, data.get("statefulSet"))
 
     async def _token(self, namespace: str, name: str, key: str) -> tuple[str | None, str | None]:
         """The token or what is wrong with it."""

@@ -18,6 +18,7 @@ from rustqueue_operator.kinds.webhook import WebhookSpec
 from rustqueue_operator.kube.access import Access
 from rustqueue_operator.kube.calls import OURS, Calls, Key, KubernetesError
 from rustqueue_operator.kube.lease import Lease
+from rustqueue_operator.members.rounds import Rounds as MemberRounds
 from rustqueue_operator.metrics import Live, Metric, Metrics, counter, gauge
 from rustqueue_operator.objects import KIND_OF, InvalidObject, Objects, desired_of, key_of
 from rustqueue_operator.planning.values import Plan
@@ -106,6 +107,7 @@ class Operator:
                 watching.watch(self._access, self._settings.namespaces, self._seen, self._take_signals)
             ),
             asyncio.create_task(self._look_after_clusters()),
+            asyncio.create_task(self._look_after_members()),
             *([asyncio.create_task(self._protect())] if self._settings.protect_busy_workers else []),
             *(asyncio.create_task(self._worker(reconciler)) for _ in range(self._settings.workers)),
         ]
@@ -178,6 +180,16 @@ class Operator:
                     log.warning("clusters not read", extra={"error": str(error)})
             if due or silent:
                 await self._clusters.probe()
+
+    async def _look_after_members(self) -> None:
+        rounds = MemberRounds(self._calls, self._clusters, self._metrics)
+        while True:
+            try:
+                await rounds.go()
+            except Exception:
+                # Objects are still to be looked after.
+                log.exception("defect", extra={"object": "nodes"})
+            await asyncio.sleep(self._settings.members_s)
 
     async def _protect(self) -> None:
         rounds = Rounds(self._calls, self._clusters, self._settings.namespaces)

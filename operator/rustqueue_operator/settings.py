@@ -16,6 +16,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     secrets_s: float = 30.0
     """How often objects that refer to Secrets look at them: the operator may get Secrets, not list or watch them."""
     clusters_s: float = 10.0
+    members_s: float = 5.0
+    """Between two looks at the nodes of the clusters."""
     deletion_deadline_s: float = 600.0
     workers: int = 8
     protect_busy_workers: bool = False

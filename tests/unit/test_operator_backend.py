@@ -85,3 +85,22 @@ async def test_nobody_there_and_something_else_there_are_no_answer(ports: Ports)
     with pytest.raises(NoAnswer):
         await lines.look("Queue", "mail")
     await lines.close()
+
+
+async def test_a_backend_that_was_closed_gives_no_answer(ports: Ports) -> None:
+    backend = Backend(Connection(ports.url("http"), "secret"))
+    assert await backend.identity() is not None
+    await backend.close()
+
+    with pytest.raises(NoAnswer):
+        await backend.identity()
+
+
+async def test_who_belongs_to_the_cluster_is_told_and_the_last_member_stays(ports: Ports) -> None:
+    backend = Backend(Connection(ports.url("http"), "secret"))
+
+    members = (await backend.cluster())["members"]
+    refusal = await backend.remove_member(members[0]["id"])
+
+    assert (len(members), isinstance(refusal, Refusal) and refusal.code) == (1, "NOT_A_CLUSTER")
+    await backend.close()

@@ -28,10 +28,13 @@ VERBS: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("", "secrets"): frozenset({"get"}),
     ("", "namespaces"): frozenset({"get"}),
     ("", "events"): frozenset({"create"}),
+    ("", "pods"): frozenset({"get"}),
+    ("", "persistentvolumeclaims"): frozenset({"get", "patch"}),
+    ("apps", "statefulsets"): frozenset({"get"}),
     ("coordination.k8s.io", "leases"): frozenset({"get", "create", "update"}),
 }
 # The same for what is only done when it is asked for (`--protect-busy-workers`).
-VERBS_FOR_WORKERS: Final[dict[tuple[str, str], frozenset[str]]] = {("", "pods"): frozenset({"list", "patch"})}
+VERBS_FOR_WORKERS: Final[dict[tuple[str, str], frozenset[str]]] = {("", "pods"): frozenset({"get", "list", "patch"})}
 
 
 class KubernetesError(Exception):
@@ -96,6 +99,19 @@ class Calls:
 
     async def namespace(self, name: str) -> dict[str, Any] | None:
         return await self._found("GET", f"/api/v1/namespaces/{name}")
+
+    async def pod(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return await self._found("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+
+    async def stateful_set(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return await self._found("GET", f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}")
+
+    async def claim(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return await self._found("GET", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}")
+
+    async def grow_claim(self, namespace: str, name: str, storage: str) -> None:
+        body = {"spec": {"resources": {"requests": {"storage": storage}}}}
+        await self.call("PATCH", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}", body, _MERGE)
 
     async def pods(self, namespace: str | None, label: str) -> list[dict[str, Any]]:
         """Those with a label, of one namespace or of all."""
