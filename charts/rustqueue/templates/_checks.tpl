@@ -3,14 +3,14 @@
 {{- if and (has "*" .Values.operator.namespaces) (gt (len .Values.operator.namespaces) 1) -}}
 {{- fail "operator.namespaces: \"*\" means all namespaces, so name no others beside it." -}}
 {{- end -}}
-{{- if and (gt (int .Values.replicas) 1) (hasKey .Values.settings "cluster") -}}
+{{- if and (include "rustqueue.clustered" .) (hasKey .Values.settings "cluster") -}}
 {{- fail "settings.cluster: the chart makes this section from replicas; remove it from settings." -}}
 {{- end -}}
 {{- if and (gt (int .Values.replicas) 1) (eq (include "rustqueue.firstMembers" .) "1") -}}
 {{- fail "replicas: this release began with a single node, which cannot become a cluster by scaling; install a second release and move." -}}
 {{- end -}}
-{{- if and (eq (int .Values.replicas) 1) (ne (include "rustqueue.firstMembers" .) "1") -}}
-{{- fail "replicas: a cluster cannot become a single node; go down to 3." -}}
+{{- if and (include "rustqueue.clustered" .) (gt (len (include "rustqueue.fullname" .)) 29) -}}
+{{- fail (printf "fullnameOverride: %s is too long for a cluster, whose nodes are known by 32 letters at most: set one of up to 29." (include "rustqueue.fullname" .)) -}}
 {{- end -}}
 {{- if hasKey (default dict .Values.settings.webhooks) "enabled" -}}
 {{- fail "settings.webhooks.enabled: use webhooks.enabled instead." -}}

@@ -102,3 +102,20 @@ capabilities:
 {{- default .Values.replicas $kept -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The template of volumes cannot be changed any more; what they are to be now stands in an annotation. */}}
+{{- define "rustqueue.firstStorage" -}}
+{{- $present := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "rustqueue.fullname" .) -}}
+{{- if .Values.storage.firstSize -}}
+{{- .Values.storage.firstSize -}}
+{{- else if $present -}}
+{{- (first $present.spec.volumeClaimTemplates).spec.resources.requests.storage -}}
+{{- else -}}
+{{- .Values.storage.size -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Not empty for a cluster, of whatever size it is now: one that was made smaller stays what it began as. */}}
+{{- define "rustqueue.clustered" -}}
+{{- if gt (int (include "rustqueue.firstMembers" .)) 1 -}}true{{- end -}}
+{{- end -}}

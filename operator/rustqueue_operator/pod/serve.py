@@ -1,7 +1,8 @@
 """`python -m rustqueue_operator.pod.serve FLAG...`: starts `rustqueue serve` as the member that this pod is.
 
 One pod template serves all ordinals, but the first members are told each other's names and later ones whom to join, so
-that somebody has to look at the ordinal. Pure but for the last line, which puts the node in this process's place.
+that somebody has to look at the ordinal. A node without others takes this process's place; one of a cluster runs below
+it, so that somebody asks for its place in the cluster and gives it back.
 """
 
 import os
@@ -9,6 +10,9 @@ import sys
 from collections.abc import Mapping
 
 from msgspec import Struct
+
+from rustqueue_operator.pod import keeper
+from rustqueue_operator.pod.asking import Server, api_server, own_namespace
 
 
 class Place(Struct, frozen=True):
@@ -55,10 +59,37 @@ def flags(place: Place | None) -> list[str]:
     return [*known, f"--cluster-join={place.address(0)}"]
 
 
-def main() -> None:
-    words = ["rustqueue", "serve", *flags(place_of(os.environ)), *sys.argv[1:]]
-    os.execvp(words[0], words)
+def neighbourhood(place: Place, environment: Mapping[str, str], namespace: str | None = None) -> keeper.Neighbourhood:
+    """Whom this pod talks to. Raises `KeyError` and `ValueError` as `place_of` does."""
+    service = environment["RUSTQUEUE_POD_URL"]
+    host = environment.get("KUBERNETES_SERVICE_HOST")
+    kubernetes = None if host is None else api_server(host, environment.get("KUBERNETES_SERVICE_PORT", "443"))
+    scheme = service.partition(":")[0]
+    name = place.pod.rpartition("-")[0]
+    where = namespace or (own_namespace() if kubernetes is not None else "default")
+    return keeper.Neighbourhood(
+        node=place.pod,
+        ordinal=place.ordinal,
+        address=place.address(place.ordinal),
+        own=Server(f"{scheme}://127.0.0.1:{environment.get('RUSTQUEUE_HTTP_PORT', '6790')}", unverified=True),
+        service=Server(
+            service,
+            token=environment.get("RUSTQUEUE_AUTH__TOKENS", "").partition(",")[0].strip() or None,
+            ca=environment.get("RUSTQUEUE_POD_CA") or None,
+        ),
+        kubernetes=kubernetes,
+        stateful_set=f"/apis/apps/v1/namespaces/{where}/statefulsets/{name}",
+        grace_s=float(environment.get("RUSTQUEUE_POD_GRACE_S", "60")),
+    )
+
+
+def main() -> int:
+    place = place_of(os.environ)
+    words = ["rustqueue", "serve", *flags(place), *sys.argv[1:]]
+    if place is None:
+        os.execvp(words[0], words)
+    return keeper.keep(words, keeper.Place(neighbourhood(place, os.environ)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
