@@ -13,7 +13,7 @@ from rustqueue_operator.kinds.table import GROUP, VERSION
 from rustqueue_operator.kube.access import Access
 
 OURS: Final = f"/apis/{GROUP}/{VERSION}"
-_MERGE: Final = "application/merge-patch+json"
+MERGE: Final = "application/merge-patch+json"
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=10)
 
 # (group, resource) to the verbs used, by kopf or by us. A test holds the chart's roles to this.
@@ -77,15 +77,15 @@ class Calls:
         await self._session.close()
 
     async def object(self, key: Key) -> dict[str, Any] | None:
-        return await self._found("GET", key.path)
+        return await self.find("GET", key.path)
 
     async def patch_status(self, key: Key, status: dict[str, Any]) -> dict[str, Any]:
-        return await self.call("PATCH", f"{key.path}/status", {"status": status}, _MERGE)
+        return await self.call("PATCH", f"{key.path}/status", {"status": status}, MERGE)
 
     async def set_finalizers(self, key: Key, finalizers: list[str], version: str) -> dict[str, Any]:
         """Refused with 409 when the object is not the one that was looked at."""
         metadata = {"finalizers": finalizers, "resourceVersion": version}
-        return await self.call("PATCH", key.path, {"metadata": metadata}, _MERGE)
+        return await self.call("PATCH", key.path, {"metadata": metadata}, MERGE)
 
     async def config_maps(self, namespace: str | None, label: str) -> list[dict[str, Any]]:
         """Those with a label, of one namespace or of all."""
@@ -95,40 +95,19 @@ class Calls:
         return items
 
     async def secret(self, namespace: str, name: str) -> dict[str, Any] | None:
-        return await self._found("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        return await self.find("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
 
     async def namespace(self, name: str) -> dict[str, Any] | None:
-        return await self._found("GET", f"/api/v1/namespaces/{name}")
+        return await self.find("GET", f"/api/v1/namespaces/{name}")
 
     async def pod(self, namespace: str, name: str) -> dict[str, Any] | None:
-        return await self._found("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
-
-    async def stateful_set(self, namespace: str, name: str) -> dict[str, Any] | None:
-        return await self._found("GET", f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}")
-
-    async def claim(self, namespace: str, name: str) -> dict[str, Any] | None:
-        return await self._found("GET", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}")
-
-    async def grow_claim(self, namespace: str, name: str, storage: str) -> None:
-        body = {"spec": {"resources": {"requests": {"storage": storage}}}}
-        await self.call("PATCH", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}", body, _MERGE)
-
-    async def pods(self, namespace: str | None, label: str) -> list[dict[str, Any]]:
-        """Those with a label, of one namespace or of all."""
-        scope = "" if namespace is None else f"/namespaces/{namespace}"
-        answer = await self.call("GET", f"/api/v1{scope}/pods?labelSelector={label}")
-        items: list[dict[str, Any]] = answer["items"]
-        return items
-
-    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str]) -> None:
-        body = {"metadata": {"annotations": annotations}}
-        await self.call("PATCH", f"/api/v1/namespaces/{namespace}/pods/{name}", body, _MERGE)
+        return await self.find("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
 
     async def post_event(self, namespace: str, event: dict[str, Any]) -> None:
         await self.call("POST", f"/api/v1/namespaces/{namespace}/events", event)
 
     async def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
-        return await self._found("GET", f"{_leases(namespace)}/{name}")
+        return await self.find("GET", f"{_leases(namespace)}/{name}")
 
     async def create_lease(self, namespace: str, lease: dict[str, Any]) -> dict[str, Any]:
         return await self.call("POST", _leases(namespace), lease)
@@ -138,7 +117,7 @@ class Calls:
 
     async def serves(self, plural: str) -> bool:
         """Whether the CRD is there already."""
-        answer = await self._found("GET", OURS)
+        answer = await self.find("GET", OURS)
         return answer is not None and any(item["name"] == plural for item in answer["resources"])
 
     async def call(
@@ -169,7 +148,8 @@ class Calls:
             raise KubernetesError(status, message)
         return answer
 
-    async def _found(self, method: str, path: str) -> dict[str, Any] | None:
+    async def find(self, method: str, path: str) -> dict[str, Any] | None:
+        """None: there is no such thing. Raises `KubernetesError`."""
         try:
             return await self.call(method, path)
         except KubernetesError as error:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from rustqueue_operator.backend import NoAnswer
 from rustqueue_operator.clusters import Cluster, Clusters
 from rustqueue_operator.kube.calls import Calls, KubernetesError
+from rustqueue_operator.kube.workloads import Workloads
 from rustqueue_operator.members.planning import (
     STORAGE,
     Claim,
@@ -35,6 +36,7 @@ class Rounds:
 
     def __init__(self, calls: Calls, clusters: Clusters, metrics: Metrics) -> None:
         self._calls = calls
+        self._workloads = Workloads(calls)
         self._clusters = clusters
         self._metrics = metrics
         self._told: dict[str, str] = {}
@@ -56,7 +58,7 @@ class Rounds:
 
     async def _look(self, namespace: str, cluster: Cluster, name: str) -> str:
         """What could not be done."""
-        found = await self._calls.stateful_set(namespace, name)
+        found = await self._workloads.stateful_set(namespace, name)
         if found is None:
             return ""
         seen = await self._seen(namespace, cluster, found)
@@ -69,7 +71,7 @@ class Rounds:
         has_leader, members = await self._members(cluster)
         absent = set()
         for member in beyond(name, size, members):
-            if await self._calls.pod(namespace, member.node) is None:
+            if await self._workloads.pod(namespace, member.node) is None:
                 absent.add(member.node)
         storage = (metadata.get("annotations") or {}).get(STORAGE)
         claims = () if storage is None else await self._claims(namespace, name, spec, size or 0)
@@ -100,7 +102,7 @@ class Rounds:
         for template in spec.get("volumeClaimTemplates") or ():
             for ordinal in range(size):
                 claim = f"{template['metadata']['name']}-{name}-{ordinal}"
-                found = await self._calls.claim(namespace, claim)
+                found = await self._workloads.claim(namespace, claim)
                 if found is not None and "deletionTimestamp" not in found["metadata"]:
                     claims.append(Claim(claim, str(found["spec"]["resources"]["requests"]["storage"])))
         return tuple(claims)
@@ -125,7 +127,7 @@ class Rounds:
 
     async def _grow(self, namespace: str, about: dict[str, Any], step: GrowClaim) -> str:
         try:
-            await self._calls.grow_claim(namespace, step.name, step.storage)
+            await self._workloads.grow_claim(namespace, step.name, step.storage)
         except KubernetesError as error:
             text = f"{step.name} stays at {step.before}: {error.message}"
             if self._told.get(f"{namespace}/{step.name}") != text:

@@ -8,6 +8,7 @@ from rustqueue_operator.backend import NoAnswer
 from rustqueue_operator.clusters import Clusters
 from rustqueue_operator.kinds.fields import ClusterRef
 from rustqueue_operator.kube.calls import Calls, KubernetesError
+from rustqueue_operator.kube.workloads import Workloads
 from rustqueue_operator.workers.costs import ANNOTATION, Costs, Pod
 
 log: Final = logging.getLogger("rustqueue.operator")
@@ -20,7 +21,7 @@ class Rounds:
     """One for each operator."""
 
     def __init__(self, calls: Calls, clusters: Clusters, namespaces: tuple[str, ...]) -> None:
-        self._calls = calls
+        self._workloads = Workloads(calls)
         self._clusters = clusters
         self._namespaces = namespaces
         self._costs = Costs()
@@ -40,7 +41,7 @@ class Rounds:
         """Worker pods by the cluster that they pull from."""
         found: dict[str, list[Pod]] = {}
         for scope in self._namespaces or (None,):
-            for item in await self._calls.pods(scope, LABEL):
+            for item in await self._workloads.pods(scope, LABEL):
                 metadata: dict[str, Any] = item["metadata"]
                 name = metadata["labels"][LABEL]
                 ref = None if name == "true" else ClusterRef(name=name)
@@ -63,7 +64,7 @@ class Rounds:
     async def _write(self, changes: Iterable[tuple[Pod, str]]) -> None:
         for pod, cost in changes:
             try:
-                await self._calls.annotate_pod(pod.namespace, pod.name, {ANNOTATION: cost})
+                await self._workloads.annotate_pod(pod.namespace, pod.name, {ANNOTATION: cost})
             except KubernetesError as error:
                 # Mostly a pod that has just gone.
                 log.info("cost not written", extra={"pod": f"{pod.namespace}/{pod.name}", "error": str(error)})
