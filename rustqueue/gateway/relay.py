@@ -203,6 +203,9 @@ class Relay:
     def _again(self, errand: Errand) -> None:
         """It certainly did not happen there. Who refused it may be taken for the leader here for a moment longer."""
         errand.doubtful = errand.doubtful or errand.placements > 0
+        if self.leader is not None and errand.sent_to not in (None, self.leader):
+            self._send(errand)
+            return
         errand.sent_to = None
         self._homeless[errand.number] = errand
         if not self._retry_armed:

@@ -40,9 +40,9 @@ def _leading(leading: type[Leading]) -> MemberVariant:
 class HastyFollower(Member):
     """Acknowledges what it has, not what is durable."""
 
-    def _acknowledge(self, leader: str, matched: int, sequence: int) -> None:
+    def _acknowledge(self, leader: str, matched: int, message: Append) -> None:
         self._kick()
-        self._parts.links.send(leader, Appended(self._seat.term, True, matched, sequence))
+        self._parts.links.send(leader, Appended(self._seat.term, True, matched, message.sequence))
 
 
 class HastyLeading(Leading):

@@ -6,6 +6,7 @@ voter campaigns.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from rustqueue.raft.cluster.parts import Parts
 from rustqueue.raft.cluster.rules import LogEnd, Standing, is_quorum, judge_vote
@@ -15,10 +16,16 @@ from rustqueue.raft.messages import VoteAsked, VoteGiven
 _NEVER_US = -(1 << 62)
 
 
+class StepDown(Protocol):
+    """Follow in this term at least, with this vote in it; durable when it returns."""
+
+    def __call__(self, term: int, *, voted_for: str | None = None) -> None: ...
+
+
 class Election:
     """One node's part in electing a leader. `won` is called with the wall clocks of its voters."""
 
-    def __init__(self, parts: Parts, won: Callable[[list[int]], None], step_down: Callable[[int], None]) -> None:
+    def __init__(self, parts: Parts, won: Callable[[list[int]], None], step_down: StepDown) -> None:
         self._parts = parts
         self._won = won
         self._step_down = step_down
@@ -93,11 +100,13 @@ class Election:
             LogEnd(parts.log.last_index, parts.log.last_term),
         )
         ballot = judge_vote(message, candidate, standing)
+        is_vote = ballot.granted and not message.pre
         if ballot.adopt:
-            self._step_down(message.term)
+            # A new term and the vote in it are one write to the disk.
+            self._step_down(message.term, voted_for=candidate if is_vote else None)
         if not ballot.answers:
             return
-        if ballot.granted and not message.pre:
+        if is_vote:
             if seat.voted_for is None:
                 seat.set_term(seat.term, candidate)
             self.be_patient()

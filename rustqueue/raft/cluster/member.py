@@ -236,11 +236,11 @@ class Member:
             self.leading.beat()
         self._rearm()
 
-    def _step_down(self, term: int, leader: str | None = None) -> None:
-        """Follow, in `term` at least. Durable before anything is sent."""
+    def _step_down(self, term: int, leader: str | None = None, *, voted_for: str | None = None) -> None:
+        """Follow, in `term` at least, with this vote if it is a new one. Durable before anything is sent."""
         seat = self._seat
         if term > seat.term:
-            seat.set_term(term, None)
+            seat.set_term(term, voted_for)
         seat.role = FOLLOWER
         seat.leader = leader
         leading, self.leading = self.leading, None
