@@ -111,6 +111,7 @@ NO_DATA = (("job_data", b"null"),)
 """Contract A13: the job of a schedule without data has null over HTTP and `{}` over TCP."""
 JOB = f"{API}/jobs/{{id}}"
 WEBHOOK = f"{API}/webhooks/{{name}}"
+BACKUP_QUERY = {"file": Kind.TEXT, "offset": Kind.NUMBER}
 DELIVERIES_QUERY = {"show": Kind.TEXT, **PAGE_QUERY}
 
 READING = {"consistency": Kind.TEXT, "min_index": Kind.NUMBER}
@@ -177,6 +178,9 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{API}/cluster/members/{{id}}", "member_remove"),
     Route("POST", f"{API}/cluster/members/{{id}}/replace", "member_replace"),
     Route("POST", f"{API}/cluster/transfer", "cluster_transfer"),
+    Route("POST", f"{API}/backup", "backup_create"),
+    Route("GET", f"{API}/backup/{{id}}", "backup_read", query=BACKUP_QUERY, body=Body.NONE),
+    Route("DELETE", f"{API}/backup/{{id}}", "backup_delete"),
     _read(f"{API}/tokens", "token_list"),
     Route("POST", f"{API}/tokens", "token_create", body=Body.OBJECT),
     Route("DELETE", f"{API}/tokens/{{id}}", "token_delete"),

@@ -24,6 +24,7 @@ from rustqueue.cli.parsing import (
     token_of,
     url_of,
 )
+from rustqueue.cli.rescue import backups, folders
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client, RustQueueError
 from rustqueue.client.errors import NetworkError
@@ -55,6 +56,8 @@ def build_parser() -> Parser:
     insight.add(commands)
     tokens.add(commands)
     cluster.add(commands)
+    backups.add(commands)
+    folders.add(commands)
     events.add(commands)
     schedules.add(commands)
     webhooks.add(commands)

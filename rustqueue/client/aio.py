@@ -15,8 +15,8 @@ from typing import Concatenate, Final, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Consistency, as_fresh, signed_as
+from rustqueue.client.calls import backups, schedules, webhooks
 from rustqueue.client.calls import cluster as cluster_calls
-from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.errors import NetworkError, RustQueueError
 from rustqueue.client.link import Link, open_link
@@ -137,6 +137,9 @@ class AsyncClient:
     remove_member = _awaited(cluster_calls.remove_member)
     replace_member = _awaited(cluster_calls.replace_member)
     transfer_leadership = _awaited(cluster_calls.transfer_leadership)
+    begin_backup = _awaited(backups.begin_backup)
+    read_backup = _awaited(backups.read_backup)
+    end_backup = _awaited(backups.end_backup)
     health = _awaited(queue_calls.health)
     scale = _awaited(insight_calls.scale)
     why = _awaited(insight_calls.why)

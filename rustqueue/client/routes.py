@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from rustqueue.model import commands, queries, schedules
+from rustqueue.model.cluster import backups
 from rustqueue.model.cluster import requests as cluster
 from rustqueue.model.webhooks import commands as webhooks
 
@@ -94,6 +95,9 @@ ROUTES: Final[dict[type[Struct], Route]] = {
     cluster.MemberRemove: Route("DELETE", "/cluster/members/{id}", "nothing"),
     cluster.MemberReplace: Route("POST", "/cluster/members/{id}/replace", "body"),
     cluster.ClusterTransfer: Route("POST", "/cluster/transfer", "body"),
+    backups.BackupCreate: Route("POST", "/backup", "nothing"),
+    backups.BackupRead: Route("GET", "/backup/{id}", "query"),
+    backups.BackupDelete: Route("DELETE", "/backup/{id}", "nothing"),
     queries.Health: Route("GET", "/health", "nothing"),
 }
 PULL_SEVERAL: Final = Route("POST", "/pull", "body")

@@ -15,8 +15,8 @@ from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Consistency, Framing, as_fresh, nothing, read_answer, signed_as
+from rustqueue.client.calls import backups, schedules, webhooks
 from rustqueue.client.calls import cluster as cluster_calls
-from rustqueue.client.calls import schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
 from rustqueue.client.results import Job, Parent
@@ -135,6 +135,9 @@ class Client:
     remove_member = _blocking(cluster_calls.remove_member)
     replace_member = _blocking(cluster_calls.replace_member)
     transfer_leadership = _blocking(cluster_calls.transfer_leadership)
+    begin_backup = _blocking(backups.begin_backup)
+    read_backup = _blocking(backups.read_backup)
+    end_backup = _blocking(backups.end_backup)
     health = _blocking(queue_calls.health)
     scale = _blocking(insight_calls.scale)
     why = _blocking(insight_calls.why)

@@ -24,6 +24,7 @@ from rustqueue.gateway.reads import Reader
 from rustqueue.gateway.relay import Errand
 from rustqueue.gateway.results import ENDED
 from rustqueue.gateway.waiting import NOBODY_SPECIAL, Asker, Stand, Waiter, WaitingRoom, nothing_for, queues_of
+from rustqueue.model.cluster.backups import BackupRequest
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.commands import Command, Pull, PushJobs, RunTransaction
 from rustqueue.model.errors import ApiError, Unavailable
@@ -34,7 +35,7 @@ from rustqueue.model.wire import Request, encode_command
 from rustqueue.raft.ports import Clock, Proposal
 
 _QUERIES: Final = frozenset(get_args(Read))
-_OF_NODES: Final = frozenset((Health, *get_args(ClusterRequest)))
+_OF_NODES: Final = frozenset((Health, *get_args(ClusterRequest), *get_args(BackupRequest)))
 _MAKES_READY: Final = frozenset({"pushed", "ready", "resumed", "freed"})
 _OF_QUEUES: Final = (JobsChanged, QueueChanged)
 _unknown_outcome: Final = Refused.of(Unavailable.unknown_outcome())
@@ -49,6 +50,9 @@ Observe = Callable[[Command, Reply, int], None]
 
 AskCluster = Callable[[ClusterRequest, bytes, Done], None]
 """Takes a request about the cluster and its text; tells the reply."""
+
+AskBackups = Callable[[BackupRequest, bytes, Done], None]
+"""Takes a request about backups of this node; tells the reply."""
 
 Audit = Callable[[Principal, Request, Reply], None]
 
@@ -96,6 +100,7 @@ class Gateway:
         self.audit: Audit | None = None
         """Told everything that administrators ask, and what became of it."""
         self.ask_cluster: AskCluster | None = None
+        self.ask_backups: AskBackups | None = None
         self._pulled: Callable[[Waiter, Reply], None] = self._room.answered
         replicator.on_assemble = self._assemble
 
@@ -149,7 +154,7 @@ class Gateway:
             if type(request) in _QUERIES:
                 return self._reader.ask(cast("Read", request), done)
             if type(request) in _OF_NODES:
-                self._ask_node(cast("Health | ClusterRequest", request), raw, done)
+                self._ask_node(cast("Health | ClusterRequest | BackupRequest", request), raw, done)
                 return None
             assert not isinstance(request, Auth), "a shell knows its clients; the gateway knows principals"
             command = cast("Command", request)
@@ -173,10 +178,13 @@ class Gateway:
         # Stale: nobody leads. What the state does not know is then not told, and a command finds no leader.
         self.submit(request, raw, done, principal, behind_own, sure=True)
 
-    def _ask_node(self, request: Health | ClusterRequest, raw: bytes, done: Done) -> None:
+    def _ask_node(self, request: Health | ClusterRequest | BackupRequest, raw: bytes, done: Done) -> None:
         """What neither the machine nor the log knows."""
         if isinstance(request, Health):
             done(self._applied.health())
+        elif isinstance(request, BackupRequest):
+            assert self.ask_backups is not None, "the node makes backups"
+            self.ask_backups(request, raw, done)
         else:
             assert self.ask_cluster is not None, "the node says whom to ask"
             self.ask_cluster(request, raw, done)

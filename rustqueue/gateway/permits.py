@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from rustqueue.auth import NOBODY, Grants, Principal
 from rustqueue.gateway.ports import Done
 from rustqueue.model import commands, queries, schedules
+from rustqueue.model.cluster import backups
 from rustqueue.model.cluster import requests as cluster
 from rustqueue.model.commands import PushJobs, QueueSet
 from rustqueue.model.errors import ApiError, Forbidden, Unauthorized
@@ -157,6 +158,9 @@ NEEDS: Final[dict[type[Struct], Need]] = {
     cluster.MemberRemove: Need("admin", _everywhere),
     cluster.MemberReplace: Need("admin", _everywhere),
     cluster.ClusterTransfer: Need("admin", _everywhere),
+    backups.BackupCreate: Need("admin", _everywhere),
+    backups.BackupRead: Need("admin", _everywhere),
+    backups.BackupDelete: Need("admin", _everywhere),
     queries.Get: Need("read", _the_job),
     queries.JobList: Need("read", _one_queue),
     queries.JobParents: Need("read", _the_job),

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from rustqueue.model import limits
+from rustqueue.model.cluster.backups import BackupRequest
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.jobs import FlowText, IdText, JobState, NameText, QueueText, Tag
 from rustqueue.model.kinds.requests import KindQuery
@@ -163,5 +164,5 @@ Query = (
 Read = Query | KindQuery
 """The same with what only the second system's routes ask."""
 
-ShellQuery = Health | Auth | ClusterRequest
+ShellQuery = Health | Auth | ClusterRequest | BackupRequest
 """Answered by the node itself."""

@@ -41,8 +41,10 @@ from rustqueue.model.wire import encode_command
 from rustqueue.node.access import authenticator
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.node.cluster import ClusterError, ClusterSide, MemberParts
+from rustqueue.node.keeping.backups import BackupOffice, BackupParts
 from rustqueue.node.keeping.configuring import NotConfigured, configure
 from rustqueue.node.keeping.refused import RefusedError, read_refused
+from rustqueue.node.keeping.unfinished import UnfinishedRestore, refuse_unfinished
 from rustqueue.node.membership import LoneCouncil
 from rustqueue.node.numbers import gauges_of
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
@@ -92,6 +94,7 @@ _CANNOT_START: Final = (
     ApplyFailed,
     ProgramTooOld,
     RefusedError,
+    UnfinishedRestore,
     NotConfigured,
     ClusterError,
     CredentialsError,
@@ -200,6 +203,7 @@ class Node:
         loop = asyncio.get_running_loop()
         self.clock, self._disk = LoopClock(loop), OsDisk()
         self.folder = self._folder(self._disk)
+        refuse_unfinished(self.folder)
         self._sizes = Sizes.of(self._disk.space(self.folder).total_bytes)
         if self.settings.cluster.enabled:
             settle(self.folder, STORE_FOLDER)
@@ -266,9 +270,7 @@ class Node:
             self.machine, self._measured, self._store, self._journal_thread, self._background,
             lambda: os.urandom(16), sizes.segment_bytes, options,
         )  # fmt: skip
-        files = FileParts(self._disk, self._background, self._open_kv, self._state_replaced)
-        own_files = NodeFiles(self.folder, STORE_FOLDER, self._store, self.machine, files)
-        replicator = cluster.open(f"{self.folder}/{JOURNAL_FOLDER}", parts, own_files)
+        replicator = cluster.open(f"{self.folder}/{JOURNAL_FOLDER}", parts, self._own_files())
         self._undo.append(cluster.log.close)
         replicator.on_fatal = self._failed
         self.journal, self.replicator = cluster.log, replicator
@@ -282,6 +284,7 @@ class Node:
         prepared = {**preparing(os.urandom), **rows.preparing(), **self.webhooks.preparing}
         self.gateway = Gateway(log_, reads, clock, limits, observe, prepared)
         self.gateway.ask_cluster = LoneCouncil(self).submit
+        self._open_backups()
         self.gateway.audit = AuditLog(time.monotonic)
         parts = ScheduleParts(clock, log_.now_ms, log_.propose, rows, rows.refusal, lambda: log_.disk_full)
         self.schedules = ScheduleDuty(parts)
@@ -302,10 +305,31 @@ class Node:
             self.gateway.join(self.cluster.join_gateway(settings.limits.command_deadline_ms, self._role_changed))
             assert self.cluster.council is not None, "the gateway has joined"
             self.gateway.ask_cluster = self.cluster.council.submit
+            assert self.cluster.neighbours is not None, "the gateway has joined"
+            self._backups.fresh = self.cluster.neighbours.reads.wait
             self.replicator.start()
             self._say_what_was_found(self._store)
         self._make_room(self._store, asyncio.get_running_loop())
         self._undo.append(self._end_duties)
+
+    def _open_backups(self) -> None:
+        """After the members' store was opened, since a snapshot may have replaced it."""
+        durable = self.settings.storage.engine != "memory"
+        thread = self._thread(asyncio.get_running_loop(), "rustqueue-backup")
+        parts = BackupParts(
+            self.folder, self._disk, self.clock, thread, self.machine, self._own_files() if durable else None,
+            self._whose, lambda: self.replicator.disk_full,
+        )  # fmt: skip
+        self._backups = BackupOffice(parts)
+        self._undo.append(self._backups.close)
+        self.gateway.ask_backups = self._backups.submit
+
+    def _own_files(self) -> NodeFiles:
+        files = FileParts(self._disk, self._background, self._open_kv, self._state_replaced)
+        return NodeFiles(self.folder, STORE_FOLDER, self._store, self.machine, files)
+
+    def _whose(self) -> tuple[str, str]:
+        return self.journal.identity.cluster_id.hex(), self.journal.identity.node_id
 
     def _state_replaced(self) -> None:
         for told in self._on_replaced:

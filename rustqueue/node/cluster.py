@@ -10,7 +10,7 @@ import logging
 import random
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -18,6 +18,7 @@ import rustqueue
 from rustqueue.gateway.neighbours import Neighbours
 from rustqueue.gateway.relay import ErrandRules
 from rustqueue.machine.machine import Machine
+from rustqueue.node.keeping.invites import Invites
 from rustqueue.node.membership import About, Council
 from rustqueue.node.peer_numbers import PeerNumbers
 from rustqueue.raft.cluster.config import Config, config_of, node_of
@@ -225,7 +226,15 @@ class ClusterSide:
         self.links.on_refused = self._refused
         self._acquaintance.configured(self._config)
         council.start()
+        self._invites = Invites(self._clock, council.submit, self._passport.invited, self._taken_in)
+        self._invites.start()
         return neighbours
+
+    def _taken_in(self, node: str) -> None:
+        """One that was invited belongs to the cluster now."""
+        invited = {name: address for name, address in self._passport.invited.items() if name != node}
+        self._passport = replace(self._passport, invited=invited)
+        write_passport(self._disk, self._folder, self._passport)
 
     def _role_changed(self, on_role: Callable[[bool], None], leads: bool) -> None:
         if leads and self._follows.done():
@@ -354,6 +363,7 @@ class ClusterSide:
     async def close(self) -> None:
         if self.council is not None:
             self.council.close()
+            self._invites.close()
         await self.links.close()
         if self.replicator is not None:
             self._hard_state.close()

@@ -22,6 +22,7 @@ SCOPE_OF: Final = {
     **dict.fromkeys(("schedule_get", "schedule_list", "schedule_runs"), "read"),
     "cluster_get": "read",
     **dict.fromkeys(("cluster_transfer", "member_add", "member_remove", "member_replace"), "admin"),
+    **dict.fromkeys(("backup_create", "backup_read", "backup_delete"), "admin"),
     **dict.fromkeys(("token_create", "token_list", "token_delete"), "admin"),
     **dict.fromkeys(("webhook_create", "webhook_put", "webhook_list", "webhook_get", "webhook_delete"), "admin"),
     **dict.fromkeys(("webhook_pause", "webhook_resume", "webhook_test", "webhook_deliveries"), "admin"),
@@ -36,6 +37,7 @@ EVERYWHERE: Final = {
     *("webhook_create", "webhook_put", "webhook_list", "webhook_get", "webhook_delete", "webhook_pause"),
     *("webhook_resume", "webhook_test", "webhook_deliveries", "webhook_resend"),
     *("cluster_get", "cluster_transfer", "member_add", "member_remove", "member_replace"),
+    *("backup_create", "backup_read", "backup_delete"),
 }
 """Verbs that are about no queue: they need their scope on all of them."""
 
@@ -98,6 +100,9 @@ ASKED: Final[dict[str, dict[str, Any]]] = {
     "member_add": {"id": "n1", "address": "127.0.0.1:6801"},
     "member_remove": {"id": "n0"},
     "member_replace": {"id": "n0"},
+    "backup_create": {},
+    "backup_read": {"id": "0" * 32, "file": "CURRENT"},
+    "backup_delete": {"id": "0" * 32},
     "token_list": {},
     "token_delete": {"id": "0000000000000000"},
     "webhook_create": {"url": "https://hooks.example/"},

@@ -19,6 +19,7 @@ from rustqueue.gateway.permits import NEEDS
 from rustqueue.machine import keys, rows
 from rustqueue.machine.rows import SweepRow
 from rustqueue.model import commands, queries
+from rustqueue.model.cluster.backups import BackupRequest
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.ids import id_text
 from rustqueue.node import Node
@@ -40,9 +41,10 @@ ROLES = {
     "read of all": ("read", ["*"]),
     "admin of all": ("admin", ["*"]),
 }
+_OF_NODES = ClusterRequest | BackupRequest
 VERBS = [
     tag_of(kind)
-    for kind in (*get_args(commands.WireCommand | commands.SecretCommand), *get_args(queries.Query | ClusterRequest))
+    for kind in (*get_args(commands.WireCommand | commands.SecretCommand), *get_args(queries.Query | _OF_NODES))
 ]
 
 
@@ -106,7 +108,7 @@ def test_every_verb_stands_in_both_tables() -> None:
     assert declared == {verb: scope for verb, scope in SCOPE_OF.items() if verb != "push_batch"}
     assert set(SCOPE_OF) == set(VERBS) == set(ASKED)
     assert {tag_of(kind) for kind in get_args(queries.ShellQuery)} - {
-        tag_of(kind) for kind in get_args(ClusterRequest)
+        tag_of(kind) for kind in get_args(_OF_NODES)
     } == OPEN
 
 

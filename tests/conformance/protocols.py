@@ -17,7 +17,7 @@ import msgspec
 
 from rustqueue.client import AsyncClient, Client, RustQueueError, insight_calls, job_calls, queue_calls
 from rustqueue.client.call import Call
-from rustqueue.client.calls import cluster, schedules, webhooks
+from rustqueue.client.calls import backups, cluster, schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
@@ -167,6 +167,9 @@ HTTP_FORMS: Final = {
     "member_add": "POST /cluster/members =",
     "member_remove": "DELETE /cluster/members/{id} ?",
     "member_replace": "POST /cluster/members/{id}/replace =",
+    "backup_create": "POST /backup ?",
+    "backup_read": "GET /backup/{id} ?",
+    "backup_delete": "DELETE /backup/{id} ?",
     "health": "GET /health ?",
 }
 _HEADERS: Final = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match", "if_owner": "If-Owner"}
@@ -291,6 +294,9 @@ _CALLS: Final[dict[str, Callable[..., Call[Any]]]] = {
     "member_add": lambda id, address: cluster.add_member(id, address),
     "member_remove": lambda id: cluster.remove_member(id),
     "member_replace": lambda id, **rest: cluster.replace_member(id, **rest),
+    "backup_create": backups.begin_backup,
+    "backup_read": lambda id, file, **rest: backups.read_backup(id, file, **rest),
+    "backup_delete": backups.end_backup,
     "health": queue_calls.health,
 }
 

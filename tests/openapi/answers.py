@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from rustqueue.api.routes import Body, Route, Source
 from rustqueue.model import replies as r
+from rustqueue.model.cluster.backups import BackupCreated, BackupPiece
 from rustqueue.model.cluster.replies import ClusterInfo
 
 Answers = dict[int, tuple[type[Struct], ...]]
@@ -65,6 +66,9 @@ ANSWERS: dict[str, Answers] = {
     "schedule_resume": {200: (r.OneSchedule,)},
     "schedule_run": {200: (r.ScheduleRan,)},
     "schedule_runs": {200: (r.ScheduleRunPage,)},
+    "backup_create": {200: (BackupCreated,)},
+    "backup_read": {200: (BackupPiece,)},
+    "backup_delete": DONE,
     "cluster_get": MEMBERS,
     "cluster_transfer": MEMBERS,
     "member_add": MEMBERS,
@@ -98,6 +102,7 @@ MISSING = {
     "schedule_runs",
     *("webhook_get", "webhook_delete", "webhook_pause", "webhook_resume", "webhook_test", "webhook_resend"),
     "webhook_deliveries",
+    *("backup_read", "backup_delete"),
 }
 """404: what they name may not be there."""
 
@@ -107,6 +112,7 @@ CLASHES = {
     "schedule_run",
     "webhook_create",
     *("cluster_transfer", "member_add", "member_remove", "member_replace"),
+    "backup_create",
 }
 """409: the state of things may be against them."""
 

@@ -12,6 +12,8 @@ from rustqueue.api.compose import compose, decode
 from rustqueue.api.refusals import MethodNotAllowed, RouteNotFound
 from rustqueue.api.routes import ROUTES, Body, Router, Source, routes_with_metrics
 from rustqueue.model import wire
+from rustqueue.model.cluster.backups import BackupRequest
+from rustqueue.model.cluster.replies import ClusterInfo
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.commands import PushJobs, SecretCommand, WireCommand
 from rustqueue.model.errors import ApiError, ParseError, ValidationFailed
@@ -175,6 +177,14 @@ LINES = [
         b'{"cmd":"webhook_deliveries","name":"h","show":"waiting","limit":2}',
     ),
     ("GET", "/api/v1/cluster", b"", b'{"cmd":"cluster_get"}'),
+    ("POST", "/api/v1/backup", b"", b'{"cmd":"backup_create"}'),
+    (
+        "GET",
+        "/api/v1/backup/a?file=CURRENT&offset=5",
+        b"",
+        b'{"cmd":"backup_read","id":"a","file":"CURRENT","offset":5}',
+    ),
+    ("DELETE", "/api/v1/backup/a", b"", b'{"cmd":"backup_delete","id":"a"}'),
     ("POST", "/api/v1/cluster/transfer", b"", b'{"cmd":"cluster_transfer"}'),
     (
         "POST",
@@ -234,7 +244,7 @@ def test_every_verb_of_a_client_has_a_route() -> None:
     """`push_batch` shares the row of `push`; `health` and `auth` are the node's and TCP's own."""
     verbs = {
         tag_of(struct)
-        for union in (WireCommand | SecretCommand, Query | ClusterRequest)
+        for union in (WireCommand | SecretCommand, Query | ClusterRequest | BackupRequest)
         for struct in typing.get_args(union)
     }
     served = {route.verb for route in ROUTES if route.source is Source.GATEWAY} | {"push_batch"}
@@ -408,7 +418,7 @@ def test_every_documented_answer_has_the_keys_of_a_reply() -> None:
     structs: list[type[msgspec.Struct]] = list(Reply.__subclasses__())
     for struct in structs:
         structs += struct.__subclasses__()
-    structs.append(ErrorEnvelope)
+    structs += [ErrorEnvelope, ClusterInfo]
     shapes = [required_and_known(struct) for struct in structs if struct is not Refused]
     for block in documented("json"):
         answer = msgspec.json.decode(block)

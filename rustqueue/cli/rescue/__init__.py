@@ -1,0 +1,1 @@
+"""Backups, and what is done with the folders of nodes that do not run."""
