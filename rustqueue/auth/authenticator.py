@@ -95,8 +95,8 @@ class Authenticator:
         self._lockout.refuse(peer)
         if header is None:
             raise Unauthorized("Missing Authorization header")
-        scheme, _, token = header.partition(" ")
-        if scheme != "Bearer":
+        scheme, space, token = header.partition(" ")
+        if scheme != "Bearer" or not space:
             raise Unauthorized("Authorization header must use Bearer scheme")
         if not token.strip():
             raise Unauthorized("Missing bearer token")

@@ -45,7 +45,7 @@ def test_without_tokens_nobody_gets_in() -> None:
         (None, "Missing Authorization header"),
         ("Basic eDp5", "Authorization header must use Bearer scheme"),
         ("bearer a", "Authorization header must use Bearer scheme"),
-        ("Bearer", "Missing bearer token"),
+        ("Bearer", "Authorization header must use Bearer scheme"),
         ("Bearer  ", "Missing bearer token"),
         ("Bearer \ud800", "Invalid bearer token"),
     ],
