@@ -27,7 +27,7 @@ ANSWER_S: Final = 30.0
 UNTIL_S: Final = 30.0
 PAUSE_S: Final = 0.05
 AT_A_TIME: Final = 8
-OWN: Final = re.compile(r"\$(?=\w)")
+OWN: Final = re.compile(r"\$(?!ref)(?=\w)")
 
 
 class Place(NamedTuple):
@@ -154,8 +154,8 @@ class Mouth:
                 heard = await self._http(method, f"/api/v1{target}", body, headers)
             else:
                 heard = await self._tcp(line_of(asked.verb, self._play.spelled(asked.verb, fields)))
-                if asked.verb == "get" and heard.body["ok"] is False:
-                    heard.body["error"]["code"] = _of_a_get(heard.body["error"]["code"])
+                if asked.verb in LINES_SAY_NOT_FOUND and heard.body["ok"] is False:
+                    heard.body["error"] |= LINES_SAY_NOT_FOUND[asked.verb](heard.body["error"], fields)
             return Heard(heard.status, self._play.told(asked.verb, heard.body))
 
     def _bytes(self, body: Any) -> bytes | None:
@@ -184,9 +184,19 @@ def _nested(fields: Json, plain: set[str]) -> Json:
     return {**{key: value for key, value in fields.items() if key in plain}, "options": options}
 
 
-def _of_a_get(code: str) -> str:
-    """The one code that differs between the protocols (decisions A29); anything else than NOT_FOUND stays wrong."""
-    return {"NOT_FOUND": "JOB_NOT_FOUND", "JOB_NOT_FOUND": "wrong on TCP"}.get(code, code)
+def _of_a_get(error: Json, fields: Json) -> Json:
+    return {"code": {"NOT_FOUND": "JOB_NOT_FOUND", "JOB_NOT_FOUND": "wrong on TCP"}.get(error["code"], error["code"])}
+
+
+def _of_a_schedule(error: Json, fields: Json) -> Json:
+    name = fields["name"]
+    if (error["code"], error["message"]) != ("NOT_FOUND", f"Schedule '{name}' not found"):
+        return {"code": "wrong on TCP"}
+    return {"code": "SCHEDULE_NOT_FOUND", "message": f"Schedule not found: {name}"}
+
+
+LINES_SAY_NOT_FOUND: Final = {"get": _of_a_get, "schedule_get": _of_a_schedule}
+"""The two answers that differ between the protocols (contract A7, decisions A29). Anything else stays wrong."""
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -76,11 +76,11 @@ class Running:
             server.kill()
 
 
-def _leader_of(place: Place) -> str:
+def _leader_of(place: Place) -> str | None:
     connection = http.client.HTTPConnection("127.0.0.1", place.http_port, timeout=10)
     with contextlib.closing(connection):
-        connection.request("GET", "/api/v1/cluster")
-        leader: str = json.loads(connection.getresponse().read())["leader"]
+        connection.request("GET", "/api/v1/cluster", headers={"Authorization": f"Bearer {TOKENS[0]}"})
+        leader: str | None = json.loads(connection.getresponse().read())["leader"]
         return leader
 
 

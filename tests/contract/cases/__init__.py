@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from tests.contract.cases import jobs, life, lines, queues
+from tests.contract.cases import jobs, life, lines, queues, schedules, server, surface
 from tests.contract.table import Case
 
-CASES: Final[dict[str, Case]] = {**jobs.CASES, **queues.CASES, **life.CASES, **lines.CASES}
+PARTS: Final = (jobs, life, lines, queues, schedules, server, surface)
+CASES: Final[dict[str, Case]] = {name: case for part in PARTS for name, case in part.CASES.items()}
