@@ -17,6 +17,7 @@ from tests.conformance import (
     test_verbs_webhooks,
 )
 from tests.conformance.bodies import Ask, ask, counts, ok, stale, wrong_state
+from tests.conformance.protocols import Json
 from tests.contract.cases.lines import told
 from tests.contract.cases.words import ALIVE, acked, died, get, nothing, pull, push, pushed, shown, started
 from tests.contract.table import ANY, NUMBER, Case, Step, held, http, job, line
@@ -94,14 +95,14 @@ ROWS_OF_TABLES: Final[Mapping[str, str]] = {
 WHOLE: Final[Mapping[str, str]] = {
     "limits of a queue": "a rate's bucket is full again after a restart",
 }
-OPTIONS: Final = {
+OPTIONS: Final[Json] = {
     "run_at": "2100-01-01T00:00:00Z",
     "group_id": "$g",
     "traceparent": "00-1",
     "max_backoff_ms": 50_000,
     "on_parent_failure": "ignore",
 }
-SHOWN: Final = {**{key: value for key, value in OPTIONS.items() if key != "run_at"}, "state": "delayed"}
+SHOWN: Final[Json] = {**{key: value for key, value in OPTIONS.items() if key != "run_at"}, "state": "delayed"}
 
 CASES: Final[dict[str, Case]] = {
     **{
