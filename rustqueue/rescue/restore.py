@@ -15,13 +15,15 @@ from rustqueue.machine.machine import Machine
 from rustqueue.model.cluster.features import FEATURE_LEVEL
 from rustqueue.node import JOURNAL_FOLDER, STORE_FOLDER
 from rustqueue.node.keeping.unfinished import UNFINISHED
+from rustqueue.node.webhooks import KEY_FILE
 from rustqueue.raft.cluster.passport import FILE as PASSPORT
 from rustqueue.raft.real import OsDisk
 from rustqueue.rescue.archive import read_backup
 from rustqueue.rescue.beginning import Founder, RescueError, change_state, write_folder
 from rustqueue.storage import open_store
 
-_OF_FILE_SYSTEMS: Final = frozenset({"lost+found"})
+_MAY_BE_THERE: Final = frozenset({"lost+found", KEY_FILE})
+"""What file systems put there, and the key that opens the secrets in the state, which no backup holds."""
 
 
 class Restored(Struct, frozen=True):
@@ -82,7 +84,7 @@ def is_used(folder: Path) -> bool:
     """Whether anything but a restore that was not finished is in the folder."""
     if not folder.exists() or (folder / UNFINISHED).exists():
         return False
-    return any(path.name not in _OF_FILE_SYSTEMS for path in folder.iterdir())
+    return any(path.name not in _MAY_BE_THERE for path in folder.iterdir())
 
 
 def _refuse_used(folder: Path) -> None:
