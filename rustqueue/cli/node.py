@@ -31,10 +31,14 @@ def add(commands: Commands) -> None:
     parser = commands.add_local(
         "demo",
         demo,
-        "run real jobs through a durable node, kill it in the middle, show that nothing was lost",
+        "run real jobs through a durable node or cluster, kill it in the middle, show that nothing was lost",
         "rustqueue demo",
         "rustqueue demo --keep          # leave the node up and try the curl lines that it prints",
         "rustqueue demo --workers 4 --limit 500",
+        "rustqueue demo --nodes 3       # a cluster, and its leader is killed",
+    )
+    parser.add_argument(
+        "--nodes", type=int, choices=[1, 3, 5], default=1, help="else 1; several make a cluster whose leader is killed"
     )
     parser.add_argument("--keep", action="store_true", help="leave the node and its data for you to look at")
     parser.add_argument("--workers", type=bounded(1, 64), default=2, metavar="N", help="worker processes, else 2")
@@ -98,7 +102,8 @@ def demo(arguments: argparse.Namespace) -> int:
 
     # Whoever stops the demo stops its children too: SIGTERM unwinds it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return play(Plan(workers=arguments.workers, limit=arguments.limit, keep=arguments.keep), sys.stdout)
+    plan = Plan(nodes=arguments.nodes, workers=arguments.workers, limit=arguments.limit, keep=arguments.keep)
+    return play(plan, sys.stdout)
 
 
 def _declare_bench(commands: Commands) -> None:

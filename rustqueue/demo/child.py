@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 READY_DEADLINE_PROBES = 1_200
@@ -29,12 +30,13 @@ def free_port() -> int:
 
 
 class NodeChild:
-    """One node on one folder and two ports, over several lives."""
+    """One node on one folder and two ports, over several lives. `flags` stand behind its command line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flags: Sequence[str] = ()) -> None:
         self.folder = folder
         self.http_port = free_port()
         self.tcp_port = free_port()
+        self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,13 +54,20 @@ class NodeChild:
 
     def start(self) -> None:
         """Start a life and wait until the node says that it is ready."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
         words = [sys.executable, "-m", "rustqueue", "serve", "--data", str(self.folder / "data")]
-        words += ["--http-port", str(self.http_port), "--tcp-port", str(self.tcp_port)]
+        words += ["--http-port", str(self.http_port), "--tcp-port", str(self.tcp_port), *self._flags]
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C reaches the demo alone, which then stops its children in order.
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+
+    def wait_until_ready(self) -> None:
+        assert self._process is not None, "the node was started"
         for _ in range(READY_DEADLINE_PROBES):
             if self._is_ready():
                 return
@@ -70,13 +79,16 @@ class NodeChild:
             raise NodeFailed(f"the node ended with code {code}: {self.last_words()}")
         raise NodeFailed(f"the node did not become ready: {self.last_words()}")
 
-    def kill(self) -> int:
-        """SIGKILL, the end that no program can prepare for. The pid it had."""
-        pid = self.pid
-        os.kill(pid, signal.SIGKILL)
+    def kill(self) -> None:
+        """SIGKILL, the end that no program can prepare for."""
+        os.kill(self.pid, signal.SIGKILL)
         assert self._process is not None
         self._process.wait()
-        return pid
+
+    def terminate(self) -> None:
+        """Ask it to end, without waiting."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
 
     def stop(self) -> None:
         """End politely, or by force when that takes too long."""

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -39,12 +40,18 @@ class LocalCluster:
 
     def words(self, number: int) -> list[str]:
         """The command line of one node."""
-        peers = [f"n{each}=127.0.0.1:{self.peer_port_of(each)}" for each in range(self.nodes)]
         words = [sys.executable, "-m", "rustqueue", "serve", "--data", str(self.folder / f"n{number}")]
         words += ["--server-host", "127.0.0.1", "--http-port", str(self.http_port_of(number))]
-        words += ["--tcp-port", str(self.tcp_port_of(number)), "--cluster-enabled", "true"]
-        words += ["--cluster-node-id", f"n{number}", "--cluster-listen", f"127.0.0.1:{self.peer_port_of(number)}"]
-        return [*words, "--cluster-insecure", "true", "--cluster-peers", json.dumps(peers)]
+        words += ["--tcp-port", str(self.tcp_port_of(number))]
+        return words + cluster_flags(number, [self.peer_port_of(each) for each in range(self.nodes)])
+
+
+def cluster_flags(number: int, peer_ports: Sequence[int]) -> list[str]:
+    """What makes a node one of those whose peer ports these are, on this machine, where they need no certificates."""
+    peers = [f"n{each}=127.0.0.1:{port}" for each, port in enumerate(peer_ports)]
+    flags = ["--cluster-enabled", "true", "--cluster-node-id", f"n{number}"]
+    flags += ["--cluster-listen", f"127.0.0.1:{peer_ports[number]}"]
+    return [*flags, "--cluster-insecure", "true", "--cluster-peers", json.dumps(peers)]
 
 
 def run(cluster: LocalCluster, screen: TextIO) -> int:

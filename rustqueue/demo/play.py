@@ -17,10 +17,11 @@ import msgspec
 
 from rustqueue import __version__
 from rustqueue.client import Client, RustQueueError
-from rustqueue.demo.child import NodeChild, NodeFailed
+from rustqueue.demo.child import NodeFailed
 from rustqueue.demo.crew import Producer, jobs_for, workers
 from rustqueue.demo.ledger import Ledger, Outcome
 from rustqueue.demo.screen import Screen, facts_table
+from rustqueue.demo.sites import Cluster, OneNode, Site
 from rustqueue.demo.sources import Facts, Totals, library_folder, list_sources, read_source, total_of
 from rustqueue.demo.worker import QUEUE, READ_JOB
 
@@ -33,6 +34,7 @@ STUCK_S = 120.0
 class Plan:
     """What the person asked for."""
 
+    nodes: int = 1
     workers: int = 2
     limit: int | None = None
     keep: bool = False
@@ -48,20 +50,20 @@ def play(plan: Plan, out: TextIO) -> int:
     root = library_folder()
     names = list_sources(root, plan.limit)
     folder = Path(tempfile.mkdtemp(prefix="rustqueue-demo-"))
-    node = NodeChild(folder)
+    site: Site = OneNode(folder) if plan.nodes == 1 else Cluster(folder, plan.nodes)
     good = keep = False
-    screen.say(f"RustQueue {__version__}: a durable node, {plan.workers} workers, and a SIGKILL in the middle.\n")
+    screen.say(f"RustQueue {__version__}: {site.what}, {plan.workers} workers, and a SIGKILL in the middle.\n")
     screen.say(f"  {len(names):,} Python files become a job each, those of the standard library in\n  {root}.")
     try:
-        ledger, total_id = _run(node, root, names, plan.workers, ledger=Ledger(), screen=screen)
-        with Client(node.tcp_url) as client:
+        ledger, total_id = _run(site, root, names, plan.workers, ledger=Ledger(), screen=screen)
+        with Client(site.tcp_url) as client:
             outcome, told = _ask(client, ledger, total_id)
         expected = _plain_loop(root, names, screen)
         good = outcome.lost == 0 and outcome.acknowledged == outcome.pushed and told == expected
         _report(screen, outcome, told, expected)
         keep = plan.keep and good
         if keep:
-            screen.say(_what_next(node))
+            screen.say(_what_next(site))
     except (NodeFailed, DemoFailed, RustQueueError) as error:
         screen.say(f"\nThe demo failed: {error}")
     except KeyboardInterrupt:
@@ -70,36 +72,35 @@ def play(plan: Plan, out: TextIO) -> int:
         return 130
     finally:
         if not keep:
-            node.stop()
+            site.stop()
         if good and not keep:
             shutil.rmtree(folder, ignore_errors=True)
         elif not good:
-            screen.say(f"Data and log of the node are in {folder}.")
+            screen.say(f"Data and logs are in {folder}.")
     return 0 if good else 1
 
 
 def _run(
-    node: NodeChild, root: Path, names: list[str], workers_count: int, ledger: Ledger, screen: Screen
+    site: Site, root: Path, names: list[str], workers_count: int, ledger: Ledger, screen: Screen
 ) -> tuple[Ledger, str]:
-    """All jobs through the node, with one kill. The id of the last job, which has the total."""
-    node.start()
-    screen.say(f"\n  Node {node.pid} serves {node.http_url}, its data is in\n  {node.folder}.\n")
-    producer = Producer(node.tcp_url, names, ledger)
+    """All jobs through the queue, with one kill. The id of the last job, which has the total."""
+    screen.say(f"\n{site.start()}\n")
+    producer = Producer(site.tcp_url, names, ledger)
     total = jobs_for(len(names))
     killed = False
-    with workers(node.tcp_url, root, workers_count, ledger):
+    with workers(site.tcp_url, root, workers_count, ledger):
         producer.start()
         watch = _Watch(ledger)
         while not watch.is_over(producer):
             progress = ledger.progress()
             if not killed and progress.acknowledged * 100 >= total * KILL_AT_PERCENT:
                 killed = True
-                _kill_and_restart(node, ledger, screen, total)
+                _kill_and_restart(site, ledger, screen, total)
             screen.draw(progress.pushed, progress.acknowledged, total, watch.speed_text(progress.acknowledged))
             ledger.wait_for_change(LOOK_EVERY_S)
         if not killed:
             # So few files that they were done between two looks.
-            _kill_and_restart(node, ledger, screen, total)
+            _kill_and_restart(site, ledger, screen, total)
         screen.draw(*ledger.progress(), total, watch.speed_text(ledger.progress().acknowledged), last=True)
     producer.join()
     assert producer.total_id is not None
@@ -131,18 +132,14 @@ class _Watch:
         return f"{acknowledged / elapsed_s:,.0f} jobs/s" if elapsed_s > 0 else ""
 
 
-def _kill_and_restart(node: NodeChild, ledger: Ledger, screen: Screen, total: int) -> None:
+def _kill_and_restart(site: Site, ledger: Ledger, screen: Screen, total: int) -> None:
     """Between two draws, so that the lines that stay are not drawn over."""
-    pid = node.kill()
-    killed_s = time.monotonic()
+    killed = site.kill()
     pushed, acknowledged = ledger.progress()
     waiting = pushed - acknowledged
-    screen.draw(pushed, acknowledged, total, f"node {pid} killed", last=True)
-    screen.say(
-        f"\n  SIGKILL to node {pid}: {acknowledged:,} jobs acknowledged, {waiting:,} more pushed and unfinished."
-    )
-    node.start()
-    screen.say(f"  Node {node.pid} on the same folder is ready after {time.monotonic() - killed_s:.1f} s.\n")
+    screen.draw(pushed, acknowledged, total, f"{killed} killed", last=True)
+    screen.say(f"\n  SIGKILL to {killed}: {acknowledged:,} jobs acknowledged, {waiting:,} more pushed and unfinished.")
+    screen.say(f"{site.recover()}\n")
 
 
 def _ask(client: Client, ledger: Ledger, total_id: str) -> tuple[Outcome, Totals]:
@@ -197,10 +194,10 @@ def _report(screen: Screen, outcome: Outcome, told: Totals, expected: Totals) ->
         screen.say(f"  {outcome.lost} jobs LOST, {outcome.pushed - outcome.acknowledged} not finished.")
 
 
-def _what_next(node: NodeChild) -> str:
-    url = node.http_url
+def _what_next(site: Site) -> str:
+    url = site.http_url
     return f"""
-The node stays up. Try:
+{site.what.capitalize()} stays up. Try:
 
   curl -s {url}/api/v1/queues
   curl -s '{url}/api/v1/jobs?queue={QUEUE}&name={READ_JOB}&limit=1'
@@ -212,7 +209,7 @@ The node stays up. Try:
 
 Stop it and remove its data:
 
-  kill {node.pid} && rm -r {node.folder}"""
+  kill {" ".join(map(str, site.pids))} && rm -r {site.folder}"""
 
 
 def _program() -> str:

@@ -133,9 +133,11 @@ def _undo(path: str, writes: list[Record], kept: int, rng: random.Random, done: 
             done["writes undone"] += 1
         if torn is not None and new:
             done["writes torn"] += 1
-            for start in range(0, len(new), SECTOR_BYTES):
+            first = torn.offset - torn.offset % SECTOR_BYTES
+            for sector in range(first, torn.offset + len(new), SECTOR_BYTES):
+                begin, end = max(sector, torn.offset), sector + SECTOR_BYTES
                 if rng.random() < 0.5:
-                    os.pwrite(file.fileno(), new[start : start + SECTOR_BYTES], torn.offset + start)
+                    os.pwrite(file.fileno(), new[begin - torn.offset : end - torn.offset], begin)
 
 
 def _overlap(one: Record, other: Record) -> bool:
