@@ -7,6 +7,7 @@ command is checked.
     --others N       so many of each other fault: pause, stop, full disk, sync errors, slow disk, clock step (3)
     --seconds S      about so long a fault lasts (1.0)
     --seed K         what happens, and what clients do (1)
+    --minutes M      begin no fault later than that; what was asked for and not played is said
     --record         append each round to docs/evidence/chaos.jsonl
     --resume         leave out what that file already has for this code
     --keep DIR       where data, logs and histories go, kept when a problem is found
@@ -84,6 +85,7 @@ def read(words: list[str]) -> argparse.Namespace:
     for name, default in (("kills", 40), ("partitions", 8), ("cuts", 8), ("others", 3), ("seed", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--keep", type=Path)
     for flag in ("record", "resume", "proxies"):
         parser.add_argument(f"--{flag}", action="store_true")
@@ -96,13 +98,17 @@ def run(arguments: argparse.Namespace, folder: Path, network: Network, library: 
     earlier = recorded("chaos") if arguments.resume else Counter[str]()
     tally: Counter[str] = Counter()
     begin_s = time.monotonic()
+    ends_s = begin_s + 60 * arguments.minutes
     problems: list[Problem] = []
     number = 0
     while not problems and (kinds := plan(arguments, earlier + tally, rng)):
+        if time.monotonic() > ends_s:
+            print(f"the time is over: {len(kinds)} faults and perhaps more were not played")
+            break
         number += 1
         round_begin_s = time.monotonic()
         one = Round(folder / f"round-{number}", network, library, rng, arguments.seconds)
-        one.play(kinds)
+        one.play(kinds, ends_s)
         problems = one.problems
         one.tally.update(f"problem: {problem.kind}" for problem in problems)
         tally += one.tally

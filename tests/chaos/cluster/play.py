@@ -47,10 +47,11 @@ class Round:
         self._rng = rng
         self._seconds = seconds
 
-    def play(self, kinds: Sequence[Kind]) -> None:
+    def play(self, kinds: Sequence[Kind], ends_s: float) -> None:
+        """No fault begins after that moment; the round is judged all the same."""
         try:
             with self.history.open("wb") as history:
-                self._suffer(kinds, history)
+                self._suffer(kinds, ends_s, history)
             self._judge()
             self._last_rites()
         except NodeFault as fault:
@@ -58,13 +59,15 @@ class Round:
         finally:
             self._cluster.end()
 
-    def _suffer(self, kinds: Sequence[Kind], history: BinaryIO) -> None:
+    def _suffer(self, kinds: Sequence[Kind], ends_s: float, history: BinaryIO) -> None:
         self._cluster.start()
         load = Load(self._cluster.doors, f"{self._rng.randrange(2**32)}", 1, history, PROCESSES)
         try:
             load.wait_for_calls()
             stage = Stage(self._cluster, self._rng, self.tally, self._seconds)
             for kind in kinds:
+                if time.monotonic() > ends_s:
+                    break
                 load.pause(self._rng.uniform(0.2, 0.8) * self._seconds)
                 self._one_fault(kind, stage, load)
             self._let_live(load)
