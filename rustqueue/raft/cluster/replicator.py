@@ -101,7 +101,6 @@ class ClusterReplicator:
             ),
         )  # fmt: skip
         self._pending: deque[Proposal] = deque()
-        self._queued_bytes = 0
         self._rounds: dict[int, _Round] = {}
         self.placements = Placements(lambda: machine.applied_index)
         self._turn_asked = self._apply_asked = self._applying = False
@@ -244,7 +243,6 @@ class ClusterReplicator:
             proposal.done(Refused.of(refusal))
             return
         self.pending_bytes += size_bytes
-        self._queued_bytes += size_bytes
         self._pending.append(proposal)
         self._ask_turn()
 
@@ -309,7 +307,6 @@ class ClusterReplicator:
                 break
             bytes_count += size_bytes
             taken.append(pending.popleft())
-        self._queued_bytes -= bytes_count
         return taken
 
     def _next_ms(self) -> int:
@@ -341,7 +338,7 @@ class ClusterReplicator:
             self._pace.stop()
         self._pace = self._stamp = None
         self._tick_wanted = False
-        waiting, self._pending, self._queued_bytes = self._pending, deque(), 0
+        waiting, self._pending = self._pending, deque()
         refused = Refused.of(self._refusal or Unavailable.no_leader())
         for proposal in waiting:
             self.pending_bytes -= len(proposal.raw)
