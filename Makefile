@@ -21,7 +21,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash chaos sim fuzz authz-matrix lock clean
+.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash chaos sim fuzz authz-matrix contract contract-original lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -93,6 +93,13 @@ image: $(STAMP) ## build the Dockerfile without a Docker engine (root, buildah);
 fuzz: $(STAMP) ## CASES=20000 SEED=0: requests made from the OpenAPI document, right and wrong ones, over HTTP and TCP
 	$(BIN)/python -m tests.fuzz.described --protocol http --cases $(CASES) --seed $(SEED) $(ARGS)
 	$(BIN)/python -m tests.fuzz.described --protocol tcp --cases $(CASES) --seed $(SEED) $(ARGS)
+
+contract: $(STAMP) ## the cases of the contract against one node, through followers, and over the death of all nodes
+	$(BIN)/python -m tests.contract $(ARGS)
+
+contract-original: $(STAMP) ## the same cases against the original itself, built by cargo the first time (ten minutes)
+	@sh tests/contract/original.sh
+	$(BIN)/python -m tests.contract original $(ARGS)
 
 authz-matrix: $(STAMP) ## every route and verb as every role, on own and foreign queues: what is not allowed is refused
 	$(BIN)/pytest -rs -q tests/authz $(PYTEST_ARGS)

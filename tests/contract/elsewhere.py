@@ -2,8 +2,134 @@
 
 from typing import Final
 
-TESTS: Final[dict[str, str]] = {}
+TESTS: Final[dict[str, str]] = {
+    "A4 events": "unit/test_api_events.py::test_a_node_tells_the_life_of_a_job",
+    "A7 pipelining": "unit/test_tcp.py::test_answers_come_in_the_order_of_their_lines, "
+    "unit/test_tcp.py::test_a_pipelined_pull_sees_the_push_before_it",
+    "A7 binary before auth": "unit/test_tcp.py::test_a_binary_frame_is_refused_in_its_own_language",
+    "A8 error response": "unit/test_tcp.py::test_a_binary_frame_is_refused_in_its_own_language",
+    "A11 retention": "unit/test_machine_time.py::test_retention_by_age",
+    "A14 tick": "unit/test_machine_time.py::test_a_delayed_job_becomes_ready_at_its_time_and_not_before, "
+    "unit/test_machine_time.py::test_a_time_out_ends_a_try_whatever_heartbeats_say",
+    "A14 retention": "unit/test_machine_time.py::test_retention_by_age, unit/test_settings.py::"
+    "test_what_apply_depends_on_reaches_the_machine",
+    "A15 storage": "unit/test_webhook_node.py::test_what_waits_is_delivered_after_a_restart",
+    "A15 delivery": "unit/test_webhook_node.py::test_the_life_of_a_job_arrives_signed_and_in_order",
+    "A15 headers": "unit/test_webhook_node.py::test_the_life_of_a_job_arrives_signed_and_in_order, "
+    "unit/test_webhook_signing.py::test_an_unsigned_webhook_still_has_an_id_and_a_time",
+    "A15 success": "unit/test_webhook_sender.py::test_an_answer_is_what_its_status_says, "
+    "unit/test_webhook_sender.py::test_a_redirect_is_not_followed",
+    "A15 retries": "unit/test_machine_webhooks.py::"
+    "test_a_failed_delivery_is_tried_as_the_original_does_and_then_given_up",
+    "A15 timeout": "unit/test_webhook_sender.py::test_a_receiver_without_an_answer_costs_its_time_and_no_more",
+    "A15 concurrency": "unit/test_webhook_duty.py::test_events_of_one_job_go_one_after_the_other, "
+    "unit/test_webhook_duty.py::test_receivers_that_hang_hold_up_nobody_else",
+    "A15 missing": "conformance/test_verbs_webhooks.py::test_every_way_gives_the_same_whole_answer, "
+    "unit/test_webhook_sender.py::test_without_leave_nothing_inside_is_called",
+    "A16 events": "unit/test_api_events.py::test_a_node_tells_the_life_of_a_job, "
+    "unit/test_events_cluster.py::test_every_member_tells_the_same_under_the_same_cursors",
+    "A18 lockout": "unit/test_a30.py::test_a_lockout_counts_the_peer_and_not_a_header, "
+    "unit/test_tcp.py::test_three_bad_tokens_close_the_connection_and_five_lock_the_address_out",
+    **dict.fromkeys(
+        (
+            *("A19 server", "A19 storage", "A19 auth", "A19 scheduler", "A19 retention", "A19 dashboard"),
+            *("A19 metrics", "A19 webhooks", "A19 cluster", "D 15", "D 33"),
+        ),
+        "unit/test_settings.py::test_the_originals_file_works_and_every_key_without_effect_is_named",
+    ),
+    "A19 jobs": "unit/test_a30.py::test_the_configured_defaults_of_jobs_have_an_effect",
+    "A19 logging": "unit/test_logs.py::test_the_level_decides_what_is_shown",
+    "A19 tls": "unit/test_tls.py::test_the_section_of_the_original_is_about_tcp_alone",
+    "A20 ports": "unit/test_settings.py::test_later_sources_win",
+    "A20 host": "unit/test_cli_parsing.py::test_where_the_node_is",
+    "A20 log": "unit/test_logs.py::test_the_level_decides_what_is_shown",
+    "A20 telemetry": "unit/test_traces.py::test_a_trace_leads_from_the_push_over_the_node_to_the_handler",
+    "A20 serve": "unit/test_settings.py::test_every_key_can_be_a_flag",
+    "A20 status": "unit/test_cli_commands.py::test_queues_are_listed",
+    "A20 push": "unit/test_cli_commands.py::test_a_job_is_pushed_pulled_acknowledged_and_inspected",
+    "A20 inspect": "unit/test_cli_commands.py::test_a_job_is_pushed_pulled_acknowledged_and_inspected",
+    **dict.fromkeys(
+        ("A20 schedules list", "A20 schedules create", "A20 schedules delete pause resume"),
+        "unit/test_cli_parsing.py::test_connection_flags_stand_before_or_behind_an_action",
+    ),
+    "A20 help version": "unit/test_cli_parsing.py::test_the_version_is_told",
+    **dict.fromkeys(
+        ("A21 job counters", "A21 http requests", "D 22"),
+        "unit/test_metrics.py::test_a_node_counts_what_its_clients_do_and_nothing_in_a_replay",
+    ),
+    "A21 schedules fired": "unit/test_monitoring.py::test_every_metric_that_is_asked_for_is_there",
+    "A21 webhooks": "unit/test_monitoring.py::test_every_metric_that_is_asked_for_is_there",
+    "A21 rate limit": "unit/test_metrics.py::"
+    "test_pushes_that_a_limit_refused_are_counted_by_a_bounded_number_of_queues",
+    "A21 queue gauges": "unit/test_metrics.py::test_depths_have_a_label_for_each_queue_and_one_for_the_rest",
+    "A21 live gauges": "unit/test_monitoring.py::test_every_metric_that_is_asked_for_is_there",
+    "A21 durations": "unit/test_metrics.py::test_durations_are_real_histograms",
+    "A21 http durations": "unit/test_metrics.py::test_durations_are_real_histograms",
+    "A22 dashboard": "unit/test_api_pages.py::test_a_page_comes_with_what_guards_it",
+    "A22 panels": "browser/test_pages.py::test_dead_letters_are_retried_one_or_all, "
+    "browser/test_pages.py::test_a_schedule_is_paused_and_run",
+    "A22 refresh": "browser/test_pages.py::test_events_appear_as_they_happen",
+    "A22 other pages": "unit/test_api_pages.py::test_pages_are_read_and_nothing_else",
+    "A22 openapi": "unit/test_openapi.py::test_every_route_is_described_and_nothing_else",
+    "A23 redb": "unit/test_a30.py::test_a_restart_forgets_no_job",
+    "A23 buffered": "unit/test_settings.py::test_a_group_commit_waits_only_where_that_was_asked_for",
+    "A23 hybrid": "unit/test_a30.py::test_no_acknowledged_write_waits_for_a_snapshot",
+    "A23 in_memory": "conformance/test_kv.py::test_behaves_as_a_sorted_dict",
+    "A24 builders": "unit/test_embedded.py::test_the_root_offers_it_and_stays_light",
+    "A24 methods": "unit/test_embedded.py::test_the_methods_of_the_contract",
+    "A24 registry": "unit/test_embedded.py::test_the_registry_dispatches_by_metadata_then_by_queue",
+    "A24 dispatch": "unit/test_embedded.py::test_the_registry_dispatches_by_metadata_then_by_queue",
+    "A24 axum": "unit/test_embedded.py::test_the_example_in_a_web_application",
+    "A24 metrics": "unit/test_metrics.py::test_events_are_counted_by_job",
+    "A24 auth helpers": "unit/test_auth.py::test_a_wrong_header_says_what_is_wrong",
+    "D 10": "unit/test_a30.py::test_a_lockout_counts_the_peer_and_not_a_header, "
+    "unit/test_visitors.py::test_a_lockout_is_of_the_address_behind_the_proxy",
+    "D 18": "unit/test_machine_time.py::test_a_queue_has_its_own_retention",
+    "D 21": "unit/test_tcp.py::test_a_binary_frame_is_refused_in_its_own_language",
+    "D 23": "unit/test_cli_commands.py::test_refusals_are_one_line_and_code_1",
+    "D 24": "unit/test_a30.py::test_other_origins_are_not_let_in, unit/test_visitors.py::test_a_listed_page_is_let_in",
+    "D 26": "unit/test_openapi.py::test_the_document_is_valid",
+    "D 32": "unit/test_api_events.py::test_events_pings_and_goodbyes",
+    "D 34": "unit/test_webhook_signing.py::test_both_secrets_sign_during_rotation",
+    "D 35": "unit/test_machine_webhooks.py::test_a_failed_delivery_is_tried_as_the_original_does_and_then_given_up",
+    "D 36": "unit/test_embedded.py::test_the_methods_of_the_contract, "
+    "unit/test_embedded.py::test_a_second_opener_is_refused",
+    "D 37": "unit/test_webhook_guard.py::test_the_operator_opens_networks_but_never_own_ports_nor_embedded_addresses",
+    "D name unknown outcome": "unit/test_gateway.py::"
+    "test_a_command_that_the_log_does_not_answer_has_an_unknown_outcome, "
+    "unit/test_gateway.py::test_a_full_disk_refuses_pushes_only",
+    "D name undeclared queues": "unit/test_machine_push.py::test_without_auto_create_only_declared_queues_take_jobs",
+    "A31 api_jobs": "contract/test_contract.py::test_every_case_gets_its_answers",
+    "A31 dag_flow_tests": "contract/test_contract.py::test_every_case_gets_its_answers",
+    "A31 job_chaining_tests": "contract/test_contract.py::test_every_case_gets_its_answers",
+    "A31 scheduler_integration": "contract/test_contract.py::test_every_case_gets_its_answers",
+    "A31 websocket_events": "unit/test_api_events.py::test_a_node_tells_the_life_of_a_job",
+    "A31 storage_backend_tests": "conformance/test_kv.py::test_behaves_as_a_sorted_dict, "
+    "conformance/test_kv.py::test_scan_takes_the_range",
+    "A31 chaos_tests": "chaos/test_crash.py::test_two_kills_lose_nothing, "
+    "unit/test_a30.py::test_fifty_parallel_pushes_of_one_unique_key_have_one_winner",
+    "A31 others": "unit/test_a30.py::test_other_origins_are_not_let_in, "
+    "unit/test_cli_parsing.py::test_every_help_shows_examples",
+}
 """Row -> tests, with commas between, as `file::function` below `tests/`."""
 
-NOT_SHOWN: Final[dict[str, str]] = {}
+_NO_BINARY: Final = "binary frames are refused in their own language in this release; no published client sends them"
+_BY_PROTOCOL: Final = "the published clients are asked for the protocol, which every case here speaks"
+
+NOT_SHOWN: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("A8 push batch", "A8 pull batch", "A8 ack batch", "A8 channel", "A8 push response", "A8 pull response"),
+            *("A8 ack response", "A8 channel response", "A8 rules"),
+        ),
+        _NO_BINARY,
+    ),
+    "A23 sqlite": "a later round (decisions A27); the port and its conformance suite are there",
+    "A23 postgres": "a later round (decisions A27); the port and its conformance suite are there",
+    "D 27": "a later round; the port and its conformance suite are there",
+    "A24 workflow": "a library of Rust for its own programs; flows and follow-ups do this over the protocols",
+    "A24 features": "build features of a Rust crate; ours are extras of a Python package",
+    **dict.fromkeys(("A25 node http", "A25 node tcp", "A25 python http", "A25 go http", "A25 go tcp"), _BY_PROTOCOL),
+    "A26 deployment": "files of the original's repository; ours stand in Dockerfile, charts/ and examples/",
+}
 """Row -> the reason."""

@@ -156,5 +156,8 @@ async def the_original(folder: Path, program: Path, stage: Stage, rates: Rates) 
 
 def original_program() -> Path:
     """Where `tests/contract/original.sh` puts it: outside the checkout, one folder for each version."""
-    cache = os.environ.get("RUSTQUEUE_PEERS") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / f"rustqueue-original-{ORIGINAL_VERSION}" / "bin" / "rustqueue"
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    program = Path(cache) / f"rustqueue-original-{ORIGINAL_VERSION}" / "bin" / "rustqueue"
+    if not program.is_file():
+        raise SystemExit("the original is not built: make contract-original builds it (it needs cargo)")
+    return program

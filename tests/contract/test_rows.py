@@ -16,6 +16,13 @@ def test_a_case_names_rows_that_there_are() -> None:
     assert sorted((named | elsewhere_too) - set(ROWS)) == []
 
 
+def test_every_row_has_a_case_a_test_or_a_reason() -> None:
+    named = {row for case in CASES.values() for row in case.rows.split(", ")}
+    assert [row for row in ROWS if row not in named | {*elsewhere.TESTS, *elsewhere.NOT_SHOWN}] == []
+    assert sorted(named & {*elsewhere.NOT_SHOWN}) == []
+    assert [row for row, reason in elsewhere.NOT_SHOWN.items() if len(reason) < 20] == []
+
+
 def test_tests_of_another_kind_are_there() -> None:
     named = [test for tests in elsewhere.TESTS.values() for test in tests.split(", ")]
     assert [test for test in named if not is_there(test)] == []
