@@ -248,6 +248,7 @@ class ClusterSide:
     def _leader_is(self, leader: str | None) -> None:
         assert self.neighbours is not None, "the gateway is there"
         assert self.council is not None, "the gateway is there"
+        self._acquaintance.leader_is(leader)
         self.neighbours.leader_is(leader)
         self.council.leader_is(leader)
 

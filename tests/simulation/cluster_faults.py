@@ -4,13 +4,15 @@ It must not know clients. At any time a majority may be down: a cluster then wai
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 
 from tests.simulation.faults import KINDS as NODE_KINDS
 from tests.simulation.faults import Faults
 from tests.simulation.member_node import SimMember
+from tests.simulation.membership_faults import MEMBERSHIP_KINDS, MembershipFaults
+from tests.simulation.memberships import Memberships
 from tests.simulation.network import SimNetwork
 from tests.simulation.timeline import Timeline
 
@@ -25,11 +27,14 @@ NETWORK_KINDS = (
     "pause",
     "hand over",
 )
-CLUSTER_KINDS = (*NODE_KINDS, *NETWORK_KINDS)
+CLUSTER_KINDS = (*NODE_KINDS, *NETWORK_KINDS, *MEMBERSHIP_KINDS)
 
 
 class ClusterFaults:
     """Breaks nodes and links until it is told to calm down."""
+
+    mean_us: int | None = None
+    """When it is set, every kind that is allowed comes that often, instead of what chance says."""
 
     def __init__(
         self,
@@ -38,6 +43,7 @@ class ClusterFaults:
         nodes: list[SimMember],
         network: SimNetwork,
         lost: Callable[[SimMember], None],
+        known: Memberships,
     ) -> None:
         self._timeline = timeline
         self._rng = fork("network faults")
@@ -45,6 +51,7 @@ class ClusterFaults:
         self._network = network
         self._each = [Faults(timeline, fork(f"faults {node.name}"), node, partial(lost, node)) for node in nodes]
         self._by_name = {node.name: faults for node, faults in zip(nodes, self._each, strict=True)}
+        self._members = MembershipFaults(timeline, fork("membership faults"), nodes, self._each, known)
         self._own: Counter[str] = Counter()
         self.active = True
         self.kinds: list[str] = []
@@ -67,13 +74,13 @@ class ClusterFaults:
 
     @note.setter
     def note(self, note: Callable[[str], None]) -> None:
-        self._note = note
+        self._note = self._members.note = note
         for node, faults in zip(self._nodes, self._each, strict=True):
             faults.note = partial(_note_of, note, node.name)
 
     @property
     def counts(self) -> Counter[str]:
-        total = Counter(self._own)
+        total = self._own + self._members.counts
         for faults in self._each:
             total.update(faults.counts)
         return total
@@ -90,17 +97,24 @@ class ClusterFaults:
         if self._rng.randrange(8) == 0 and allowed is CLUSTER_KINDS:
             return
         node_kinds = tuple(kind for kind in NODE_KINDS if kind in allowed)
+        sure = self.mean_us is not None
         for faults in self._each:
-            if node_kinds and self._rng.random() < 0.7:
+            faults.mean_us = None if self.mean_us is None else self.mean_us * len(self._each)
+            if node_kinds and (self._rng.random() < 0.7 or sure):
                 faults.draw(node_kinds)
                 self.kinds += faults.kinds
         for kind in NETWORK_KINDS:
-            if kind in allowed and self._rng.random() < 0.4:
+            if kind in allowed and (self._rng.random() < 0.4 or sure):
                 self.kinds.append(kind)
-                self._plan(kind, 10 ** self._rng.uniform(6.3, 7.2))
+                self._plan(kind, self.mean_us or 10 ** self._rng.uniform(6.3, 7.2))
+
+    def draw_members(self, allowed: Sequence[str]) -> None:
+        """Members come and go too. It has a seed of its own: the other faults are the same with and without."""
+        self._members.draw(allowed, self.mean_us)
+        self.kinds += self._members.kinds
 
     def calm(self) -> None:
-        self.active = False
+        self.active = self._members.active = False
         self._network.heal()
         for faults in self._each:
             faults.calm()

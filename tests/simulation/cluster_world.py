@@ -4,6 +4,7 @@ What `World` judges of one node is judged of the cluster as if it were one: ever
 same replies and the same state hashes, whoever led. Besides: one leader a term, and all nodes alike in the end.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from rustqueue.auth import ANYBODY, Principal
@@ -17,11 +18,16 @@ from tests.simulation.clients import Session
 from tests.simulation.cluster_faults import CLUSTER_KINDS, ClusterFaults
 from tests.simulation.ledger import require
 from tests.simulation.member_node import MemberVariant, SimMember
+from tests.simulation.membership_faults import MEMBERSHIP_KINDS
+from tests.simulation.memberships import MEMBERSHIP_EVENTS
 from tests.simulation.network import SimNetwork
 from tests.simulation.world import LOAD_US, Report, World
 
-CLUSTER_EVENTS = ("elections", "cuts", "installs", "snapshots sent", "streams broken")
+CLUSTER_EVENTS = ("elections", "cuts", "installs", "snapshots sent", "streams broken", *MEMBERSHIP_EVENTS)
 """What must have happened in a run of many seeds, besides every kind of fault."""
+
+_SPARES_COUNT = 2
+"""Nodes that wait to be taken in, where members come and go."""
 
 
 class SimGateway(Gateway):
@@ -47,6 +53,8 @@ class ClusterWorld(World):
     """Play it once."""
 
     drain_us_max = 400_000_000
+    fault_mean_us: int | None = None
+    """Every kind of fault comes that often; None: chance says which and how often."""
 
     def __init__(
         self,
@@ -63,11 +71,19 @@ class ClusterWorld(World):
         count = rng.choice((3, 3, 3, 5))
         names = [f"n{number}" for number in range(count)]
         self.network = SimNetwork(self.timeline, self._fork("network"))
-        self.leaders: dict[int, str] = {}
         self.nodes = [self._member(name, names) for name in names]
+        changes = [kind for kind in MEMBERSHIP_KINDS if kind in self._kinds]
+        if self._kinds is CLUSTER_KINDS and self._fork("members").random() >= 0.6:
+            changes = []
+        if changes:
+            self.nodes += [self._member(f"n{number}", []) for number in range(count, count + _SPARES_COUNT)]
         self._choice = self._fork("which node")
-        self.faults = ClusterFaults(self.timeline, self._fork, self.nodes, self.network, self._node_lost)
-        self.faults.note = self._note
+        faults = ClusterFaults(self.timeline, self._fork, self.nodes, self.network, self._node_lost, self.trace.members)
+        faults.note = self._note
+        faults.mean_us = self.fault_mean_us
+        if changes:
+            faults.draw_members(changes)
+        self.faults = faults
 
     def _member(self, name: str, names: list[str]) -> SimMember:
         member = SimMember(name, names, self.timeline, self.network, self._fork(f"disk {name}"))
@@ -78,16 +94,31 @@ class ClusterWorld(World):
         return member
 
     def _leads(self, name: str, term: int) -> None:
-        self._note(f"{name} leads in term {term}")
-        other = self.leaders.setdefault(term, name)
-        require(other == name, "I19", f"{other} and {name} both lead in term {term}")
+        node = next(node for node in self.nodes if node.name == name)
+        self._note(f"{node.id} leads in term {term}")
+        self.trace.members.leads(node.id, term, node.parts.configs)
+
+    def _play(self, condition: Callable[[], bool]) -> None:
+        def look() -> bool:
+            for node in self.nodes:
+                leading = node.replicator.member.leading if node.up else None
+                if leading is not None and leading.is_settled:
+                    self.trace.members.one_at_a_time(node.id, node.parts.configs, node.seat.commit_index)
+            return condition()
+
+        super()._play(look)
 
     # What clients see.
 
     @property
     def gateway(self) -> Gateway | None:
-        up = [node.gateway for node in self.nodes if node.up and node.gateway is not None]
+        up = [node.gateway for node in self.nodes if node.gateway is not None and self._is_asked(node)]
         return self._choice.choice(up) if up else None
+
+    def _is_asked(self, node: SimMember) -> bool:
+        """Members are. One that was removed and has not heard of it is for a while, until clients know better."""
+        current = self.trace.members.current
+        return node.is_member and (self.load or current is None or node.id in current)
 
     def _node_lost(self, node: SimMember) -> None:
         """Called when the process is gone: who waits there waits in vain."""
@@ -104,24 +135,31 @@ class ClusterWorld(World):
     def _machine(self) -> Machine:
         return max(self.nodes, key=lambda node: node.machine.applied_index).machine
 
-    def _at_rest(self) -> bool:
+    def _members(self) -> list[SimMember]:
+        """The nodes that the log says belong to the cluster, and that have the disks that it says."""
+        config = self.trace.members.current
+        return [node for node in self.nodes if config is not None and node.id in config]
+
+    def _is_whole(self) -> bool:
+        """Every member is there, votes, and has everything; one of them leads."""
+        config, members = self.trace.members.current, self._members()
+        if config is None or len(members) != len(config.members) or len(config.voters) != len(members):
+            return False
         if not all(node.up for node in self.nodes):
             return False
-        applied = {node.machine.applied_index for node in self.nodes}
-        last = {node.log.last_index for node in self.nodes}
-        if (
-            self._is_scheduled()
-            or len(applied) > 1
-            or applied != last
-            or not any(node.replicator.leads for node in self.nodes)
-        ):
+        applied = {node.machine.applied_index for node in members}
+        last = {node.log.last_index for node in members}
+        return len(applied) == 1 and applied == last and any(node.replicator.leads for node in members)
+
+    def _at_rest(self) -> bool:
+        if not self._is_whole() or self._is_scheduled():
             return False
         counts = [count for _, count in self._machine().queue_counts()]
         return not any(count.waiting + count.active + count.delayed + count.blocked for count in counts)
 
     def _judge_cold(self) -> None:
         """All nodes at once lose power and come back: nothing that was only in memory was needed."""
-        before, hashes = self._counts(), {node.machine.state_hash for node in self.nodes}
+        before, hashes = self._counts(), {node.machine.state_hash for node in self._members()}
         require(len(hashes) == 1, "I18", f"the states of the nodes differ at rest: {hashes}")
         for node in self.nodes:
             node.crash(power=True, survivors=lambda count: 0)
@@ -135,7 +173,8 @@ class ClusterWorld(World):
     def _report(self) -> Report:
         report = super()._report()
         members = [node.tally for node in self.nodes]
-        report.faults["elections"] = len(self.leaders)
+        report.faults["elections"] = len(self.trace.members.leaders)
+        report.faults.update(self.trace.members.counts)
         for name in ("cuts", "installs", "snapshots sent"):
             report.faults[name] = sum(tally[name] for tally in members)
         report.faults["streams broken"] = self.network.broken_count

@@ -61,6 +61,8 @@ class Victim(Protocol):
 
     def stop(self, done: Callable[[], None]) -> None: ...
 
+    def lose_disk(self) -> None: ...
+
 
 class Flip(NamedTuple):
     """A bit that changed, and the byte as it was afterwards."""
@@ -72,7 +74,10 @@ class Flip(NamedTuple):
 
 
 class Faults:
-    """Breaks one node until `ends_us`, and starts it again whenever it is down."""
+    """Breaks one node until it is told to calm down, and starts it again whenever it is down."""
+
+    mean_us: int | None = None
+    """When it is set, every kind that is allowed comes that often, instead of what chance says."""
 
     def __init__(self, timeline: Timeline, rng: Random, node: Victim, lost: Callable[[], None]) -> None:
         self._timeline = timeline
@@ -107,8 +112,10 @@ class Faults:
         if self._rng.randrange(8) == 0 and allowed is KINDS:
             return
         self.kinds = [kind for kind in allowed if self._rng.random() < 0.5] or [self._rng.choice(allowed)]
+        if self.mean_us is not None:
+            self.kinds = list(allowed)
         for kind in self.kinds:
-            self._plan(kind, 10 ** self._rng.uniform(6.0, 7.2))
+            self._plan(kind, self.mean_us or 10 ** self._rng.uniform(6.0, 7.2))
 
     def calm(self) -> None:
         """No more faults; what is broken is repaired."""
@@ -197,6 +204,12 @@ class Faults:
         self._node.disk.fault = None
         self._lost()
         self._timeline.after(self._rng.randrange(1_500_000), self.start)
+
+    def lose_disk(self) -> None:
+        """All that was on it is gone, rot as well; another process begins with an empty one."""
+        self.die(power=True)
+        self._flips.clear()
+        self._node.lose_disk()
 
     def _survivors(self, batches_count: int) -> int:
         return self._rng.randrange(batches_count + 1) if self._rng.random() < 0.5 else 0

@@ -192,6 +192,8 @@ class Ledger:
         allowed = max(job.max_attempts, 1)
         require(job.attempt < allowed, "I7", f"{job.id} was leased after {job.attempt} failures of {allowed} allowed")
         require(bytes(job.data) == facts.spec.data, "I1", f"{job.id} came with another payload")
+        wanted = facts.options.priority
+        require(wanted in (None, job.priority), "I10", f"{job.id} came with priority {job.priority}, not {wanted}")
         require(isinstance(job.attempt_token, str), "I5", f"{job.id} was leased without a token")
         facts.state, facts.fence, facts.token = "active", job.fence, str(job.attempt_token)
         facts.until_ms = _time(job.lease_expires_at)

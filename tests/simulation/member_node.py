@@ -17,6 +17,7 @@ from rustqueue.gateway.ports import GatewayLimits
 from rustqueue.gateway.relay import ErrandRules, Relay
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import MemberRecord
+from rustqueue.node.membership import Council
 from rustqueue.raft.cluster.config import Config, config_of
 from rustqueue.raft.cluster.install import Snapshots, finish_install
 from rustqueue.raft.cluster.log import MemberLog
@@ -26,12 +27,16 @@ from rustqueue.raft.cluster.snapshots import Checkpoint, read_note
 from rustqueue.raft.cluster.syncobj import Seat
 from rustqueue.raft.flush import FlushRules
 from rustqueue.raft.hardstate import HardState
-from rustqueue.raft.messages import Message
+from rustqueue.raft.links import Hello, member_id
+from rustqueue.raft.membership.acquaintance import Acquaintance, is_looked_at
+from rustqueue.raft.membership.steward import Steward
+from rustqueue.raft.messages import PROTOCOL_VERSION, Message
 from rustqueue.raft.ports import StateMachine
 from rustqueue.raft.records import Identity
 from rustqueue.raft.space import SpaceRules
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
+from tests.simulation.ledger import require
 from tests.simulation.network import SimLinks, SimNetwork
 from tests.simulation.node import (
     DISK_BYTES,
@@ -44,6 +49,15 @@ from tests.simulation.node import (
 )
 from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
 from tests.simulation.trace import Trace, TracedMachine
+
+CLUSTER_ID = b"simulated cluste"
+
+
+_DIGEST_ENTRIES = 64
+
+
+def address_of(name: str) -> str:
+    return f"{name}:1"
 
 
 class SimFiles:
@@ -91,6 +105,9 @@ class MemberVariant:
     seat: type[Seat] = Seat
     machine: type[Machine] = Machine
     relay: type[Relay] = Relay
+    steward: type[Steward] = Steward
+    keeps_name: bool = False
+    """Whether a room whose disk was lost goes on under its old name."""
     segment_bytes: int = 16_000
     flush_bytes: int = 12_000
     kept_bytes: int = 40_000
@@ -100,7 +117,9 @@ class SimMember:
     """Start it, let it crash, start it again."""
 
     def __init__(self, name: str, founders: list[str], timeline: Timeline, network: SimNetwork, rng: Random) -> None:
+        """Without founders it waits to be taken in."""
         self.name = name
+        self.incarnation = 0
         self._founders = founders
         self._timeline = timeline
         self._network = network
@@ -129,13 +148,50 @@ class SimMember:
     def up(self) -> bool:
         return self.process is not None
 
+    @property
+    def id(self) -> str:
+        """Of the member that this room's disk makes it."""
+        return member_id(self.name, self.incarnation)
+
+    @property
+    def is_member(self) -> bool:
+        """As far as it knows itself."""
+        return self.up and self.id in self.parts.config
+
+    def lose_disk(self) -> None:
+        """A new disk, with nothing on it: what runs here from now on is another member."""
+        assert self.process is None, "the power is off"
+        if not self.variant.keeps_name:
+            self.incarnation += 1
+            self._founders = []
+        self.disk, self.kv = SimDisk(DISK_BYTES), SimKV()
+
+    def _hello(self) -> Hello:
+        return Hello(PROTOCOL_VERSION, PROTOCOL_VERSION, CLUSTER_ID, self.name, self.incarnation, address_of(self.name))
+
     def start(self) -> None:
-        variant = self.variant
         process = Process(self._timeline, self.host)
         journal_thread = SimExecutor(process, lambda: self.sync_us())
         journal_thread.began = self._sync_began
         background = BackgroundExecutor(process, lambda: 5 * self.sync_us() + self._rng.randrange(20_000))
-        identity = Identity(b"simulated cluste", self.name)
+        self._open_log(journal_thread)
+        self.links = SimLinks(self._network, process, self._hello, lambda hello: self.acquaintance.admit(hello))
+        self.machine = self.variant.machine(self.kv)
+        self.store = SimStore(self.kv)
+        self._make_replicator(process, background)
+        self._make_neighbours(process)
+        self.schedules = wire_schedules(self.machine, self.replicator, process, self._make_door(process), self.trace)
+        self.webhooks = self.make_webhooks(self, process)
+        self._connect()
+        self.fatal = None
+        self.process, self._threads = process, (journal_thread, background)
+        self.acquaintance.configured(self.parts.config)
+        self.links.listen()
+        self.council.start()
+        self.replicator.start()
+
+    def _open_log(self, journal_thread: SimExecutor) -> None:
+        variant, identity = self.variant, Identity(CLUSTER_ID, self.id)
         self.log = variant.log(self.disk, journal_thread, "j", identity, variant.segment_bytes, variant.kept_bytes)
         if read_note(self.disk, "d") is not None and self.disk.list("d/incoming"):
             self.exchange("incoming")
@@ -143,51 +199,58 @@ class SimMember:
         finish_install(self.disk, "d", self.log)
         hard_state = HardState(self.disk, "j")
         hard_state.open()
-        self.seat = variant.seat(self.name, hard_state)
-        self.links = SimLinks(self._network, process, self.name, self.name)
-        self.machine = variant.machine(self.kv)
-        self.store = SimStore(self.kv)
-        founding = Config(tuple(MemberRecord(name, name, True) for name in self._founders))
+        self.seat = variant.seat(self.id, hard_state)
+
+    def _make_replicator(self, process: Process, background: BackgroundExecutor) -> None:
+        variant, applied_index = self.variant, self.machine.applied_index
+        require(applied_index <= self.log.last_index, "I1", f"{applied_index} is applied and not in the log")
+        founding = Config(tuple(MemberRecord(name, address_of(name), True) for name in self._founders))
         known = self.machine.members is not None
         base = self._config() if known else founding
-        configs = open_configs(self.log, self.machine.applied_index if known else 0, base)
-        parts = Parts(self.seat, self.log, self.links, process, lambda n: self._rng.randrange(n), Timing(), configs)
+        configs = open_configs(self.log, applied_index if known else 0, base)
+        parts = self.parts = Parts(
+            self.seat, self.log, self.links, process, lambda n: self._rng.randrange(n), Timing(), configs
+        )
         options = ReplicatorOptions(
+            digest_every=_DIGEST_ENTRIES,
             flush=FlushRules(log_bytes=variant.flush_bytes, interval_ms=5_000),
             space=SpaceRules(reserve_bytes=DISK_BYTES // 16),
             survivable=lambda error: isinstance(error, StoreFullError),
         )
-        self.replicator = variant.replicator(
-            parts, self.machine_port(), self.store,
-            ReplicatorPorts(self.disk, background, lambda: self._rng.randbytes(16)), options,
-        )  # fmt: skip
+        ports = ReplicatorPorts(self.disk, background, lambda: self._rng.randbytes(16))
+        self.replicator = variant.replicator(parts, self.machine_port(), self.store, ports, options)
         self.replicator.digests.own_digest = lambda: self.machine.state_hash
-        self.replicator.on_fatal = self._stopped
         self.replicator.installed_config = self._config
         self.snapshots = Snapshots(parts, self.replicator, self.disk, "d", background)
         self.snapshots.use(SimFiles(self, background))
-        neighbours = type("SimNeighbours", (Neighbours,), {"relay_type": variant.relay})
+
+    def _make_neighbours(self, process: Process) -> None:
+        parts, replicator = self.parts, self.replicator
+        neighbours = type("SimNeighbours", (Neighbours,), {"relay_type": self.variant.relay})
         rules = ErrandRules(10_000, self._rng.randrange(1 << 62))
-        self.neighbours = neighbours(self.links, self.replicator, process, self.replicator.member.read_index, rules)
-        self.gateway = self.make_gateway(
-            self.replicator, SimApplied(self.machine), process, GatewayLimits(), lambda *_: None
-        )
-        self.gateway.join(self.neighbours)
-        self.schedules = wire_schedules(self.machine, self.replicator, process, self.gateway, self.trace)
-        self.webhooks = self.make_webhooks(self, process)
-        self.replicator.on_role = self._role_changed
-        self.replicator.on_leader = self.neighbours.leader_is
-        self.replicator.on_applied = self.neighbours.reads.applied
-        self.links.on_message = self._received
-        self.links.on_up = self._link_up
-        self.links.on_down = self._link_down
-        self.replicator.on_fatal = self._stopped
-        self.replicator.on_configured = self._dial
-        self.fatal = None
-        self.process, self._threads = process, (journal_thread, background)
-        self._dial(parts.config)
-        self.links.listen()
-        self.replicator.start()
+        self.neighbours = neighbours(self.links, replicator, process, replicator.member.read_index, rules)
+        self.acquaintance = Acquaintance(self._hello, self.links, process)
+        self.acquaintance.config = lambda: parts.config
+        self.steward = self.variant.steward(parts, replicator)
+        about = (CLUSTER_ID.hex(), "simulated")
+        self.council = Council(parts, replicator, self.steward, self.acquaintance.look, about)
+
+    def _make_door(self, process: Process) -> Gateway:
+        applied = SimApplied(self.machine)
+        gateway = self.gateway = self.make_gateway(self.replicator, applied, process, GatewayLimits(), lambda *_: None)
+        gateway.join(self.neighbours)
+        return gateway
+
+    def _connect(self) -> None:
+        replicator, links = self.replicator, self.links
+        replicator.on_role = self._role_changed
+        replicator.on_leader = self._leader_is
+        replicator.on_applied = self.neighbours.reads.applied
+        replicator.on_fatal = self._stopped
+        replicator.on_configured = self.acquaintance.configured
+        links.on_message = self._received
+        links.on_up = self._link_up
+        links.on_down = self._link_down
 
     @property
     def journal(self) -> MemberLog:
@@ -200,6 +263,7 @@ class SimMember:
 
     def _role_changed(self, leads: bool) -> None:
         self.snapshots.role_changed(leads)
+        self.steward.role_changed(leads)
         if leads:
             self.schedules.begin()
             if self.webhooks is not None:
@@ -216,18 +280,33 @@ class SimMember:
         stored = self.machine.members
         return Config(()) if stored is None else config_of(stored)
 
+    def _leader_is(self, leader: str | None) -> None:
+        self.acquaintance.leader_is(leader)
+        self.neighbours.leader_is(leader)
+        self.council.leader_is(leader)
+
     def _received(self, peer: str, message: Message) -> None:
-        if not self.neighbours.received(peer, message) and not self.snapshots.received(peer, message):
+        if (
+            not self.neighbours.received(peer, message)
+            and not self.snapshots.received(peer, message)
+            and not self.council.received(peer, message)
+        ):
             self.replicator.received(peer, message)
 
     def _link_up(self, peer: str) -> None:
+        if is_looked_at(peer):
+            return
         self.replicator.member.link_up(peer)
         self.neighbours.link_up(peer)
+        self.council.link_up(peer)
 
     def _link_down(self, peer: str) -> None:
+        if is_looked_at(peer):
+            return
         self.replicator.member.link_down(peer)
-        self.neighbours.link_down(peer)
+        self.council.link_down(peer)
         self.snapshots.link_down(peer)
+        self.neighbours.link_down(peer)
 
     def exchange(self, name: str) -> None:
         """The folder takes the place of the store, which is one rename."""
@@ -240,9 +319,6 @@ class SimMember:
 
     def machine_port(self) -> StateMachine:
         return TracedMachine(self.machine, self.trace)
-
-    def _dial(self, config: Config) -> None:
-        self.links.set_peers({name: address for name, address in config.addresses.items() if name != self.name})
 
     def crash(self, power: bool, survivors: Callable[[int], int] = lambda count: 0) -> None:
         assert self.process is not None, "only a running node can crash"

@@ -1,7 +1,8 @@
 """A simulated network: ordered streams between addresses that can be slow, cut, cut one way, or stuck.
 
 It must not know what travels. What it models: a stream delivers in order or breaks; a break is noticed by both ends,
-each in its own time; what is cut may be stuck for a while, as TCP retransmits, before the stream breaks.
+each in its own time; what is cut may be stuck for a while, as TCP retransmits, before the stream breaks. A stream is
+begun by hellos, and both sides may refuse; who is no peer any more loses what it had begun.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +10,9 @@ from random import Random
 
 import msgspec
 
+from rustqueue.raft.links import Hello
 from rustqueue.raft.messages import Message
+from rustqueue.raft.transport.greeting import answers_to
 from tests.simulation.timeline import Process, Timeline
 
 _decoder = msgspec.msgpack.Decoder(Message)
@@ -32,7 +35,7 @@ class SimNetwork:
         self.broken_count = 0
 
     def block(self, source: str, target: str) -> None:
-        """Nothing gets from one address to the other any more."""
+        """Nothing gets from one host to the other any more."""
         self.blocked.add((source, target))
 
     def heal(self) -> None:
@@ -40,11 +43,16 @@ class SimNetwork:
         self.slow.clear()
 
     def open(self, source: str, target: str) -> bool:
-        return (source, target) not in self.blocked
+        """Whether packets of one address reach the other."""
+        return (_host(source), _host(target)) not in self.blocked
 
     def delay_us(self, source: str, target: str) -> int:
-        base_us = self.slow.get((source, target), self.latency_us)
+        base_us = self.slow.get((_host(source), _host(target)), self.latency_us)
         return base_us // 2 + self.rng.randrange(base_us + 1)
+
+
+def _host(address: str) -> str:
+    return address.partition(":")[0]
 
 
 class _Stream:
@@ -64,12 +72,17 @@ class _Stream:
 class SimLinks:
     """The `Links` port of one process. It listens from the beginning."""
 
-    def __init__(self, network: SimNetwork, process: Process, member: str, address: str) -> None:
+    def __init__(
+        self, network: SimNetwork, process: Process, own: Callable[[], Hello], admit: Callable[[Hello], str | None]
+    ) -> None:
         self._network = network
         self._process = process
-        self.member = member
-        self.address = address
+        self.own = own
+        self.admit = admit
+        self.address = own().address
         self._streams: dict[str, _Stream] = {}
+        self._inbound: dict[str, tuple[_Stream, int]] = {}
+        """Who was let in, and the stream on which it is heard."""
         self.on_message: Callable[[str, Message], None] = lambda peer, message: None
         self.on_up: Callable[[str], None] = lambda peer: None
         self.on_down: Callable[[str], None] = lambda peer: None
@@ -91,6 +104,8 @@ class SimLinks:
     def set_peers(self, peers: Mapping[str, str]) -> None:
         for peer in [peer for peer in self._streams if self._streams[peer].address != peers.get(peer)]:
             self._down(self._streams.pop(peer))
+            if peer not in peers:
+                self._inbound.pop(peer, None)
         for peer, address in peers.items():
             if peer not in self._streams:
                 self._streams[peer] = _Stream(peer, address)
@@ -128,16 +143,24 @@ class SimLinks:
         network = self._network
         both = network.open(self.address, stream.address) and network.open(stream.address, self.address)
         target = network.listening.get(stream.address)
-        if not both or target is None or not target.knows(self.member):
+        if not both or target is None or not self._greets(stream, target):
             self._dial(stream)
             return
         stream.is_up, stream.stuck = True, False
         stream.epoch += 1
+        target.let_in(self.own(), stream)
         self.on_up(stream.peer)
 
-    def knows(self, member: str) -> bool:
-        """Whether a member with this name may connect."""
-        return member in self._streams
+    def _greets(self, stream: _Stream, target: "SimLinks") -> bool:
+        """Whether both sides are content with the other's hello."""
+        if target.admit(self.own()) is not None:
+            return False
+        answer = target.own()
+        return answers_to(answer, stream.peer) and self.admit(answer) is None
+
+    def let_in(self, hello: Hello, stream: _Stream) -> None:
+        """The newest stream of a member takes the place of the one before."""
+        self._inbound[hello.member] = (stream, stream.epoch)
 
     def _arrive(self, stream: _Stream, epoch: int, target: "SimLinks | None", blob: bytes) -> None:
         if stream.epoch != epoch or target is None:
@@ -149,10 +172,18 @@ class SimLinks:
             self._stick(stream, blob)
             return
         # Through the process: one that is stopped takes nothing from its sockets.
-        target._process.after(0, lambda: target.take(self.member, blob))
+        member = self.own().member
+        target._process.after(0, lambda: target.take(member, (stream, epoch), blob))
+        if target.hears(member) != (stream, epoch):
+            # The other end has closed it, which is noticed after a while.
+            delay_us = self._network.delay_us(stream.address, self.address)
+            self._network.timeline.after(delay_us, lambda: self._break(stream, epoch))
 
-    def take(self, member: str, blob: bytes) -> None:
-        if self.knows(member):
+    def hears(self, member: str) -> tuple[_Stream, int] | None:
+        return self._inbound.get(member)
+
+    def take(self, member: str, by: tuple[_Stream, int], blob: bytes) -> None:
+        if self._inbound.get(member) == by:
             self.on_message(member, _decoder.decode(blob))
 
     def _stick(self, stream: _Stream, blob: bytes) -> None:

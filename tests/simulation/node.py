@@ -225,6 +225,9 @@ class SimNode:
 
         self.replicator.stop(stopped)
 
+    def lose_disk(self) -> None:
+        raise AssertionError("a node without others has nowhere else its jobs")
+
     def _sync_began(self, duration_us: int) -> None:
         call, self.when_syncing = self.when_syncing, None
         if call is not None:

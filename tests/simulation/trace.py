@@ -10,12 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from rustqueue.machine.machine import Machine
-from rustqueue.model.commands import Command
+from rustqueue.model.commands import Command, Members
 from rustqueue.model.entry import Entry, encode_entry
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import decode_logged
+from rustqueue.raft.cluster.config import config_of
 from rustqueue.storage.memory import MemoryKV
 from tests.simulation.ledger import Ledger, Violation, require
+from tests.simulation.memberships import Memberships
 from tests.simulation.timetables import Timetables
 
 
@@ -37,6 +39,7 @@ class Trace:
         self.replies_of: dict[str, list[bytes]] = {}
         self.replays_count = 0
         self.timetables = Timetables()
+        self.members = Memberships()
         self.note: Callable[[str], None] = lambda text: None
 
     def saw(self, index: int, entry: Entry, replies: Sequence[Reply], state_hash: bytes) -> None:
@@ -56,8 +59,12 @@ class Trace:
         self.applied.append(Applied(entry, encode_entry(entry), texts, state_hash))
         for raw, text in zip(entry.commands, texts, strict=True):
             self.replies_of.setdefault(request_of(raw), []).append(text)
+        commands = [decode_logged(raw) for raw in entry.commands]
+        for command in commands:
+            if isinstance(command, Members):
+                self.members.saw(index, config_of(command))
         try:
-            self.ledger.entry(entry.now_ms, [decode_logged(raw) for raw in entry.commands], replies)
+            self.ledger.entry(entry.now_ms, commands, replies)
         except Violation as violation:
             raise Violation(f"{violation} (entry {index})") from violation
 

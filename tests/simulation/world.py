@@ -123,7 +123,7 @@ class World:
 
     def run(self) -> Report:
         rng = self._fork("clients")
-        think_us = round(10 ** rng.uniform(4.8, 6.0))
+        think_us = self._think_us(rng)
         self.faults.start()
         self.faults.draw(self._kinds)
         for number, script in enumerate(self._scripts(rng)):
@@ -139,6 +139,10 @@ class World:
         require(self._at_rest(), "I6", f"jobs are left long after the last fault: {self._counts()}")
         self._judge()
         return self._report()
+
+    def _think_us(self, rng: Random) -> int:
+        """How long clients rest at most."""
+        return round(10 ** rng.uniform(4.8, 6.0))
 
     def _scripts(self, rng: Random) -> list[Callable[["World", Random, int], Script]]:
         """What the clients do."""

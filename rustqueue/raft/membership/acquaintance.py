@@ -1,8 +1,11 @@
 """Whom a member dials and whom it lets in: the members it knows of, those that know it, and nodes that are looked at.
 
-It must not know sockets, nor how members agree. Invariants: within a cluster only members are let in, but for a node
-that is in no configuration yet, which answers every member; a removed member keeps its links for a moment, so that it
-learns of its removal; a node that is looked for is told of once, found or not.
+It must not know sockets, nor how members agree. Invariants:
+- a node that hears a leader lets in only members of its configuration; one that hears none, or that is in no
+  configuration yet, lets in whoever belongs to its cluster: its own configuration may be too old to name those who
+  lead now, or be a change that never came to be;
+- a removed member keeps its links for a moment, so that it may learn of its removal;
+- a node that is looked for is told of once, found or not.
 """
 
 from collections.abc import Callable
@@ -37,6 +40,7 @@ class Acquaintance:
         self._leaving: dict[str, str] = {}
         """Members that were removed a moment ago, with their addresses."""
         self._known: dict[str, str] = {}
+        self._leader: str | None = None
         self.config: Callable[[], Config] = lambda: Config(())
         """The newest configuration of this node's log."""
 
@@ -55,9 +59,10 @@ class Acquaintance:
                 f"correct the peers of one of them, or wipe the one that is not needed"
             )
         config = self.config()
-        if hello.member in config or own.member not in config:
-            if hello.member not in config:
-                self._meet(hello)
+        if hello.member in config:
+            return None
+        if own.member not in config or self._leader in (None, hello.member):
+            self._meet(hello)
             return None
         self._found(hello)
         known = next(config.of_node(hello.node), None)
@@ -69,7 +74,7 @@ class Acquaintance:
         return f"'{hello.node}' is no member of this cluster: run rustqueue cluster add {hello.node} {hello.address}"
 
     def _meet(self, hello: Hello) -> None:
-        """Whoever takes this node into the cluster has to be answered, before the log tells who he is."""
+        """Whoever leads, or takes this node into the cluster, has to be answered before the log tells who he is."""
         if self._met.get(hello.member) != hello.address:
             self._met[hello.member] = hello.address
             self._clock.call_soon(self.dial)
@@ -116,6 +121,15 @@ class Acquaintance:
             self._clock.call_later(limits.MEMBER_LEAVING_MS, partial(self._left, gone))
         self.dial()
 
+    def leader_is(self, leader: str | None) -> None:
+        """Somebody else leads now, or nobody."""
+        self._leader = leader
+        if not self._met:
+            return
+        if leader is not None and self._own().member in self.config():
+            self._met = {member: address for member, address in self._met.items() if member == leader}
+        self.dial()
+
     def _left(self, gone: dict[str, str]) -> None:
         for member in gone:
             self._leaving.pop(member, None)
@@ -126,8 +140,10 @@ class Acquaintance:
         own, config = self._own(), self.config()
         known = {**self._leaving, **config.addresses}
         peers = {member: address for member, address in known.items() if member != own.member}
-        if own.member not in config:
+        if own.member not in config or self._leader is None:
             peers = {**self._met, **peers}
+        elif self._leader in self._met:
+            peers.setdefault(self._leader, self._met[self._leader])
         for sought in self._sought.values():
             peers[sought.address] = sought.address
         self._links.set_peers(peers)
