@@ -13,19 +13,29 @@ from typing import Final
 from rustqueue.machine.audit import audit
 from rustqueue.machine.machine import Machine
 from rustqueue.machine.schedules.reads import standings
-from rustqueue.model.entry import decode_entry, encode_entry
+from rustqueue.model.entry import ENTRY_VERSION, decode_entry, encode_entry
 from rustqueue.storage.memory import MemoryKV
 from tests.property.scripts import SCHEDULE_VERBS, VERBS, Script, Step
 from tests.unit.factories import Rig, plain
 
 FOLDER: Final = Path(__file__).parent
+RELEASES: Final = FOLDER / "releases"
 ENTRIES_COUNT: Final = 300
 _SEED: Final = 20_261_122
 _HEAD: Final = "# golden log, version {version}: one line an entry, base64 and the state hash after it"
 
 
 def logs() -> list[Path]:
-    return sorted(FOLDER.glob("*.log"))
+    """That of the present version, and those of all releases."""
+    return [*sorted(FOLDER.glob("*.log")), *sorted(RELEASES.glob("*.log"))]
+
+
+def release(version: str, folder: Path = RELEASES) -> Path:
+    """Keep the present log as that of a release, for ever. Raises `FileExistsError`: a released log never changes."""
+    path = folder / f"{version}.log"
+    with path.open("x", encoding="ascii") as file:
+        file.write((FOLDER / f"v{ENTRY_VERSION}.log").read_text(encoding="ascii"))
+    return path
 
 
 def lines_of(path: Path) -> Iterator[tuple[bytes, bytes]]:

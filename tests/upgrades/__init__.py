@@ -1,0 +1,1 @@
+"""Two versions of the program beside each other: this one, and one that does not exist yet."""
