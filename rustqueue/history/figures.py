@@ -18,14 +18,35 @@ PUSHES = ("push", "push_batch")
 
 
 class FaultFigures(Struct, frozen=True):
-    """All faults of a kind. `failed_share` of the calls that ended meanwhile were unknown or refused for the fault."""
+    """All faults of a kind: of so many calls that ended meanwhile, so many were unknown or refused for the fault; and
+    for each the longest time in which nobody was told of a push, in ascending order.
+    """
 
     kind: str
-    times: int
     calls: int
-    failed_share: float
-    gap_ms_p50: int
-    gap_ms_max: int
+    failed: int
+    gaps_ms: list[int]
+
+    @property
+    def times(self) -> int:
+        return len(self.gaps_ms)
+
+    @property
+    def failed_share(self) -> float:
+        return self.failed / self.calls if self.calls else 0.0
+
+    @property
+    def gap_ms_p50(self) -> int:
+        return self.gaps_ms[(len(self.gaps_ms) - 1) // 2]
+
+    @property
+    def gap_ms_max(self) -> int:
+        return self.gaps_ms[-1]
+
+    def with_others(self, other: "FaultFigures") -> "FaultFigures":
+        """The same kind in another history."""
+        gaps_ms = sorted(self.gaps_ms + other.gaps_ms)
+        return FaultFigures(self.kind, self.calls + other.calls, self.failed + other.failed, gaps_ms)
 
 
 class JobFigures(Struct, frozen=True):
@@ -89,7 +110,7 @@ def count_faults(calls: list[Call], events: list[Event]) -> list[FaultFigures]:
             gaps[kind].append(_gap_us(pushes, mark.at_us, following.at_us))
             during[kind] += ordered[bisect_left(ends, mark.at_us) : bisect_left(ends, following.at_us)]
     return [
-        FaultFigures(kind, len(of_kind), len(during[kind]), _failed_share(during[kind]), *_summary(of_kind))
+        FaultFigures(kind, len(during[kind]), _failed(during[kind]), sorted(gap // 1_000 for gap in of_kind))
         for kind, of_kind in sorted(gaps.items())
     ]
 
@@ -108,17 +129,11 @@ def _gap_us(pushes: list[int], begin_us: int, end_us: int) -> int:
     return max((later - earlier for earlier, later in pairwise(pushes[first : last + 1])), default=0)
 
 
-def _failed_share(calls: list[Call]) -> float:
-    failed = sum(call.reply is None or code_of(call) in OF_NODES for call in calls)
-    return round(failed / len(calls), 4) if calls else 0.0
+def _failed(calls: list[Call]) -> int:
+    return sum(call.reply is None or code_of(call) in OF_NODES for call in calls)
 
 
 def code_of(call: Call) -> str | None:
     error = (call.reply or {}).get("error") or {}
     code: str | None = error.get("code")
     return code
-
-
-def _summary(gaps_us: list[int]) -> tuple[int, int]:
-    ordered = sorted(gaps_us)
-    return ordered[(len(ordered) - 1) // 2] // 1_000, ordered[-1] // 1_000

@@ -131,6 +131,18 @@ def check_history(path: Path) -> HistoryReport:
     return judge_history(read_history(path))[0]
 
 
+def table_of(faults: list[FaultFigures]) -> list[str]:
+    """A line for each kind of fault, and one above them; nothing for a history without faults."""
+    if not faults:
+        return []
+    kinds = max(14, *(len(each.kind) for each in faults))
+    return [f"{'fault':<{kinds}} {'times':>6} {'calls':>9} {'failed':>8} {'gap ms p50':>11} {'max':>8}"] + [
+        f"{each.kind:<{kinds}} {each.times:>6,} {each.calls:>9,} {each.failed_share:>8.2%} {each.gap_ms_p50:>11,} "
+        f"{each.gap_ms_max:>8,}"
+        for each in faults
+    ]
+
+
 def text_of(report: HistoryReport) -> str:
     """For people."""
     calls, jobs = report.calls, report.jobs
@@ -142,13 +154,7 @@ def text_of(report: HistoryReport) -> str:
         + (f", {report.undecided:,} undecided" if report.undecided else ""),
         f"writes  longest time without an acknowledged push: {calls.gap_ms_max:,} ms",
     ]
-    if report.faults:
-        lines.append(f"{'fault':<14} {'times':>6} {'calls':>9} {'failed':>8} {'gap ms p50':>11} {'max':>7}")
-    lines += [
-        f"{each.kind:<14} {each.times:>6,} {each.calls:>9,} {each.failed_share:>8.2%} {each.gap_ms_p50:>11,} "
-        f"{each.gap_ms_max:>7,}"
-        for each in report.faults
-    ]
+    lines += table_of(report.faults)
     lines += report.problems[:PROBLEMS_SHOWN_MAX]
     hidden = len(report.problems) - PROBLEMS_SHOWN_MAX
     if hidden > 0:

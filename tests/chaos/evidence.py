@@ -29,7 +29,9 @@ def recorded(suite: str) -> Counter[str]:
     return sum((Counter(line["tally"]) for line in lines if line["code"] == code), Counter())
 
 
-def record(suite: str, tally: Mapping[str, int], seed: int, seconds: float) -> None:
+def record(
+    suite: str, tally: Mapping[str, int], seed: int, seconds: float, more: Mapping[str, object] | None = None
+) -> None:
     """Append a run to the evidence of a suite. `seed` is where it began."""
     EVIDENCE.mkdir(parents=True, exist_ok=True)
     line = {
@@ -39,6 +41,7 @@ def record(suite: str, tally: Mapping[str, int], seed: int, seconds: float) -> N
         "python": platform.python_version(),
         "code": tree_hash(),
         "tally": dict(sorted(tally.items())),
+        **(more or {}),
     }
     with (EVIDENCE / f"{suite}.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")

@@ -8,7 +8,7 @@ import pytest
 from rustqueue.cli.program import run as main
 from rustqueue.history.figures import CallFigures, FaultFigures, JobFigures
 from rustqueue.history.lines import Broken, Call, CountsLine, EndLine, Event, JobLine, Line, encode_line
-from rustqueue.history.report import HistoryError, check_history
+from rustqueue.history.report import HistoryError, check_history, table_of
 from tests.chaos.test_verdict import World, a_history
 
 
@@ -103,9 +103,17 @@ def test_faults_are_told_with_what_they_cost(tmp_path: Path) -> None:
     assert report.calls == CallFigures(made=22, answered=20, refused=1, unknown=1, gap_ms_max=310)
     assert report.jobs == JobFigures(attempts=22, acknowledged=20, recovered=1, unexpected=0)
     assert report.faults == [
-        FaultFigures("kill", times=1, calls=6, failed_share=0.3333, gap_ms_p50=310, gap_ms_max=310),
-        FaultFigures("pause", times=1, calls=4, failed_share=0.0, gap_ms_p50=10, gap_ms_max=10),
+        FaultFigures("kill", calls=6, failed=2, gaps_ms=[310]),
+        FaultFigures("pause", calls=4, failed=0, gaps_ms=[10]),
     ]
+    assert table_of(report.faults)[1].split() == ["kill", "1", "6", "33.33%", "310", "310"]
+
+
+def test_figures_of_two_histories_add_up() -> None:
+    one, other = FaultFigures("kill", 10, 1, [200, 700]), FaultFigures("kill", 30, 1, [100])
+    both = one.with_others(other)
+    assert both == FaultFigures("kill", 40, 2, [100, 200, 700])
+    assert (both.times, both.failed_share, both.gap_ms_p50, both.gap_ms_max) == (3, 0.05, 200, 700)
 
 
 @pytest.mark.parametrize(

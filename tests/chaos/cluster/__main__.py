@@ -28,6 +28,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from rustqueue.history.figures import FaultFigures
+from rustqueue.history.report import table_of
 from rustqueue.history.verdict import Problem
 from tests.chaos.cluster.faults import OTHERS, Kind
 from tests.chaos.cluster.network import Namespaces, Network, Proxies, namespaces_work
@@ -100,6 +102,7 @@ def run(arguments: argparse.Namespace, folder: Path, network: Network, library: 
     begin_s = time.monotonic()
     ends_s = begin_s + 60 * arguments.minutes
     problems: list[Problem] = []
+    faults: dict[str, FaultFigures] = {}
     number = 0
     while not problems and (kinds := plan(arguments, earlier + tally, rng)):
         if time.monotonic() > ends_s:
@@ -112,13 +115,22 @@ def run(arguments: argparse.Namespace, folder: Path, network: Network, library: 
         problems = one.problems
         one.tally.update(f"problem: {problem.kind}" for problem in problems)
         tally += one.tally
+        for each in one.faults:
+            faults[each.kind] = each if each.kind not in faults else faults[each.kind].with_others(each)
         if arguments.record:
-            record("chaos", one.tally, arguments.seed, time.monotonic() - round_begin_s)
+            record("chaos", one.tally, arguments.seed, time.monotonic() - round_begin_s, conditions(one, network))
         print(f"round {number}: {one.tally['faults']} faults, {one.tally['answered']:,} commands answered", flush=True)
         if not problems:
             shutil.rmtree(folder / f"round-{number}")
+    print("\n".join(table_of([faults[kind] for kind in sorted(faults)])))
     report(tally, problems, time.monotonic() - begin_s, folder)
     return problems
+
+
+def conditions(one: Round, network: Network) -> dict[str, object]:
+    """What the figures of a round depend on, and the gaps of each kind of fault in milliseconds."""
+    gaps = {each.kind: each.gaps_ms for each in one.faults}
+    return {"links": network.name, "load_average": round(os.getloadavg()[0], 1), "gaps_ms": gaps}
 
 
 def report(tally: Counter[str], problems: list[Problem], seconds: float, folder: Path) -> None:

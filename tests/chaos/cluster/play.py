@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from rustqueue.history.figures import FaultFigures
 from rustqueue.history.lines import Event, encode_line
-from rustqueue.history.report import HistoryReport, judge_history, read_history
+from rustqueue.history.report import judge_history, read_history
 from rustqueue.history.verdict import Problem
 from tests.chaos.cluster.faults import FAULTS, Kind, Stage
 from tests.chaos.cluster.members import Cluster
@@ -40,7 +41,7 @@ class Round:
     def __init__(self, folder: Path, network: Network, library: Path, rng: random.Random, seconds: float) -> None:
         folder.mkdir(parents=True)
         self.problems: list[Problem] = []
-        self.report: HistoryReport | None = None
+        self.faults: list[FaultFigures] = []
         self.tally: Counter[str] = Counter()
         self.history = folder / "history.jsonl"
         self._cluster = Cluster(NODES, folder, network, library)
@@ -107,7 +108,7 @@ class Round:
     def _judge(self) -> None:
         """By what was written down, as anybody can who has the file."""
         report, problems = judge_history(read_history(self.history))
-        self.report = report
+        self.faults = report.faults
         self.problems += problems
         self.tally["jobs put in order"] += report.ordered
         if report.undecided:
