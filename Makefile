@@ -21,7 +21,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash chaos sim fuzz authz-matrix contract contract-original lock clean
+.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash chaos sim sim-planted fuzz authz-matrix contract contract-original lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ chaos: $(STAMP) ## KILLS=300 PARTITIONS=50 CUTS=50: three real nodes under kills
 
 sim: $(STAMP) ## SEEDS=500 FROM=0: the real node in a simulated world with power cuts and bad disks
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(ARGS)
+
+sim-planted: $(STAMP) ## the test of the simulator: bugs put in on purpose, each must be found
+	$(BIN)/python -m tests.simulation.planted $(ARGS)
 
 cluster: $(STAMP) ## three nodes on this machine to play with, until Ctrl-C
 	@$(BIN)/rustqueue cluster dev $(ARGS)

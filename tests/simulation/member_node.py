@@ -17,7 +17,7 @@ from rustqueue.gateway.ports import GatewayLimits
 from rustqueue.gateway.relay import ErrandRules, Relay
 from rustqueue.machine.machine import Machine
 from rustqueue.model.commands import MemberRecord
-from rustqueue.node.membership import Council
+from rustqueue.node.membership import About, Council
 from rustqueue.raft.cluster.config import Config, config_of
 from rustqueue.raft.cluster.install import Snapshots, finish_install
 from rustqueue.raft.cluster.log import MemberLog
@@ -232,7 +232,7 @@ class SimMember:
         self.acquaintance = Acquaintance(self._hello, self.links, process)
         self.acquaintance.config = lambda: parts.config
         self.steward = self.variant.steward(parts, replicator)
-        about = (CLUSTER_ID.hex(), "simulated")
+        about = About(CLUSTER_ID.hex(), "simulated", lambda: self.machine.state.meta.feature_level)
         self.council = Council(parts, replicator, self.steward, self.acquaintance.look, about)
 
     def _make_door(self, process: Process) -> Gateway:

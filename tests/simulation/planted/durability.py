@@ -1,13 +1,12 @@
-"""Bugs put in on purpose, each in a subclass of the real thing: the test of the tester.
-
-A simulator that does not find these within its budget is broken, whatever else it says.
-"""
+"""Bugs of one node's durability: journal and flush."""
 
 from collections.abc import Callable
 
 from rustqueue.raft.journal import Journal, JournalDamaged, Segment, SyncDone
 from rustqueue.raft.local import LocalReplicator
 from tests.simulation.node import Variant
+from tests.simulation.planted.bug import Bug
+from tests.simulation.world import World
 
 
 class _NoSyncFile:
@@ -106,16 +105,23 @@ class LateFlushReplicator(LocalReplicator):
         flush._ended = late  # type: ignore[method-assign]
 
 
-PLANTED: dict[str, Callable[[], Variant]] = {
-    "sync removed": lambda: Variant(journal=UnsyncedJournal),
-    "answered before durable": lambda: Variant(journal=HastyJournal),
-    "log dropped one too far": lambda: Variant(journal=GreedyJournal, segment_bytes=100, flush_bytes=1_000),
-    "torn end not cut": lambda: Variant(journal=TornJournal),
-    "torn end written over": lambda: Variant(journal=OverwritingJournal),
-    "damage taken for the end": lambda: Variant(journal=TrustingJournal),
-    "failed sync tried again": lambda: Variant(journal=RetryingJournal),
-    "log dropped up to the end of a flush": lambda: Variant(
-        replicator=LateFlushReplicator, segment_bytes=1_000, flush_bytes=2_000
+def _world(variant: Variant, *kinds: str) -> Callable[[int], World]:
+    return lambda seed: World(seed, variant, kinds, _LOAD_US)
+
+
+_LOAD_US = 15_000_000
+_SMALL = Variant(replicator=LateFlushReplicator, segment_bytes=1_000, flush_bytes=2_000)
+
+BUGS = (
+    Bug("sync removed", _world(Variant(journal=UnsyncedJournal), "power cut")),
+    Bug("answered before durable", _world(Variant(journal=HastyJournal), "power cut")),
+    Bug(
+        "log dropped one too far",
+        _world(Variant(journal=GreedyJournal, segment_bytes=100, flush_bytes=1_000), "power cut", "kill"),
     ),
-}
-"""What is wrong, and the code that is wrong in this way."""
+    Bug("torn end not cut", _world(Variant(journal=TornJournal), "power cut")),
+    Bug("torn end written over", _world(Variant(journal=OverwritingJournal), "power cut"), first=39),
+    Bug("damage taken for the end", _world(Variant(journal=TrustingJournal), "bit flip")),
+    Bug("failed sync tried again", _world(Variant(journal=RetryingJournal), "sync error", "power cut")),
+    Bug("log dropped up to the end of a flush", _world(_SMALL, "power cut")),
+)

@@ -1,0 +1,191 @@
+"""Bugs of consensus. Most of them are what pysyncobj as published does, or what papers on Raft warn of."""
+
+import msgspec
+
+from rustqueue.gateway.relay import Errand, Relay
+from rustqueue.raft.cluster.leading import Leading, ReadDone
+from rustqueue.raft.cluster.log import MemberLog
+from rustqueue.raft.cluster.member import Member
+from rustqueue.raft.cluster.replicator import ClusterReplicator
+from rustqueue.raft.cluster.syncobj import Seat
+from rustqueue.raft.messages import Append, Appended, VoteGiven
+from tests.simulation.cluster_faults import CLUSTER_KINDS
+from tests.simulation.member_node import MemberVariant
+from tests.simulation.planted.bug import Bug, Swarm, SwarmWorld
+
+
+def _with(member: type[Member], short_log: bool = False) -> MemberVariant:
+    """`short_log`: members that are behind need snapshots soon."""
+
+    class Replicator(ClusterReplicator):
+        member_type = member
+
+    if short_log:
+        return MemberVariant(replicator=Replicator, segment_bytes=4_000, flush_bytes=3_000, kept_bytes=3_000)
+    return MemberVariant(replicator=Replicator)
+
+
+def _leading(leading: type[Leading]) -> MemberVariant:
+    class Led(Member):
+        leading_type = leading
+
+    return _with(Led)
+
+
+class HastyFollower(Member):
+    """Acknowledges what it has, not what is durable."""
+
+    def _acknowledge(self, leader: str, matched: int, message: Append) -> None:
+        self._kick()
+        self._parts.links.send(leader, Appended(self._seat.term, True, matched, message.sequence))
+
+
+class HastyLeading(Leading):
+    """Counts its own copy before it is durable."""
+
+    def count(self) -> None:
+        log = self._parts.log
+        durable_index, log.durable_index = log.durable_index, log.last_index
+        super().count()
+        log.durable_index = durable_index
+
+
+class GreedyCommit(Member):
+    """Commits whatever it has up to the leader's commit index, as pysyncobj does when a snapshot comes."""
+
+    def _on_append(self, peer: str, message: Append) -> None:
+        super()._on_append(peer, message)
+        if message.term == self._seat.term and min(message.commit_index, self._log.last_index) > self.commit_index:
+            self._seat.commit_index = min(message.commit_index, self._log.last_index)
+            self._hooks.progressed()
+
+
+class ForgetfulSeat(Seat):
+    """Keeps its vote in memory only."""
+
+    def set_term(self, term: int, voted_for: str | None) -> None:
+        self._SyncObj__raftCurrentTerm = term
+        self._SyncObj__votedForNodeId = voted_for
+
+
+class GenerousSeat(Seat):
+    """Forgets in the same term whom it voted for."""
+
+    @property
+    def voted_for(self) -> str | None:
+        return None
+
+
+class TrustingReads(Leading):
+    """Answers reads without asking whether it still leads."""
+
+    def read_index(self, done: ReadDone) -> None:
+        done(self._parts.seat.commit_index)
+
+
+class SkippingSnapshot(Member):
+    """Takes a snapshot for one entry more than it holds."""
+
+    def state_installed(self, index: int, config: object) -> None:
+        super().state_installed(index, config)  # type: ignore[arg-type]
+        self._seat.commit_index = index + 1
+        if self._log.last_index == index:
+            self._log.begin_after(index + 1, self._log.last_term)
+
+
+class LyingLog(MemberLog):
+    """Says that a cut is done and leaves the records on the disk."""
+
+    def _cut_files(self, index: int) -> None:
+        pass
+
+
+class LoneLeading(Leading):
+    """Commits, and so acknowledges, what only the leader itself holds."""
+
+    def count(self) -> None:
+        parts = self._parts
+        seat, durable_index = parts.seat, parts.log.durable_index
+        if durable_index > seat.commit_index and parts.log.term_at(durable_index) == seat.term:
+            was, seat.commit_index = seat.commit_index, durable_index
+            self._committed()
+            self._tell_soon(was)
+
+
+class CuttingMember(Member):
+    """Cuts the log behind what an append begins at, whether it matches or not, as pysyncobj does."""
+
+    def _on_append(self, peer: str, message: Append) -> None:
+        is_present = message.term == self._seat.term and self._seat.leader == peer
+        if is_present and message.prev_index < self._log.last_index and not self._log.syncing:
+            self._cut(max(message.prev_index + 1, self._log.first_index))
+        super()._on_append(peer, message)
+
+
+class DeafToTerms(Member):
+    """Counts acknowledgements of earlier terms, as pysyncobj does."""
+
+    def _on_appended(self, peer: str, message: Appended) -> None:
+        if message.term < self._seat.term:
+            message = msgspec.structs.replace(message, term=self._seat.term)
+        super()._on_appended(peer, message)
+
+
+class OldVotes(Member):
+    """Counts votes that were given in an earlier term."""
+
+    def _on_vote_given(self, peer: str, message: VoteGiven) -> None:
+        if message.granted and not message.pre and message.term < self._seat.term:
+            message = msgspec.structs.replace(message, term=self._seat.term)
+        super()._on_vote_given(peer, message)
+
+
+class HastyReplicator(ClusterReplicator):
+    """Applies what is committed elsewhere before it is durable here."""
+
+    @property
+    def _applicable_index(self) -> int:
+        return min(self.member.commit_index, self._log.last_index)
+
+
+class BlindRelay(Relay):
+    """Sends an errand again whenever its link is lost, whatever it does."""
+
+    def _lost(self, errand: Errand) -> None:
+        if errand.placements:
+            errand.sent_to = None
+        else:
+            self._send(errand)
+
+
+def _found(name: str, variant: MemberVariant, swarm: Swarm, first: int = 0) -> Bug:
+    return Bug(name, lambda seed: SwarmWorld(seed, variant, swarm), first)
+
+
+_ALL = Swarm(CLUSTER_KINDS)
+_STALE = Swarm(("slow link", "flapping", "isolate", "kill leader"), 15, fault_mean_ms=700, think_ms=60)
+_ALWAYS_ELECTING = Swarm(("slow link", "kill leader", "isolate"), 20, fault_mean_ms=500)
+_FLUSHING = MemberVariant(replicator=HastyReplicator, flush_bytes=400)
+_LINKS_BREAK = Swarm(("flapping", "isolate", "one way"), 15, fault_mean_ms=700, latency_ms=15, think_ms=60)
+
+BUGS = (
+    _found("follower acknowledges before durable", _with(HastyFollower), Swarm(("kill all", "slow disk"), 8), 26),
+    _found("leader counts its own copy before durable", _leading(HastyLeading), _ALL),
+    _found("acknowledged before a majority has it", _leading(LoneLeading), Swarm(("isolate", "kill leader"))),
+    _found("commit over entries that were not compared", _with(GreedyCommit), _ALL),
+    _found("matching entries cut", _with(CuttingMember), _STALE),
+    _found("acknowledgement of another term counted", _with(DeafToTerms), _STALE),
+    _found("vote of another term counted", _with(OldVotes), _ALWAYS_ELECTING),
+    _found("vote not persisted", MemberVariant(seat=ForgetfulSeat), _ALL),
+    _found("two votes in one term", MemberVariant(seat=GenerousSeat), _ALL, 5),
+    _found("applied before durable", _FLUSHING, Swarm(("power cut", "slow disk", "kill")), 23),
+    _found("read without asking the others", _leading(TrustingReads), _ALL, 1),
+    _found("snapshot lacks an entry", _with(SkippingSnapshot, short_log=True), Swarm(("isolate", "kill"), 8)),
+    _found(
+        "cut that leaves the records",
+        MemberVariant(log=LyingLog),
+        Swarm(("isolate", "kill leader", "power cut"), 10),
+        2,
+    ),
+    _found("errand sent again blindly", MemberVariant(relay=BlindRelay), _LINKS_BREAK),
+)
