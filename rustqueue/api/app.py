@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import count
 from time import perf_counter
@@ -35,16 +35,21 @@ from rustqueue.api.refusals import (
     too_many_followers,
 )
 from rustqueue.api.routes import FOR_MACHINES, Route, Router, Source, routes_with_metrics
+from rustqueue.api.second import answers as second
+from rustqueue.api.second.asking import Sent, asked
+from rustqueue.api.second.routes import beside, speaks
 from rustqueue.api.visitors import Visitors
 from rustqueue.auth import Undecided
 from rustqueue.gateway.ports import Around
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.model.replies import Done, Refused, Reply, Seen, status_of, waits_for_retry
+from rustqueue.model.wire import Request
 
 _log: Final = logging.getLogger("rustqueue.http")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
 _JSON_TYPE: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.ASCII | re.IGNORECASE)
+_ASK_THE_GATEWAY: Final = (Source.GATEWAY, Source.JOBS)
 _SWEEPS_PER_DEADLINE: Final = 4
 _SWEEP_MS_MAX: Final = 1_000
 
@@ -57,7 +62,8 @@ class HttpShell:
         self._services = services
         self.options = options
         self._visitors = Visitors(options.cors_origins, options.allowed_hosts, options.trusted_proxies)
-        self._router = Router(routes_with_metrics(options.metrics_path))
+        own = routes_with_metrics(options.metrics_path, only_probes=options.only_jobs)
+        self._router = Router((*own, *beside(own, with_metrics=options.metrics_path is not None)))
         self._loop = asyncio.get_running_loop()
         self.flow = Unpaused(self._loop)
         self.half_bodies_bytes = 0
@@ -156,7 +162,8 @@ class HttpShell:
         request_id = f"{self._id_prefix}-{next(self._id_numbers):x}"
         self._services.observe("OTHER", error.status, 0.0)
         self._note("OTHER", "", error.status, request_id, connection.peer)
-        body = answers.encoded(Refused.of(error), request_id)
+        refused = Refused.of(error)
+        body = second.refusal(refused)[1] if speaks(connection.target) else answers.encoded(refused, request_id)
         retry = "" if error.retry_after_s is None else f"Retry-After: {error.retry_after_s}\r\n"
         return answers.head(error.status, len(body), request_id, f"{retry}Connection: close\r\n") + body
 
@@ -182,22 +189,13 @@ class HttpShell:
     def _dispatch(self, exchange: Exchange) -> None:
         message = exchange.message
         path, query = _target_of(exchange)
-        method = message.method
-        try:
-            route, parameters = self._router.find(method, path)
-        except RouteNotFound:
-            self._answer_page(exchange, path)
+        found = self._found(exchange, path)
+        if found is None:
             return
-        except MethodNotAllowed as error:
-            if method != "OPTIONS":
-                raise
-            self._send(
-                exchange, 204, b"", _allow(error.allowed) + self._visitors.preflight(message.headers, error.allowed)
-            )
-            return
+        route, parameters = found
         if route.source not in FOR_MACHINES:
             self._visitors.check_host(message.headers)
-        if route.source is not Source.GATEWAY:
+        if route.source not in _ASK_THE_GATEWAY:
             if route.source is Source.EVENTS:
                 self._follow(exchange, route, query)
             else:
@@ -210,15 +208,36 @@ class HttpShell:
         body = exchange.body
         if body:
             _check_media(headers.get(hdrs.CONTENT_TYPE), headers.get(hdrs.CONTENT_ENCODING))
-        guarded = guards(headers) if route.guarded else reading(headers) if route.is_read else ()
-        line = compose(route, parameters, query, headers.get("Idempotency-Key"), body, guarded)
-        request = decode(route, line, body)
+        if route.source is Source.JOBS:
+            request, line = asked(route, parameters, query, Sent(headers, body, principal.tenant))
+        else:
+            request, line = _asked(route, parameters, query, headers, body)
         done: Callable[[Reply], None] = partial(self._done, exchange)
         if self.around is not None:
             done = self.around("http", request, headers.get("traceparent"), done)
         ticket = self._gateway.submit(request, line, done, principal)
         if ticket is not None and exchange.is_open:
             exchange.ticket = ticket
+
+    def _found(self, exchange: Exchange, path: str) -> tuple[Route, dict[str, str]] | None:
+        """What is asked for; None if no more than the path was needed to answer."""
+        method, headers = exchange.message.method, exchange.message.headers
+        try:
+            route, parameters = self._router.find(method, path)
+        except RouteNotFound:
+            exchange.job_id = "" if speaks(path) else None
+            self._answer_page(exchange, path)
+            return None
+        except MethodNotAllowed as error:
+            if method != "OPTIONS":
+                exchange.job_id = "" if speaks(path) else None
+                raise
+            allowed = error.allowed
+            self._send(exchange, 204, b"", _allow(allowed) + self._visitors.preflight(headers, allowed))
+            return None
+        if route.source is Source.JOBS:
+            exchange.job_id = parameters.get("id", "")
+        return route, parameters
 
     def _done(self, exchange: Exchange, reply: Reply) -> None:
         """The gateway's answer. Nothing may be raised into the gateway."""
@@ -270,6 +289,8 @@ class HttpShell:
                 self._reply(exchange, self._services.health())
             case Source.LIVENESS:
                 self._reply(exchange, Done())
+            case Source.JOBS_HEALTH:
+                self._send(exchange, *second.health(self._services.ready()[0]))
             case Source.METRICS:
                 self._send(exchange, 200, self._services.metrics_text(), media_type=answers.TEXT_TYPE)
             case _:
@@ -282,7 +303,11 @@ class HttpShell:
             headers += f"Retry-After: {retry_after_s}\r\n"
         if isinstance(reply, Seen):
             headers += f"X-RustQueue-Index: {reply.index}\r\n" + ("X-RustQueue-Stale: true\r\n" if reply.stale else "")
-        self._send(exchange, status_of(reply), answers.encoded(reply, exchange.request_id), headers)
+        if exchange.job_id is None:
+            self._send(exchange, status_of(reply), answers.encoded(reply, exchange.request_id), headers)
+        else:
+            status, body, more = second.answer(reply, exchange.job_id)
+            self._send(exchange, status, body, headers + more)
 
     def _fail(self, exchange: Exchange) -> None:
         """A defect of ours: all of it goes to the log, and its request id to the client."""
@@ -336,6 +361,15 @@ class HttpShell:
         )
         after_ms = min(_SWEEP_MS_MAX, shortest_ms / _SWEEPS_PER_DEADLINE, options.linger_timeout_ms)
         self._sweeper = self._loop.call_later(after_ms / 1000, self._sweep)
+
+
+def _asked(
+    route: Route, parameters: Mapping[str, str], query: str, headers: Mapping[str, str], body: bytes
+) -> tuple[Request, bytes]:
+    """The request of one of our own routes, and the line that TCP would send for it."""
+    guarded = guards(headers) if route.guarded else reading(headers) if route.is_read else ()
+    line = compose(route, parameters, query, headers.get("Idempotency-Key"), body, guarded)
+    return decode(route, line, body), line
 
 
 def _target_of(exchange: Exchange) -> tuple[str, str]:

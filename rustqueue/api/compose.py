@@ -85,7 +85,7 @@ def compose(
     if first == _OPEN_ARRAY and route.body in (Body.PUSH, Body.ITEMS):
         return _around_array(route, members, body)
     if body:
-        _check_whole(body)
+        check_whole(body)
         raise _wrong_body(route)
     if route.body in (Body.OPTIONAL, Body.NONE):
         return b"{%b}" % _joined(members)
@@ -97,7 +97,7 @@ def decode(route: Route, line: bytes, body: bytes) -> wire.Request:
     try:
         return wire.decode_request(line, data_required=route.body is Body.PUSH)
     except ParseError:
-        _check_whole(body)
+        check_whole(body)
         raise
     except UnknownCommand:
         # The route has said what is asked; a body that says it too is wrong whatever it says.
@@ -185,12 +185,12 @@ def _unsaid(route: Route, body: bytes) -> list[Member]:
 
 
 def _members_of(body: bytes) -> dict[str, Raw]:
-    _check_whole(body)
+    check_whole(body)
     return _members.decode(body)
 
 
 def _around_array(route: Route, members: list[Member], body: bytes) -> bytes:
-    _check_whole(body)
+    check_whole(body)
     if route.body is Body.ITEMS:
         return b'{%b,"items":%b}' % (_joined(members), body)
     members[0] = (b"cmd", b'"push_batch"')
@@ -202,7 +202,7 @@ def _around_array(route: Route, members: list[Member], body: bytes) -> bytes:
     return b"{%b}" % _joined(members)
 
 
-def _check_whole(body: bytes) -> None:
+def check_whole(body: bytes) -> None:
     """Raise unless the body is one JSON value."""
     try:
         body.decode("utf-8") if not body.isascii() else None

@@ -45,7 +45,7 @@ class Phase(Enum):
 class Exchange:
     """One request and the way its answer takes."""
 
-    __slots__ = ("body", "connection", "message", "must_close", "request_id", "started_s", "ticket")
+    __slots__ = ("body", "connection", "job_id", "message", "must_close", "request_id", "started_s", "ticket")
 
     def __init__(self, connection: "Connection", message: RawRequestMessage, body: bytes) -> None:
         self.connection = connection
@@ -55,6 +55,8 @@ class Exchange:
         self.ticket: Ticket | None = None
         self.request_id = ""
         self.started_s = 0.0
+        self.job_id: str | None = None
+        """What the path names, "" for nothing, when the second system's routes are asked; None on all others."""
 
     @property
     def is_open(self) -> bool:
@@ -251,6 +253,11 @@ class Connection(asyncio.Protocol):
             self._in_next = False
         if self.exchange is None and self._transport is not None and not self._writing_paused:
             self._settle()
+
+    @property
+    def target(self) -> str:
+        """What the request that is being read asks for."""
+        return self._queue[0][0].path if self._queue else ""
 
     def _handle_one(self) -> bool:
         """False if no request is whole yet."""

@@ -132,6 +132,7 @@ class HttpOptions:
     cors_origins: tuple[str, ...] = ()  # Pages of other origins that may ask and follow.
     pages: Mapping[str, Page] = field(default_factory=dict)
     metrics_path: str | None = f"{API}/metrics/prometheus"  # None: metrics are not served.
+    only_jobs: bool = False  # Of our own routes only those for probes: the second system's stand alone on this port.
     tls: ssl.SSLContext | None = None
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

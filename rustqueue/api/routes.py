@@ -42,9 +42,11 @@ class Source(Enum):
     READINESS = auto()
     METRICS = auto()
     EVENTS = auto()
+    JOBS = auto()  # The gateway, as the second system asks it.
+    JOBS_HEALTH = auto()
 
 
-FOR_MACHINES = frozenset({Source.HEALTH, Source.LIVENESS, Source.READINESS, Source.METRICS})
+FOR_MACHINES = frozenset({Source.HEALTH, Source.LIVENESS, Source.READINESS, Source.METRICS, Source.JOBS_HEALTH})
 """What probes and scrapers ask, which call a node by its address. They tell nothing that a web page could use."""
 
 
@@ -72,7 +74,7 @@ class Route:
 
     @property
     def is_public(self) -> bool:
-        return self.source not in (Source.GATEWAY, Source.EVENTS)
+        return self.source not in (Source.GATEWAY, Source.EVENTS, Source.JOBS)
 
     @property
     def is_safe(self) -> bool:
@@ -202,9 +204,11 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def routes_with_metrics(path: str | None) -> tuple[Route, ...]:
+def routes_with_metrics(path: str | None, *, only_probes: bool = False) -> tuple[Route, ...]:
     """The table as this node serves it: metrics at another path, or not at all."""
     others = tuple(route for route in ROUTES if route.source is not Source.METRICS)
+    if only_probes:
+        return tuple(route for route in others if route.source in (Source.LIVENESS, Source.READINESS))
     if path is None:
         return others
     return (*others, Route("GET", path, "metrics", body=Body.NONE, source=Source.METRICS))
