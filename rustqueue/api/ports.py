@@ -5,7 +5,7 @@ It must not name a concrete class of the node: `node.py` brings gateway and serv
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from rustqueue.api.routes import API
@@ -136,6 +136,10 @@ class HttpOptions:
     tls: ssl.SSLContext | None = None
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+
+    def for_jobs(self, host: str, port: int, pages: Mapping[str, Page]) -> "HttpOptions":
+        """The same for a port where the second system's routes stand alone."""
+        return replace(self, host=host, port=port, pages=pages, only_jobs=True)
 
     @classmethod
     def of(

@@ -4,6 +4,6 @@ They talk to the public API only, like any client. It must not know the API's in
 comes from elsewhere, no script or style stands in a page, and whatever users wrote is shown as text.
 """
 
-from rustqueue.dashboard.pages import Page, pages_of
+from rustqueue.dashboard.pages import Page, jobs_pages, pages_of
 
-__all__ = ["Page", "pages_of"]
+__all__ = ["Page", "jobs_pages", "pages_of"]

@@ -24,6 +24,8 @@ _MEDIA: Final = {
     "json": "application/json",
 }
 _DOCS: Final = "/api/v1/docs"
+_JOBS_DOCS: Final = "/docs"
+_DOCS_FILES: Final = ("style.css", "docs.js", "elements.js", "mark.svg")
 _PREFIX: Final = b"/dashboard"
 
 
@@ -45,12 +47,27 @@ def pages_of(*, dashboard: bool, prefix: str) -> dict[str, Page]:
         _DOCS: _page("docs.html"),
         f"{_DOCS}/": _page("docs.html"),
     }
-    found |= {f"{_DOCS}/{name}": _page(name) for name in ("style.css", "docs.js", "elements.js", "mark.svg")}
+    found |= {f"{_DOCS}/{name}": _page(name) for name in _DOCS_FILES}
     if dashboard:
         names = ("style.css", "dashboard.js", "views.js", "server.js", "elements.js", "mark.svg")
         found |= {f"{prefix}/{name}": _page(name) for name in names}
         found |= {path: _page("dashboard.html") for path in (prefix, f"{prefix}/")}
-    return {path: _moved(page, prefix if dashboard else _DOCS) for path, page in found.items()}
+    own = {path: _moved(page, prefix if dashboard else _DOCS) for path, page in found.items()}
+    return {**jobs_pages(), **own}
+
+
+def jobs_pages() -> dict[str, Page]:
+    """The description of the second system's routes, and the page that shows it."""
+    found = {path: _page("docs.html") for path in (_JOBS_DOCS, f"{_JOBS_DOCS}/")}
+    found["/api-docs/openapi.json"] = _page("jobs-openapi.json")
+    found |= {f"{_JOBS_DOCS}/{name}": _page(name) for name in _DOCS_FILES}
+    return {path: _about_jobs(page) for path, page in found.items()}
+
+
+def _about_jobs(page: Page) -> Page:
+    """The same page tells about another description."""
+    body = page.body.replace(b"/api/v1/openapi.json", b"/api-docs/openapi.json")
+    return Page(body.replace(f"{_DOCS}/".encode(), f"{_JOBS_DOCS}/".encode()), page.media_type)
 
 
 def _page(name: str) -> Page:

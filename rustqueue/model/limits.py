@@ -56,6 +56,7 @@ WAITING_PULLS_MAX: Final = 100_000  # Per node; each costs about a kilobyte.
 LIST_LIMIT_MAX: Final = 1_000  # Decisions D.
 LIST_LIMIT_DEFAULT: Final = 50
 LIST_SCANNED_MAX: Final = 2_000  # Rows one listing may look at before it answers with a cursor.
+CONFIGURED_KINDS_MAX: Final = 256
 KIND_LIST_MAX: Final = 200  # Contract B2.
 KIND_LIST_SCANNED_MAX: Final = 10_000  # It has no cursor to go on with, so one listing looks at more rows.
 LIST_BYTES_MAX: Final = 16_777_216  # Payload in one page; a page with fewer jobs has a cursor.

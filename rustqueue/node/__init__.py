@@ -80,6 +80,7 @@ async def _run(settings: Settings) -> int:
         extra={
             "http_port": node.http.port,
             "tcp_port": node.tcp.port,
+            **({} if node.jobs_http is None else {"jobs_port": node.jobs_http.port}),
             "host": settings.server.host,
             "data": node.folder,
             "version": rustqueue.__version__,

@@ -39,13 +39,15 @@ class MachineReads:
         health: Callable[[], HealthInfo],
         check_webhooks: Callable[[], None],
         configured_rates: Mapping[str, Rate] | None = None,
+        configured_kinds: Mapping[str, bytes] | None = None,
     ) -> None:
         self._machine = machine
         self._check_webhooks = check_webhooks
         self._configured_rates = configured_rates or {}
         self.ready_count = machine.ready_count
         self.push_rate = self._push_rate if self._configured_rates else machine.push_rate
-        self.payload_schema = machine.payload_schema
+        self._configured_kinds = configured_kinds or {}
+        self.payload_schema = self._payload_schema if self._configured_kinds else machine.payload_schema
         self.is_draining = machine.is_draining
         self.health = health
 
@@ -56,6 +58,10 @@ class MachineReads:
     def _push_rate(self, queue: str) -> Rate | None:
         """The queue's own rate, else the one of the configuration."""
         return self._machine.push_rate(queue) or self._configured_rates.get(queue)
+
+    def _payload_schema(self, queue: str) -> bytes | None:
+        """The queue's own schema, else the one of the configuration."""
+        return self._machine.payload_schema(queue) or self._configured_kinds.get(queue)
 
     def queue_of_job(self, reference: str) -> str | None:
         return queries.queue_of_job(self._machine, reference)

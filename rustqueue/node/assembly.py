@@ -48,6 +48,7 @@ from rustqueue.node.keeping.unfinished import UnfinishedRestore, refuse_unfinish
 from rustqueue.node.membership import LoneCouncil
 from rustqueue.node.numbers import gauges_of
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
+from rustqueue.node.second_system import KindError, jobs_shell, kinds_of
 from rustqueue.node.secrets import preparing
 from rustqueue.node.state_files import CurrentStore, FileParts, NodeFiles, settle
 from rustqueue.node.timetables import ScheduleRows
@@ -102,6 +103,7 @@ _CANNOT_START: Final = (
     TlsError,
     SealError,
     TracingMissing,
+    KindError,
     OSError,
 )
 
@@ -123,6 +125,7 @@ class Node:
         self._stopping = False
         self._undo: list[Callable[[], None]] = []
         self._on_replaced: list[Callable[[int], None]] = []
+        self._shells: list[TcpShell | HttpShell] = []
         self.cluster: ClusterSide | None = None
         self.journal: Journal
         self.replicator: LocalReplicator | ClusterReplicator
@@ -173,7 +176,7 @@ class Node:
         ends_s = time.monotonic() + deadline_s
         shells_s = deadline_s * _SHELLS_SHARE
         if self._with_ports:
-            await asyncio.gather(self.tcp.stop(shells_s), self.http.stop(shells_s))
+            await asyncio.gather(*(shell.stop(shells_s) for shell in self._shells))
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.replicator.stop(lambda: closed.set_result(None))
         try:
@@ -279,7 +282,8 @@ class Node:
         settings, clock = self.settings, self.clock
         limits = GatewayLimits(settings.limits.command_deadline_ms, settings.limits.waiting_pulls_max)
         observe = self.metrics.command_answered
-        reads = MachineReads(self.machine, self.health, self.webhooks.check_query, settings.queue_rates)
+        kinds = kinds_of(settings.compat.kinds)
+        reads = MachineReads(self.machine, self.health, self.webhooks.check_query, settings.queue_rates, kinds)
         log_, rows = self.replicator, ScheduleRows(self.machine)
         prepared = {**preparing(os.urandom), **rows.preparing(), **self.webhooks.preparing}
         self.gateway = Gateway(log_, reads, clock, limits, observe, prepared)
@@ -414,7 +418,9 @@ class Node:
         tcp_tls = certificates.context_of(settings.tcp_tls)
         services = HttpServices(auth, self.metrics, self, self.stream)
         pages = pages_of(dashboard=settings.dashboard.enabled, prefix=settings.dashboard.path_prefix)
-        self.http = HttpShell(self.gateway, services, HttpOptions.of(settings, http_tls, pages))
+        http_options = HttpOptions.of(settings, http_tls, pages)
+        self.http = HttpShell(self.gateway, services, http_options)
+        self.jobs_http = jobs_shell(settings, self.gateway, services, http_options)
         options = TcpOptions(
             settings.server.host,
             settings.server.tcp_port,
@@ -423,15 +429,17 @@ class Node:
             tcp_tls,
         )
         self.tcp = TcpShell(self.gateway, auth, self.clock, options)
-        if self._spans is not None:
-            self.http.around = self.tcp.around = self._spans.around
-        await self.tcp.start()
-        try:
-            await self.http.start()
-        except BaseException:
-            await self.tcp.stop(0)
-            raise
-        self.webhooks.listens_on([self.http.port, self.tcp.port])
+        shells = [shell for shell in (self.tcp, self.http, self.jobs_http) if shell is not None]
+        for shell in shells:
+            if self._spans is not None:
+                shell.around = self._spans.around
+            try:
+                await shell.start()
+            except BaseException:
+                await asyncio.gather(*(started.stop(0) for started in self._shells))
+                raise
+            self._shells.append(shell)
+        self.webhooks.listens_on([shell.port for shell in shells])
 
     def _say_what_was_found(self, store: CurrentStore) -> None:
         cut = self.journal.cut

@@ -9,6 +9,7 @@ from rustqueue.settings.cluster import ClusterSettings, ClusterTls
 from rustqueue.settings.loading import Loaded, SettingsError, load_settings, load_with_sources, setting_keys
 from rustqueue.settings.sections import (
     AuthSettings,
+    CompatSettings,
     JobsSettings,
     KubernetesSettings,
     LimitsSettings,
@@ -29,6 +30,7 @@ __all__ = [
     "AuthSettings",
     "ClusterSettings",
     "ClusterTls",
+    "CompatSettings",
     "JobsSettings",
     "KubernetesSettings",
     "LimitsSettings",

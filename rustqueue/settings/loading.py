@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from rustqueue.model.jobs import Rate
+from rustqueue.settings import second_system
 from rustqueue.settings.checks import problems
 from rustqueue.settings.pages import SECRETS
 from rustqueue.settings.sections import Settings, rate_of
@@ -71,6 +72,9 @@ def load_with_sources(config_path: str | None, environment: Mapping[str, str], f
     notes: list[str] = []
     rates: dict[str, Rate] = {}
     given = _from_file(config_path, notes, rates)
+    for key, text, variable in second_system.meant(environment):
+        given[key] = Given(_from_text(key, text, variable), variable)
+    notes += second_system.notes(environment)
     given.update(_from_environment(environment))
     for key, text in flags.items():
         source = "--" + key.replace(".", "-").replace("_", "-")

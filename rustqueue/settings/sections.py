@@ -17,6 +17,7 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 KeptCount = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | Literal["unlimited"]
 Origin = Annotated[str, Meta(pattern=r"^(https?://[^/\s]+|\*)$", max_length=300)]
 HostPattern = Annotated[str, Meta(pattern=r"^[^/\s]+$", max_length=300)]
+KindFile = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+=.+$", max_length=4_096)]
 TtlText = Annotated[str, Meta(pattern=r"^([0-9]{1,12}(ms|s|m|h|d)|never)$")]
 
 _COALESCING_MS: Final = 10
@@ -202,6 +203,16 @@ class QueuesSettings(Struct, frozen=True):
     auto_create: bool = True
 
 
+class CompatSettings(Struct, frozen=True):
+    """The second system's routes (docs/second-system.md). They stand on the HTTP port anyhow; with `jobs_port` also
+    alone on one of their own, at `jobs_host` or where the others are. `kinds` are `KIND=FILE`, the file a JSON Schema.
+    """
+
+    jobs_port: Port | None = None
+    jobs_host: str = ""
+    kinds: Annotated[list[KindFile], Meta(max_length=limits.CONFIGURED_KINDS_MAX)] = []
+
+
 class RaftSettings(Struct, frozen=True):
     fsync: Literal["majority", "none"] = "majority"
 
@@ -240,6 +251,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls: TlsSettings = TlsSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
     queues: QueuesSettings = QueuesSettings()
+    compat: CompatSettings = CompatSettings()
     cluster: ClusterSettings = ClusterSettings()
     raft: RaftSettings = RaftSettings()
     security: SecuritySettings = SecuritySettings()

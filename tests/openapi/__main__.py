@@ -1,6 +1,7 @@
-"""`python -m tests.openapi`: write the description of the API anew."""
+"""`python -m tests.openapi`: write the descriptions of the API and of the second system's routes anew."""
 
-from tests.openapi.document import FILE, text
+from tests.openapi import document, second
 
 if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
+    document.FILE.write_text(document.text(), encoding="utf-8")
+    second.FILE.write_text(second.text(), encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from rustqueue.model.ids import id_text, parse_id
 from rustqueue.model.kinds.replies import KindJobCreated, KindJobPage, OneKindJob
 from rustqueue.model.kinds.values import ENDED
 from rustqueue.model.replies import Cancelling, Refused, Reply, Seen, status_of
@@ -60,7 +61,12 @@ def answer(reply: Reply, job_id: str) -> tuple[int, bytes, str]:
     if isinstance(reply, KindJobPage):
         return 200, _encode(reply.jobs), "" if reply.whole else _INCOMPLETE
     state = "pending" if isinstance(reply, Cancelling) else "cancelled"
-    return status_of(reply), _encode({"status": state, "job_id": job_id}), ""
+    return status_of(reply), _encode({"status": state, "job_id": _canonical(job_id)}), ""
+
+
+def _canonical(job_id: str) -> str:
+    """The id as answers spell it: a path may have it in other letters."""
+    return id_text(parse_id(job_id) or b"")
 
 
 def health(ready: bool) -> tuple[int, bytes]:
