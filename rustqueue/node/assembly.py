@@ -41,6 +41,8 @@ from rustqueue.model.wire import encode_command
 from rustqueue.node.access import authenticator
 from rustqueue.node.adapters import DiskLog, HttpServices, MachineReads, MeasuredExecutor, MeasuredMachine
 from rustqueue.node.cluster import ClusterError, ClusterSide, MemberParts
+from rustqueue.node.doors.second_system import KindError, jobs_shell, kinds_of
+from rustqueue.node.doors.shells import Shell, start_all, stop_all, those_of
 from rustqueue.node.keeping.backups import BackupOffice, BackupParts
 from rustqueue.node.keeping.configuring import NotConfigured, configure
 from rustqueue.node.keeping.refused import RefusedError, read_refused
@@ -48,7 +50,6 @@ from rustqueue.node.keeping.unfinished import UnfinishedRestore, refuse_unfinish
 from rustqueue.node.membership import LoneCouncil
 from rustqueue.node.numbers import gauges_of
 from rustqueue.node.room import RoomMaker, RoomParts, Sizes
-from rustqueue.node.second_system import KindError, jobs_shell, kinds_of
 from rustqueue.node.secrets import preparing
 from rustqueue.node.state_files import CurrentStore, FileParts, NodeFiles, settle
 from rustqueue.node.timetables import ScheduleRows
@@ -125,7 +126,7 @@ class Node:
         self._stopping = False
         self._undo: list[Callable[[], None]] = []
         self._on_replaced: list[Callable[[int], None]] = []
-        self._shells: list[TcpShell | HttpShell] = []
+        self._shells: list[Shell] = []
         self.cluster: ClusterSide | None = None
         self.journal: Journal
         self.replicator: LocalReplicator | ClusterReplicator
@@ -176,7 +177,7 @@ class Node:
         ends_s = time.monotonic() + deadline_s
         shells_s = deadline_s * _SHELLS_SHARE
         if self._with_ports:
-            await asyncio.gather(*(shell.stop(shells_s) for shell in self._shells))
+            await stop_all(self._shells, shells_s)
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.replicator.stop(lambda: closed.set_result(None))
         try:
@@ -429,17 +430,9 @@ class Node:
             tcp_tls,
         )
         self.tcp = TcpShell(self.gateway, auth, self.clock, options)
-        shells = [shell for shell in (self.tcp, self.http, self.jobs_http) if shell is not None]
-        for shell in shells:
-            if self._spans is not None:
-                shell.around = self._spans.around
-            try:
-                await shell.start()
-            except BaseException:
-                await asyncio.gather(*(started.stop(0) for started in self._shells))
-                raise
-            self._shells.append(shell)
-        self.webhooks.listens_on([shell.port for shell in shells])
+        self._shells = those_of(self.tcp, self.http, self.jobs_http)
+        await start_all(self._shells, None if self._spans is None else self._spans.around)
+        self.webhooks.listens_on([shell.port for shell in self._shells])
 
     def _say_what_was_found(self, store: CurrentStore) -> None:
         cut = self.journal.cut

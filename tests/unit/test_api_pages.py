@@ -69,9 +69,10 @@ def test_without_a_dashboard_the_other_pages_stay() -> None:
 
 
 def test_every_file_is_served_and_every_link_leads_to_one() -> None:
-    assert {page.body for page in pages_of(dashboard=True, prefix="/dashboard").values()} == {
-        file.read_bytes() for file in STATIC.iterdir()
-    }
+    pages = pages_of(dashboard=True, prefix="/dashboard")
+    # The page below /docs is the other one about another description.
+    as_they_are = {page.body for path, page in pages.items() if not path.startswith("/docs")}
+    assert as_they_are == {file.read_bytes() for file in STATIC.iterdir()}
     for path, page in PAGES.items():
         if page.media_type.startswith("text/html"):
             links = set(re.findall(r'(?:src|href)="(/[^"]*)"', page.body.decode()))

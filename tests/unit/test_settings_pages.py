@@ -40,7 +40,7 @@ def test_the_template_is_the_defaults(tmp_path: Path) -> None:
     # Then both are what a node has without any file
     assert {key for key in setting_keys() if _of(settings, key) != _of(Settings(), key)} == set()
     named = {f"{section}.{name}" for section, table in tomllib.loads("\n".join(lines)).items() for name in table}
-    unset = {"storage.write_coalescing_enabled", "storage.write_coalescing_interval_ms"}
+    unset = {"storage.write_coalescing_enabled", "storage.write_coalescing_interval_ms", "compat.jobs_port"}
     assert named >= set(setting_keys()) - unset - {"storage.write_coalescing_max_batch"}
 
 
