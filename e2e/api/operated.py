@@ -129,7 +129,8 @@ class Operated:
         # The CRDs are everybody's: other tests of this run may have made them before.
         self.kubectl.run("apply", "--server-side", "-f", CHART.parent.parent / "crds")
         values = "crds.install=false,fullnameOverride=rq,operator.namespaces={*},operator.secretNamespaces={queues}"
-        values += ",operator.protectBusyWorkers=true"
+        # Three nodes, which nobody runs, so that the operator gets all the rights that it may have.
+        values += ",operator.protectBusyWorkers=true,replicas=3"
         self.helm("install", "rq", CHART, f"--set={values}")
         self.node = Node(folder)
         self.kubectl.apply(

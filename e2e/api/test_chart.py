@@ -14,7 +14,7 @@ from e2e.api.operated import CHART
 from e2e.harness.control_plane import ControlPlane
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import until
-from rustqueue_operator.kube.calls import VERBS, VERBS_FOR_WORKERS
+from rustqueue_operator.kube.calls import VERBS, VERBS_FOR_CERTIFICATES, VERBS_FOR_WORKERS
 
 Object = dict[str, Any]
 
@@ -140,6 +140,14 @@ def test_the_operator_may_exactly_what_it_does(helm: Helm, words: list[str]) -> 
     assert rules(helm.template(*words)) == VERBS
 
 
+def test_in_a_cluster_it_may_write_the_certificate_that_the_chart_made_and_no_other(helm: Helm) -> None:
+    existing = "--set=replicas=3,cluster.existingSecret=mine"
+
+    assert rules(helm.template("--set=replicas=3")) == {**VERBS, **VERBS_FOR_CERTIFICATES}
+    assert rules(helm.template(existing)) == VERBS
+    assert not [item for item in of_kind(helm.template(existing), "Secret") if "peers" in item["metadata"]["name"]]
+
+
 def test_it_may_list_and_patch_pods_only_to_protect_workers(helm: Helm) -> None:
     assert rules(helm.template("--set=operator.protectBusyWorkers=true")) == {**VERBS, **VERBS_FOR_WORKERS}
 
@@ -165,7 +173,8 @@ def test_no_rule_has_a_star_and_nobody_lists_secrets(helm: Helm, words: list[str
     for role in of_kind(helm.template(*words), "Role", "ClusterRole"):
         for rule in role["rules"]:
             assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
-            assert "secrets" not in rule["resources"] or rule["verbs"] == ["get"]
+            by_name = set(rule.get("resourceNames", [])) == {"rq-peers"} and rule["verbs"] == ["get", "patch"]
+            assert "secrets" not in rule["resources"] or rule["verbs"] == ["get"] or by_name
 
 
 def test_secrets_of_other_namespaces_are_opened_one_by_one(helm: Helm) -> None:

@@ -20,6 +20,7 @@ from e2e.harness.waiting import until
 
 NAME = "three"
 CHANGE_S = 45
+CERTIFICATE_S = 120
 
 
 class Nodes:
@@ -123,6 +124,18 @@ def test_a_member_whose_pod_is_gone_for_good_is_removed_though_the_operator_was_
     kubectl.run("delete", "statefulset", NAME)
     kubectl.run("delete", "configmap", NAME)
     assert reasons(release).count("MemberRemoved") == 1
+
+
+def test_the_nodes_certificate_is_made_anew_when_somebody_asks(release: Operated) -> None:
+    kubectl = release.kubectl
+    before = kubectl.get("secret", "rq-peers")["data"]
+
+    kubectl.run("annotate", "secret", "rq-peers", "rustqueue.io/renew=now")
+    until("a new one", lambda: kubectl.get("secret", "rq-peers")["data"] != before, CERTIFICATE_S)
+
+    after = kubectl.get("secret", "rq-peers")["data"]
+    until("it to be told", lambda: "PeerCertificateRenewed" in reasons(release), CHANGE_S)
+    assert (after["ca.crt"], after["tls.key"] != before["tls.key"]) == (before["ca.crt"], True)
 
 
 def storage_class(name: str, grows: bool) -> Object:

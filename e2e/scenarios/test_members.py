@@ -11,11 +11,20 @@ from e2e.scenarios.release import NAME, SERVICE, Release
 from e2e.scenarios.test_cluster import GAP_S, installed, leader, load_away_from
 
 CHANGE_S = 120
+CERTIFICATE_S = 240  # The operator looks once a minute, and a kubelet takes another one to bring a Secret to its pods.
 CLUSTER = (
     "import os, urllib.request as u; "
     "token = os.environ['RUSTQUEUE_AUTH__TOKENS']; "
     "asked = u.Request('http://127.0.0.1:6790/api/v1/cluster', headers={'Authorization': 'Bearer ' + token}); "
     "print(u.urlopen(asked, timeout=5).read().decode())"
+)
+
+FINGERPRINT = (
+    "import hashlib, socket, ssl; "
+    "context = ssl.create_default_context(cafile='/peers/ca.crt'); context.check_hostname = False; "
+    "context.load_cert_chain('/peers/tls.crt', '/peers/tls.key'); "
+    "link = context.wrap_socket(socket.create_connection(('127.0.0.1', 6800), 5)); "
+    "print(hashlib.sha256(link.getpeercert(True)).hexdigest())"
 )
 
 
@@ -181,3 +190,32 @@ def test_an_uninstalled_release_comes_back_with_all_its_members(space: Space, re
     installed(release)
 
     assert wait_members(release, 3) == before
+
+
+def fingerprints(release: Release) -> set[str]:
+    """Of the certificates that the nodes show each other now."""
+    found = set()
+    for pod in release.members():
+        name = pod["metadata"]["name"]
+        found.add(release.kubectl.run("exec", name, "-c", "rustqueue", "--", "python", "-c", FINGERPRINT))
+    return found
+
+
+@pytest.mark.slow
+def test_a_new_certificate_is_taken_without_a_restart(space: Space, release: Release) -> None:
+    installed(release)
+    load = space.load(release.target())
+    wait_members(release, 3)
+    before = fingerprints(release)
+
+    load.note("certificate asked for")
+    release.kubectl.run("annotate", "secret", f"{SERVICE}-peers", "rustqueue.io/renew=now")
+    until("all nodes to show a new one", lambda: not fingerprints(release) & before, CERTIFICATE_S, every=2)
+    load.go_on()
+    assert [pod["status"]["containerStatuses"][0]["restartCount"] for pod in release.members()] == [0, 0, 0]
+    load.note("a node that has to dial the others anew")
+    release.kubectl.run("delete", "pod", f"{SERVICE}-1")
+    release.wait_ready()
+    wait_members(release, 3)
+
+    assert space.judge(load).gap_s < GAP_S

@@ -2,7 +2,8 @@
 each names. Also whether a cluster answers: one probe for all its objects, so that an outage is no storm.
 
 Keys of such a ConfigMap: `address` (http or https), `tokenSecret` and `tokenKey` (a Secret beside it), `ca.crt`,
-`allowedNamespaces` (comma separated; `*` for all; its own namespace always may), `statefulSet` (of the nodes).
+`allowedNamespaces` (comma separated; `*` for all; its own namespace always may), `statefulSet` (of the nodes),
+`peerSecret` and `peerAuthoritySecret` (the certificate of the nodes and who signs it, to be renewed).
 """
 
 import base64
@@ -39,6 +40,9 @@ class Entry(Struct, frozen=True):
     problem: str | None = None
     stateful_set: str | None = None
     """Whose pods are its nodes, in the namespace of the ConfigMap."""
+    peer_secret: str | None = None
+    authority_secret: str | None = None
+    """With the certificate of its nodes, and with the authority that signs it; only if the chart made both."""
 
     def admits(self, namespace: str) -> bool:
         return "*" in self.allowed or namespace in self.allowed
@@ -159,7 +163,8 @@ class Clusters:
         token, problem = None, None
         if data.get("tokenSecret"):
             token, problem = await self._token(namespace, data["tokenSecret"], data.get("tokenKey", "token"))
-        return Entry(Connection(address, token, data.get("ca.crt")), allowed, problem, data.get("statefulSet"))
+        told = (data.get(key) for key in ("statefulSet", "peerSecret", "peerAuthoritySecret"))
+        return Entry(Connection(address, token, data.get("ca.crt")), allowed, problem, *told)
 
     async def _token(self, namespace: str, name: str, key: str) -> tuple[str | None, str | None]:
         """The token or what is wrong with it."""

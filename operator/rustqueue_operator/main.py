@@ -8,9 +8,10 @@ begins from nothing, which is the only state that a leader starts from.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
+from rustqueue_operator.certificates.rounds import Rounds as CertificateRounds
 from rustqueue_operator.clusters import Clusters
 from rustqueue_operator.handlers import watching
 from rustqueue_operator.kinds.table import KINDS
@@ -101,13 +102,18 @@ class Operator:
             origin,
             self._settings.deletion_deadline_s,
         )
+        members = MemberRounds(self._calls, self._clusters, self._metrics)
+        certificates = CertificateRounds(self._calls, self._clusters, self._metrics)
         self._state = "leading"
         parts = [
             asyncio.create_task(
                 watching.watch(self._access, self._settings.namespaces, self._seen, self._take_signals)
             ),
             asyncio.create_task(self._look_after_clusters()),
-            asyncio.create_task(self._look_after_members()),
+            asyncio.create_task(self._every(self._settings.members_s, members.go)),
+            asyncio.create_task(
+                self._every(min(self._settings.certificates_s, self._settings.drift_s), certificates.go)
+            ),
             *([asyncio.create_task(self._protect())] if self._settings.protect_busy_workers else []),
             *(asyncio.create_task(self._worker(reconciler)) for _ in range(self._settings.workers)),
         ]
@@ -181,15 +187,14 @@ class Operator:
             if due or silent:
                 await self._clusters.probe()
 
-    async def _look_after_members(self) -> None:
-        rounds = MemberRounds(self._calls, self._clusters, self._metrics)
+    async def _every(self, pause_s: float, go: Callable[[], Awaitable[None]]) -> None:
+        """Rounds about nodes; whatever goes wrong in one, objects are still looked after."""
         while True:
             try:
-                await rounds.go()
+                await go()
             except Exception:
-                # Objects are still to be looked after.
                 log.exception("defect", extra={"object": "nodes"})
-            await asyncio.sleep(self._settings.members_s)
+            await asyncio.sleep(pause_s)
 
     async def _protect(self) -> None:
         rounds = Rounds(self._calls, self._clusters, self._settings.namespaces)

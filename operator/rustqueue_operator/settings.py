@@ -18,6 +18,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     clusters_s: float = 10.0
     members_s: float = 5.0
     """Between two looks at the nodes of the clusters."""
+    certificates_s: float = 60.0
+    """Between two looks at the certificates of the nodes."""
     deletion_deadline_s: float = 600.0
     workers: int = 8
     protect_busy_workers: bool = False

@@ -46,6 +46,12 @@ class Authority:
         certificate = built.sign(self._key, hashes.SHA256())
         Path(self.ca_file).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
+    @property
+    def key_pem(self) -> bytes:
+        return self._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
     def issue(self, name: str, end: datetime.datetime = _END, file: str = "server") -> Pair:
         """A certificate for a host name or address, in files called so; those of that name before are replaced."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -33,6 +33,8 @@ VERBS: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("apps", "statefulsets"): frozenset({"get"}),
     ("coordination.k8s.io", "leases"): frozenset({"get", "create", "update"}),
 }
+# The same for the one Secret that is written, of the nodes' own certificate.
+VERBS_FOR_CERTIFICATES: Final[dict[tuple[str, str], frozenset[str]]] = {("", "secrets"): frozenset({"get", "patch"})}
 # The same for what is only done when it is asked for (`--protect-busy-workers`).
 VERBS_FOR_WORKERS: Final[dict[tuple[str, str], frozenset[str]]] = {("", "pods"): frozenset({"get", "list", "patch"})}
 

@@ -4,8 +4,6 @@ What was done or could not be done is told as an event of the StatefulSet; what 
 """
 
 import logging
-import uuid
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from rustqueue_operator.backend import NoAnswer
@@ -24,21 +22,19 @@ from rustqueue_operator.members.planning import (
     plan,
 )
 from rustqueue_operator.metrics import Metrics
+from rustqueue_operator.news import News
 from rustqueue_operator.planning.values import Refusal
 
 log: Final = logging.getLogger("rustqueue.operator")
-
-_TELL_MAX: Final = 1_000
 
 
 class Rounds:
     """One for each operator."""
 
     def __init__(self, calls: Calls, clusters: Clusters, metrics: Metrics) -> None:
-        self._calls = calls
         self._workloads = Workloads(calls)
         self._clusters = clusters
-        self._metrics = metrics
+        self._news = News(calls, metrics)
         self._told: dict[str, str] = {}
         """What could not be done at the last look, by cluster and by claim."""
 
@@ -122,7 +118,7 @@ class Rounds:
             return ""
         if isinstance(refusal, Refusal):
             return f"member {step.member.id} was not removed: {refusal.code}: {refusal.message}"
-        await self._tell(namespace, about, "Normal", "MemberRemoved", f"{step.member.id}: its pod is gone for good")
+        await self._news.tell(about, "Normal", "MemberRemoved", f"{step.member.id}: its pod is gone for good")
         return ""
 
     async def _grow(self, namespace: str, about: dict[str, Any], step: GrowClaim) -> str:
@@ -132,33 +128,7 @@ class Rounds:
             text = f"{step.name} stays at {step.before}: {error.message}"
             if self._told.get(f"{namespace}/{step.name}") != text:
                 self._told[f"{namespace}/{step.name}"] = text
-                await self._tell(namespace, about, "Warning", "VolumeNotGrown", text)
+                await self._news.tell(about, "Warning", "VolumeNotGrown", text)
             return ""
-        await self._tell(namespace, about, "Normal", "VolumeGrown", f"{step.name}: {step.before} to {step.storage}")
+        await self._news.tell(about, "Normal", "VolumeGrown", f"{step.name}: {step.before} to {step.storage}")
         return ""
-
-    async def _tell(self, namespace: str, about: dict[str, Any], type_: str, reason: str, message: str) -> None:
-        log.info("node", extra={"reason": reason, "about": message})
-        self._metrics.event("StatefulSet", reason)
-        metadata, now = about["metadata"], datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        body = {
-            "metadata": {"name": f"{metadata['name']}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
-            "involvedObject": {
-                "apiVersion": "apps/v1",
-                "kind": "StatefulSet",
-                "namespace": namespace,
-                "name": metadata["name"],
-                "uid": metadata["uid"],
-            },
-            "type": type_,
-            "reason": reason,
-            "message": message[:_TELL_MAX],
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-            "source": {"component": "rustqueue-operator"},
-        }
-        try:
-            await self._calls.post_event(namespace, body)
-        except KubernetesError as error:
-            log.warning("event not posted", extra={"reason": reason, "error": str(error)})
