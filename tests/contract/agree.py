@@ -50,6 +50,7 @@ ADDED: Final[Mapping[str, str]] = {
     "labels": "area declarative owners",
     "owner": "area declarative owners",
     "revision": "area declarative owners",
+    "cursor": "6",
     "created": "area schedules webhooks",
     "webhook.name": "area schedules webhooks",
     "webhook.updated_at": "area schedules webhooks",

@@ -9,6 +9,7 @@ from tests.contract.agree import ONLY_HTTP, original
 from tests.contract.cases import CASES
 from tests.contract.play import Play, played, plays_of
 from tests.contract.table import Case, Stage, Way
+from tests.unit.webhook_receiver import a_receiver
 
 WAYS: Final = get_args(Way)
 STAGES: Final = get_args(Stage)
@@ -26,13 +27,14 @@ async def problems(
 ) -> tuple[int, list[str]]:
     """How many plays there were, and what was wrong with them."""
     count, wrong = 0, []
-    for stage in STAGES:
-        chosen = {name: case for name, case in cases_of(form, cases).items() if case.stage == stage}
-        plays = plays_of(chosen, ways, ONLY_HTTP if form == "original" else frozenset())
-        if plays:
-            await _staged(form, folder / stage.replace(" ", "-"), stage, plays)
-        count += len(plays)
-        wrong += [play.failure for play in plays if play.failure]
+    async with a_receiver() as receiver:
+        for stage in STAGES:
+            chosen = {name: case for name, case in cases_of(form, cases).items() if case.stage == stage}
+            plays = plays_of(chosen, ways, receiver, ONLY_HTTP if form == "original" else frozenset())
+            if plays:
+                await _staged(form, folder / stage.replace(" ", "-"), stage, plays)
+            count += len(plays)
+            wrong += [play.failure for play in plays if play.failure]
     return count, wrong
 
 

@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tests.conformance.protocols import HTTP_FORMS, Json, Names, http_form, line_of
-from tests.contract.table import Ask, Case, Http, Line, Step, Way
+from tests.contract.ears import Events, delivery
+from tests.contract.table import Case, Http, Line, Question, Seen, Step, Told, Way
 from tests.fuzz.shell import Wire
+from tests.unit.webhook_receiver import Receiver
 
 # The original has no other way to pull over HTTP.
 FORMS: Final = {**HTTP_FORMS, "pull": "GET /queues/{queue}/jobs ?"}
@@ -23,8 +25,8 @@ ALL_OF_A_KIND: Final = {
     "worker_list": "workers",
 }
 """Answers with everything that the server has: only what belongs to the case is compared."""
-ANSWER_S: Final = 30.0
-UNTIL_S: Final = 30.0
+ANSWER_S: Final = 60.0
+UNTIL_S: Final = 60.0
 PAUSE_S: Final = 0.05
 AT_A_TIME: Final = 8
 OWN: Final = re.compile(r"\$(?!ref)(?=\w)")
@@ -53,6 +55,7 @@ class Play:
     """Verbs that this server does not know over TCP; one that lacks some reads options of a push only where they are
     nested (decisions A1).
     """
+    receiver: Receiver | None = None
     position: int = 0
     failure: str = ""
 
@@ -90,7 +93,21 @@ class Play:
             await asyncio.sleep(PAUSE_S)
 
     def meant(self, value: Any) -> Any:
-        return _mapped(self._names.meant(value), lambda text: OWN.sub(self._scope, text))
+        return _mapped(self._names.meant(value), self._own)
+
+    @property
+    def receiver_path(self) -> str:
+        return f"/{self._scope}in"
+
+    @property
+    def receiver_url(self) -> str:
+        return "" if self.receiver is None else self.receiver.url(self.receiver_path)
+
+    def is_own(self, queue: str) -> bool:
+        return queue.startswith(self._scope)
+
+    def _own(self, text: str) -> str:
+        return OWN.sub(self._scope, text.replace("$RECEIVER", self.receiver_url))
 
     def spelled(self, verb: str, fields: Json) -> Json:
         if not self.only_http or verb not in {"push", "push_batch"}:
@@ -104,7 +121,11 @@ class Play:
         if verb in ALL_OF_A_KIND and isinstance(body, dict) and ALL_OF_A_KIND[verb] in body:
             listed = [item for item in body[ALL_OF_A_KIND[verb]] if self._scope in str(item)]
             own = {**body, ALL_OF_A_KIND[verb]: listed}
-        return _mapped(self._names.told(own), lambda text: text.replace(self._scope, "$"))
+        return _mapped(self._names.told(own), self._shown)
+
+    def _shown(self, text: str) -> str:
+        known = text.replace(self.receiver_url, "$RECEIVER") if self.receiver is not None else text
+        return known.replace(self._scope, "$")
 
 
 Judge = Callable[[Step, Heard, Way], str]
@@ -139,9 +160,14 @@ class Mouth:
         self._play = play
         self._wire: Wire | None = None
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._events: Events | None = None
 
-    async def ask(self, asked: Ask | Http | Line) -> Heard:
+    async def ask(self, asked: Question) -> Heard:
         async with asyncio.timeout(ANSWER_S):
+            if isinstance(asked, Told):
+                return Heard(None, self._play.told("", self._deliveries()))
+            if isinstance(asked, Seen):
+                return Heard(None, self._play.told("", await self._seen()))
             if isinstance(asked, Http):
                 target = self._play.meant(asked.target)
                 heard = await self._http(asked.method, target, self._bytes(asked.body), asked.headers)
@@ -157,6 +183,16 @@ class Mouth:
                 if asked.verb in LINES_SAY_NOT_FOUND and heard.body["ok"] is False:
                     heard.body["error"] |= LINES_SAY_NOT_FOUND[asked.verb](heard.body["error"], fields)
             return Heard(heard.status, self._play.told(asked.verb, heard.body))
+
+    def _deliveries(self) -> list[Json]:
+        receiver, path = self._play.receiver, self._play.receiver_path
+        return [delivery(call) for call in (receiver.heard if receiver is not None else ()) if call.target == path]
+
+    async def _seen(self) -> list[Json]:
+        if self._events is None:
+            self._events = await Events.followed(self._place.http_port)
+            self._stack.push_async_callback(self._events.close)
+        return [event for event in self._events.heard if self._play.is_own(event["queue"])]
 
     def _bytes(self, body: Any) -> bytes | None:
         return body if isinstance(body, bytes | None) else msgspec.json.encode(self._play.meant(body))
@@ -209,9 +245,12 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-def plays_of(cases: dict[str, Case], ways: Sequence[str], only_http: frozenset[str] = frozenset()) -> list[Play]:
+def plays_of(
+    cases: dict[str, Case], ways: Sequence[str], receiver: Receiver, only_http: frozenset[str] = frozenset()
+) -> list[Play]:
     """Every case in each of the ways that it has among these."""
-    return [Play(name, case, way, only_http) for name, case in cases.items() for way in case.ways if way in ways]
+    named = [(name, case, way) for name, case in cases.items() for way in case.ways if way in ways]
+    return [Play(name, case, way, only_http, receiver) for name, case, way in named]
 
 
 async def played(plays: Iterable[tuple[Play, int | None]], places: Sequence[Place], judge: Judge = ours) -> None:

@@ -19,7 +19,7 @@ from benchmarks.processes import Process, answers_ok, free_port, spawn
 from tests.contract.play import Place
 from tests.contract.table import Stage
 
-READY_S: Final = 60.0
+READY_S: Final = 120.0
 TOKENS: Final = ("first-token", "second-token")
 ORIGINAL_VERSION: Final = "0.2.0"
 
@@ -88,8 +88,9 @@ def configuration(stage: Stage, rates: Rates, data: Path) -> str:
     """The original's own file, which our node takes as it is."""
     lines = ["[server]", 'host = "127.0.0.1"', "[storage]", f'path = "{data}"', 'durability = "immediate"']
     lines += ['redb_durability = "immediate"', "write_coalescing_enabled = false"]
-    lines += ["[scheduler]", "tick_interval_ms = 100"]
-    lines += ["[webhooks]", f"enabled = {str(stage != 'no webhooks').lower()}"]
+    lines += ["[scheduler]", "tick_interval_ms = 100", "[jobs]", "stall_timeout_ms = 600000"]
+    # The last key is ours: the original calls whatever it is told to.
+    lines += ["[webhooks]", f"enabled = {str(stage != 'no webhooks').lower()}", 'allowed_networks = ["127.0.0.0/8"]']
     if stage == "tokens":
         lines += ["[auth]", "enabled = true", f"tokens = {json.dumps(list(TOKENS))}"]
     for queue, (rate, burst) in rates.items():
@@ -139,7 +140,14 @@ async def nodes(folder: Path, count: int, stage: Stage, rates: Rates) -> AsyncIt
         servers = []
         for number, address in enumerate(addresses):
             more = ["[cluster]", "enabled = true", f'node_id = "n{number}"', f'listen = "{address}"']
-            more += [f"peers = {peers}", "insecure = true", "[security]", f'key_file = "{key}"']
+            # Machines with much else to do have slow turns; an election in the middle would be another test.
+            more += [
+                f"peers = {peers}",
+                "insecure = true",
+                'election_timeout_ms = "1000-2000"',
+                "[security]",
+                f'key_file = "{key}"',
+            ]
             servers.append(_server(folder / f"n{number}", stage, rates, program, more))
     async with _run(servers) as running:
         yield running

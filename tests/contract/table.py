@@ -13,7 +13,8 @@ from tests.conformance import bodies
 from tests.conformance.bodies import Ask, ask
 from tests.conformance.protocols import Json
 
-__all__ = ["ANY", "NUMBER", "TEXT", "Ask", "Case", "Http", "Line", "Step", "Was", "ask", "held", "http", "job", "line"]
+__all__ = ["ANY", "NUMBER", "TEXT", "Ask", "Case", "Http", "Line", "Question", "Seen", "Some", "Stage", "Step", "Told"]
+__all__ += ["Was", "Way", "ask", "held", "http", "job", "line"]
 
 Stage = Literal["plain", "tokens", "no webhooks"]
 Way = Literal["http", "tcp", "raw"]
@@ -55,6 +56,14 @@ class Line(NamedTuple):
     text: Any
 
 
+class Told(NamedTuple):
+    """What the test's own receiver of webhooks was told for this case; its address is `$RECEIVER` in a question."""
+
+
+class Seen(NamedTuple):
+    """The events of this case's queues; the first step of this kind begins to follow, and sees none."""
+
+
 class Was(NamedTuple):
     """What the original answers, and the row of the decisions because of which we do not."""
 
@@ -63,11 +72,14 @@ class Was(NamedTuple):
     body: Any = ANY
 
 
+Question = Ask | Http | Line | Told | Seen
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """`until`: asked again until the answer is this one, for what comes with time."""
 
-    ask: Ask | Http | Line
+    ask: Question
     status: int
     body: Any
     was: Was | None = None

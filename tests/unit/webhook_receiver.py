@@ -41,7 +41,8 @@ class Receiver:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = dict(line.split(": ", 1) for line in head[1:] if line)
-            body = await reader.readexactly(int(headers.get("Content-Length", 0)))
+            lengths = [value for name, value in headers.items() if name.lower() == "content-length"]
+            body = await reader.readexactly(int(lengths[0]) if lengths else 0)
             self.heard.append(Heard(head[0].split(" ")[1], headers, body))
             self.news.set()
             await self.behaviour(writer)

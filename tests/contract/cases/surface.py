@@ -88,7 +88,6 @@ ROWS_OF_TABLES: Final[Mapping[str, str]] = {
     "tokens": "D area auth",
     "scopes that cannot be": "D area auth",
     "no such webhook": "D area schedules webhooks",
-    "webhooks that cannot be": "D area schedules webhooks",
     "a declared schedule": "D area declarative owners, D area schedules webhooks",
     "a schedule by hand": "D area schedules webhooks",
 }
