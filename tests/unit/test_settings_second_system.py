@@ -26,9 +26,7 @@ def test_its_variables_mean_keys_of_ours() -> None:
 
     assert settings.compat == CompatSettings(jobs_port=8080, jobs_host="127.0.0.1")
     assert settings.logging == LoggingSettings(level="info", format="json")
-    assert settings.notes == (
-        "DATABASE_URL has no effect: jobs are kept in the node's own store, not in PostgreSQL",
-    )
+    assert settings.notes == ("DATABASE_URL has no effect: jobs are kept in the node's own store, not in PostgreSQL",)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,12 @@
 {{- if hasKey (default dict .Values.settings.security) "key_file" -}}
 {{- fail "settings.security.key_file: use seal.existingSecret instead." -}}
 {{- end -}}
+{{- if ne (empty .Values.restore.file) (empty .Values.restore.existingClaim) -}}
+{{- fail "restore: needs both existingClaim and file, or neither." -}}
+{{- end -}}
+{{- if and (or .Values.backup.enabled .Values.restore.file) (eq (get (default dict .Values.settings.storage) "backend") "memory") -}}
+{{- fail "backup, restore: settings.storage.backend is memory, which keeps nothing." -}}
+{{- end -}}
 {{- if and .Values.auth.serviceAccounts (not .Values.auth.enabled) -}}
 {{- fail "auth.serviceAccounts: needs auth.enabled; without it everybody may do everything." -}}
 {{- end -}}

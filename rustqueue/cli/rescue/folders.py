@@ -9,8 +9,6 @@ from rustqueue.cli.node import missing_extra
 from rustqueue.cli.output import as_json
 from rustqueue.cli.parsing import EXIT_FAILED, Failed, UsageError, bounded
 from rustqueue.cli.table import Commands
-from rustqueue.client import Client
-from rustqueue.client.errors import NetworkError, RustQueueError
 from rustqueue.rescue.archive import BackupDamaged
 
 
@@ -33,12 +31,6 @@ def _declare_restore(commands: Commands) -> None:
     _declare_founder(parser)
     parser.add_argument(
         "--if-empty", action="store_true", help="succeed and do nothing when the folder holds something already"
-    )
-    parser.add_argument(
-        "--unless-served",
-        metavar="URL,...",
-        default="",
-        help="succeed and do nothing when a node at one of these addresses says that its cluster has a leader",
     )
 
 
@@ -87,10 +79,6 @@ def restore(arguments: argparse.Namespace) -> int:
     if arguments.if_empty and is_used(arguments.data):
         print(f"{arguments.data} holds something already: nothing was restored")
         return 0
-    for url in filter(None, arguments.unless_served.split(",")):
-        if _is_served(url):
-            print(f"{url} serves a cluster already: nothing was restored")
-            return 0
     node, address, others = _founder(arguments)
     try:
         done = restored(arguments.file, arguments.data, Founder(node, address, others))
@@ -99,16 +87,6 @@ def restore(arguments: argparse.Namespace) -> int:
     print(f"{done.folder} holds the state of {done.taken_at}, hash {done.state_hash}")
     print(f"cluster {done.cluster_id}, member {done.member}, entry {done.index} of term {done.term}")
     return 0
-
-
-def _is_served(url: str) -> bool:
-    try:
-        with Client(url, timeout_s=2.0) as client:
-            return client.health().leader is not None
-    except NetworkError:
-        return False
-    except RustQueueError:
-        return True  # Something answers there; a second cluster beside it would be worse than no restore.
 
 
 def _founder(arguments: argparse.Namespace) -> tuple[str, str, Mapping[str, str]]:
