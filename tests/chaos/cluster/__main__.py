@@ -37,7 +37,7 @@ from tests.chaos.cluster.play import NODES, Round
 from tests.chaos.cluster.shim import ShimError, compile_shim
 from tests.chaos.evidence import record, recorded
 
-FAULTS_PER_ROUND: Final = 20
+FAULTS_PER_ROUND: Final = 40
 # A fault may kill one node, two or all, and one that starts once more.
 KILLS_A_FAULT: Final = 1.8
 PROBLEMS_SHOWN_MAX: Final = 20
