@@ -16,15 +16,15 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-from rustqueue_operator.kinds.export import NotSayable, queue_object
-from rustqueue_operator.kinds.table import KINDS
+from rustqueue_operator.kinds.export import OBJECTS, NotSayable
+from rustqueue_operator.kinds.table import KINDS, KindName
 
 _LABEL: Final = "rustqueue.io/cluster=true"
 _FORWARDING: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
@@ -163,7 +163,9 @@ def _forwarded(kubectl: list[str], found: Found) -> Iterator[int]:
 
 
 def _export(found: Found, port: int, token: str | None) -> int:
-    """All queues as one list of Queue objects, which `kubectl apply` takes; those that cannot be said are named."""
+    """All queues, schedules and webhooks as one list of objects, which `kubectl apply` takes; what cannot be said is
+    named.
+    """
     context = ssl.create_default_context(cadata=found.ca) if found.scheme == "https" else None
 
     def ask(path: str) -> dict[str, Any]:
@@ -174,19 +176,37 @@ def _export(found: Found, port: int, token: str | None) -> int:
             with urllib.request.urlopen(request, timeout=_ASK_S, context=context) as answer:
                 told: dict[str, Any] = json.load(answer)
         except OSError as error:
-            raise Failed(f"the cluster does not tell its queues: {error}") from error
+            raise Failed(f"the cluster does not tell what is in it: {error}") from error
         return told
 
-    objects, refused = [], 0
-    for summary in ask("/queues")["queues"]:
-        settings = KINDS["Queue"].settings_of(ask(f"/queues/{quote(summary['name'], safe='')}"))
+    objects, notes = [], []
+    for kind, name, settings in _settings(ask):
         try:
-            objects.append(queue_object(summary["name"], settings))
+            made = OBJECTS[kind](name, settings)
         except NotSayable as problem:
-            refused += 1
-            sys.stderr.write(f"kubectl rq: queue {summary['name']} is left out: {problem}\n")
+            notes.append(f"{kind.lower()} {name} is left out: {problem}")
+            continue
+        objects.append(made)
+        if "secretKeyRef" in made["spec"]:
+            secret = made["spec"]["secretKeyRef"]["name"]
+            notes.append(f"{kind.lower()} {name}: its secret is not told; make the Secret {secret} that it names")
     sys.stdout.write(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=2) + "\n")
-    return EXIT_INCOMPLETE if refused else 0
+    sys.stderr.writelines(f"kubectl rq: {note}\n" for note in notes)
+    return EXIT_INCOMPLETE if notes else 0
+
+
+def _settings(ask: Callable[[str], dict[str, Any]]) -> Iterator[tuple[KindName, str, dict[str, Any]]]:
+    """All that can be declared: kind, name and settings."""
+    for summary in ask("/queues")["queues"]:
+        answer = ask(f"/queues/{quote(summary['name'], safe='')}")
+        yield "Queue", summary["name"], KINDS["Queue"].settings_of(answer)
+    for kind in (KINDS["Schedule"], KINDS["Webhook"]):
+        cursor: str | None = ""
+        while cursor is not None:
+            page = ask(f"/{kind.plural}" + (f"?cursor={quote(cursor, safe='')}" if cursor else ""))
+            for item in page[kind.plural]:
+                yield kind.name, item["name"], kind.settings_of({kind.name.lower(): item})
+            cursor = page.get("next_cursor")
 
 
 def _ask(found: Found, port: int, token: str | None, command: list[str]) -> int:

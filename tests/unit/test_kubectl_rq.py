@@ -3,6 +3,7 @@
 import base64
 import json
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def write(kept: Path, *names: str, **data: str) -> None:
     kept.write_text(json.dumps({"configmaps": {"items": items}, "secret rq-admin": secret}))
 
 
+def put(ports: Ports, path: str, body: dict[str, object]) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    url = f"{ports.url('http')}/api/v1/{path}"
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 201
+
+
 def test_a_command_runs_against_the_cluster(answers: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert kubectl_rq.run(["-n", "queues", "stats", "mail", "--output", "json"]) == 0
 
@@ -76,6 +85,14 @@ def test_a_running_cluster_is_exported_as_objects(
     with Client(ports.url("http"), token=TOKEN) as client:
         client.put_queue("Mail_Out", lease_ms=60_000)
         client.put_queue("odd", lease_ms=1_500)
+    declared: tuple[tuple[str, dict[str, object]], ...] = (
+        ("schedules/Daily", {"queue": "mail", "job_name": "digest", "cron_expr": "0 6 * * *", "missed": "all"}),
+        ("webhooks/audit", {"url": "https://hooks.example.org/in", "secret": "a-secret-of-some-length"}),
+        ("webhooks/plain", {"url": "https://hooks.example.org/in", "events": ["job.dlq"], "timeout_ms": 5_000}),
+        ("webhooks/shy", {"url": "https://hooks.example.org/in", "headers": {"X-Team": "a"}}),
+    )
+    for path, body in declared:
+        put(ports, path, body)
 
     assert kubectl_rq.run(["export"]) == 1
 
@@ -84,7 +101,28 @@ def test_a_running_cluster_is_exported_as_objects(
     assert objects == {
         "mail": {"adopt": "IfIdentical"},
         "mail-out": {"name": "Mail_Out", "leaseSeconds": 60, "adopt": "IfIdentical"},
+        "daily": {
+            "name": "Daily",
+            "queue": "mail",
+            "cron": "0 6 * * *",
+            "missedRunPolicy": "All",
+            "jobTemplate": {"name": "digest"},
+            "adopt": "IfIdentical",
+        },
+        "audit": {
+            "url": "https://hooks.example.org/in",
+            "secretKeyRef": {"name": "audit", "key": "secret"},
+            "adopt": "IfIdentical",
+        },
+        "plain": {
+            "url": "https://hooks.example.org/in",
+            "events": ["job.dlq"],
+            "timeoutSeconds": 5,
+            "adopt": "IfIdentical",
+        },
     }
+    assert "webhook shy is left out: shy: headers x-team" in told.err.lower()
+    assert "webhook audit: its secret is not told" in told.err
     assert "queue odd is left out: lease_ms is 1500" in told.err
 
 

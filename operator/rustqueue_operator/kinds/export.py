@@ -1,13 +1,15 @@
-"""A queue of a running cluster as the object that would declare it: the inverse of `queue.request_body`. Pure.
+"""What is in a running cluster as the objects that would declare it: the inverse of each kind's `request_body`. Pure.
 
 Invariant, a property test: what comes out asks for exactly what is there. What the object cannot say (durations that
-are no whole seconds, options that make sense for one job only) is refused by the name of the field, never left out.
+are no whole seconds, options that make sense for one job only, values that the cluster keeps to itself) is refused by
+the name of the field, never left out.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
-from rustqueue_operator.kinds.table import GROUP, VERSION
+from rustqueue_operator.kinds.table import GROUP, VERSION, KindName
 
 _OPTIONS: Final = {
     "priority": "priority",
@@ -25,6 +27,19 @@ _TIMES: Final = {
     "lease_ms": "leaseSeconds",
 }
 _BACKOFF_TIMES: Final = {"backoff_delay_ms": "delaySeconds", "max_backoff_ms": "maxDelaySeconds"}
+_RETRY_TIMES: Final = {"max_age_ms": "maxAgeSeconds", "max_delay_ms": "maxDelaySeconds"}
+_SCHEDULE: Final = {
+    "queue": "queue",
+    "cron_expr": "cron",
+    "timezone": "timeZone",
+    "starts_at": "startTime",
+    "ends_at": "endTime",
+    "max_executions": "maxRuns",
+    "labels": "labels",
+}
+_SCHEDULE_TIMES: Final = {"every_ms": "everySeconds", "jitter_ms": "jitterSeconds"}
+_OVERLAPS: Final = {"allow": "Allow", "skip": "Forbid"}
+_WEBHOOK: Final = {"url": "url", "events": "events", "queues": "queues", "labels": "labels"}
 _LIMITS: Final = {"concurrency": "concurrency", "group_concurrency": "groupConcurrency", "max_waiting": "maxWaiting"}
 
 
@@ -35,9 +50,6 @@ class NotSayable(Exception):
 def queue_object(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """`settings` as `queue.settings_of` gives them. Raises `NotSayable`."""
     spec: dict[str, Any] = {}
-    plain = re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")
-    if plain != name:
-        spec["name"] = name
     # Pausing stays with people: a queue that is held today is not declared to be held for ever.
     for key, value in settings.items():
         match key:
@@ -55,26 +67,108 @@ def queue_object(name: str, settings: dict[str, Any]) -> dict[str, Any]:
                 spec["retention"] = {outcome: _kept(f"retention.{outcome}", kept) for outcome, kept in value.items()}
             case _:
                 raise NotSayable(f"{name}: {key}")
-    spec["adopt"] = "IfIdentical"
-    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Queue", "metadata": {"name": plain or "queue"}, "spec": spec}
+    return _object("Queue", name, spec)
 
 
-def _defaults(options: dict[str, Any]) -> dict[str, Any]:
+def schedule_object(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` as `schedule.settings_of` gives them. Raises `NotSayable`."""
+    spec: dict[str, Any] = {}
+    template: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key == "paused":
+            continue  # Stays with people, as for queues.
+        if key in _SCHEDULE:
+            spec[_SCHEDULE[key]] = value
+        elif key in _SCHEDULE_TIMES:
+            spec[_SCHEDULE_TIMES[key]] = _seconds(key, value)
+        elif key in ("job_name", "job_data"):
+            template[key.removeprefix("job_")] = value
+        elif key == "job_options":
+            template["options"] = _defaults(value, key)
+        elif key == "overlap" and value in _OVERLAPS:
+            spec["overlapPolicy"] = _OVERLAPS[value]
+        elif key == "missed":
+            spec["missedRunPolicy"] = _camel(value)
+        else:
+            raise NotSayable(f"{name}: {key}")
+    return _object("Schedule", name, {**spec, "jobTemplate": template})
+
+
+def webhook_object(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` as `webhook.settings_of` gives them. A webhook with a secret names a Secret that somebody has to make.
+    Raises `NotSayable`.
+    """
+    spec: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key == "suspended":
+            continue
+        if key in _WEBHOOK:
+            spec[_WEBHOOK[key]] = value
+        elif key == "timeout_ms":
+            spec["timeoutSeconds"] = _seconds(key, value)
+        elif key == "retry":
+            spec["retry"] = _retry(value)
+        elif key in ("has_secret", "has_previous_secret"):
+            field = "secretKeyRef" if key == "has_secret" else "previousSecretKeyRef"
+            spec[field] = {"name": _plain("Webhook", name), "key": key.removeprefix("has_")}
+        elif key == "headers":
+            raise NotSayable(f"{name}: headers {', '.join(value)}, whose values the cluster does not tell")
+        else:
+            raise NotSayable(f"{name}: {key}")
+    return _object("Webhook", name, spec)
+
+
+OBJECTS: Final[dict[KindName, Callable[[str, dict[str, Any]], dict[str, Any]]]] = {
+    "Queue": queue_object,
+    "Schedule": schedule_object,
+    "Webhook": webhook_object,
+}
+
+
+def _object(kind: KindName, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    plain = _plain(kind, name)
+    named = spec if plain == name else {"name": name, **spec}
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": kind,
+        "metadata": {"name": plain},
+        "spec": {**named, "adopt": "IfIdentical"},
+    }
+
+
+def _plain(kind: KindName, name: str) -> str:
+    """A name that Kubernetes takes."""
+    return re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.") or kind.lower()
+
+
+def _retry(retry: dict[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for key, value in retry.items():
+        if key in _RETRY_TIMES:
+            said[_RETRY_TIMES[key]] = _seconds(f"retry.{key}", value)
+        elif key == "max_retries":
+            said["maxRetries"] = value
+        else:
+            raise NotSayable(f"retry.{key}")
+    return said
+
+
+def _defaults(options: dict[str, Any], path: str = "defaults") -> dict[str, Any]:
     said: dict[str, Any] = {}
     backoff: dict[str, Any] = {}
     for key, value in options.items():
         if key in _OPTIONS:
             said[_OPTIONS[key]] = value
         elif key in _TIMES:
-            said[_TIMES[key]] = _seconds(f"defaults.{key}", value)
+            said[_TIMES[key]] = _seconds(f"{path}.{key}", value)
         elif key in _BACKOFF_TIMES:
-            backoff[_BACKOFF_TIMES[key]] = _seconds(f"defaults.{key}", value)
+            backoff[_BACKOFF_TIMES[key]] = _seconds(f"{path}.{key}", value)
         elif key == "backoff":
             backoff["type"] = _camel(value)
         elif key == "on_parent_failure":
             said["onParentFailure"] = _camel(value)
         else:
-            raise NotSayable(f"defaults.{key}")
+            raise NotSayable(f"{path}.{key}")
     return {**said, "backoff": backoff} if backoff else said
 
 
