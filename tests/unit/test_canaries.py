@@ -1,7 +1,7 @@
 """One canary for each kind of secret, through every surface of a node: none may sing anywhere but where it was given.
 
 Surfaces: every GET route, refusals of every kind, the log in both forms, metrics, events, traces, audit lines, rows,
-journal, files, a snapshot, and what the commands about settings print.
+journal, files, a snapshot, a backup, and what the commands about settings print.
 """
 
 import asyncio
@@ -142,6 +142,10 @@ async def use(node: Node, surface: Surface, url: str, job: dict[str, str]) -> No
             await asyncio.sleep(0.02)  # Nobody is told of a delivery that was given up.
         wire = Wire(*await asyncio.open_connection("127.0.0.1", node.http.port))
         await read_everything(wire, surface, job["id"], {"token_id": made.id})
+        backup = await client.begin_backup()
+        for kept in backup.manifest.files:
+            piece = await client.read_backup(backup.id, kept.name)
+            surface.hear("backup", piece.rstrip(b"\0").decode("latin-1"))
         async with connected(node) as stranger:
             await make_every_mistake(wire, stranger, surface, url)
         await wire.close()
@@ -184,5 +188,6 @@ async def test_no_secret_sings(
     assert "mail" in surface.said["rows"]
     assert any(where.startswith("snapshot/") and "mail" in text for where, text in surface.said.items())
     assert any(where.startswith("journal/") and "mail" in text for where, text in surface.said.items())
+    assert "mail" in surface.said["backup"]
     assert "postgres_url" in surface.said["commands"]
     assert "webhook_put" in surface.said["traces"]
