@@ -74,6 +74,7 @@ LEASE_MS_MAX: Final = 86_400_000  # A day; longer work sends heartbeats.
 LEASE_MS_DEFAULT: Final = 30_000  # `jobs.stall_timeout_ms`, contract A19.
 
 JSON_DEPTH_MAX: Final = 64  # Consumers in every language parse payloads recursively.
+FRAME_PART_BYTES_MAX: Final = 4 * 1_048_576  # Contract A8: a longer payload or list of ids ends a binary conversation.
 LINE_BYTES_MAX: Final = (
     16_777_216  # One TCP line: a full batch of large payloads, and what a client can make us buffer.
 )

@@ -25,16 +25,9 @@ from rustqueue.model.queries import Auth, Get, Health, Query
 from rustqueue.model.replies import Done, Pulled, PulledOne, Refused, Reply
 from rustqueue.model.schedules import ScheduleGet
 from rustqueue.model.wire import decode_request
-from rustqueue.tcp.protocol import (
-    BINARY_FRAME_STARTS,
-    AnswerOrder,
-    LineBuffer,
-    Slot,
-    binary_error,
-    encode_answer,
-    plainly_not_found,
-    request_id_of,
-)
+from rustqueue.tcp.frames import Frame, FrameBroken, encode_frame, error_frame
+from rustqueue.tcp.messages import MessageBuffer
+from rustqueue.tcp.protocol import AnswerOrder, Slot, encode_answer, plainly_not_found, request_id_of
 
 if TYPE_CHECKING:
     from rustqueue.tcp.server import TcpShell
@@ -54,6 +47,10 @@ class InternalError(ApiError):
         super().__init__("INTERNAL_ERROR", "Internal error; the log of the node has the details")
 
 
+class _Raw(bytes):
+    """An answer that is no line."""
+
+
 class Connection(asyncio.Protocol):
     """Made by the shell for every client."""
 
@@ -63,13 +60,13 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._principal = shell.authenticator.newcomer
         self._bad_tokens = 0
-        self._has_spoken = False
-        self._lines = LineBuffer(limits.LINE_BYTES_MAX)
-        self._backlog: deque[bytes] = deque()
+        self._messages = MessageBuffer(limits.LINE_BYTES_MAX)
+        self._backlog: deque[bytes | Frame] = deque()
         self._order = AnswerOrder()
         self._waits: dict[int, tuple[Ticket | None, Pull, Callable[[Reply], None]]] = {}
         self._waits_made = 0
         self._in_flight = 0
+        self._has_frames = False
         self._answers: list[bytes] = []
         self._answers_bytes = 0
         self._pumping = False
@@ -96,21 +93,20 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        had_partial = self._lines.partial_bytes > 0
-        is_first, self._has_spoken = not self._has_spoken, True
-        if is_first and data[0] in BINARY_FRAME_STARTS:
-            self._end_with(binary_error("this version takes JSON lines only"))
-            return
+        had_partial = self._messages.partial_bytes > 0
         try:
-            lines = self._lines.feed(data)
+            messages = self._messages.feed(data)
+        except FrameBroken as error:
+            self._end_with(error_frame(error.message))
+            return
         except ApiError as error:
             self._say_last(error)
             return
-        if lines:
-            self._backlog.extend(lines)
+        if messages:
+            self._backlog.extend(messages)
             self._pump()
-        if had_partial or self._lines.partial_bytes:
-            self._watch_line(had_partial and not lines)
+        if had_partial or self._messages.partial_bytes:
+            self._watch_line(had_partial and not messages)
 
     def eof_received(self) -> bool:
         """The client sends no more. It gets its answers, but nobody waits for jobs for it: it may be gone."""
@@ -187,8 +183,11 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         if transport is None:
             return
-        answers.append(b"")
-        transport.write(b"\n".join(answers))
+        if self._has_frames:
+            transport.write(b"".join(answer if type(answer) is _Raw else answer + b"\n" for answer in answers))
+        else:
+            answers.append(b"")
+            transport.write(b"\n".join(answers))
         if transport.get_write_buffer_size() > limits.UNSENT_BYTES_MAX:
             transport.abort()
         elif self._backlog:
@@ -205,9 +204,11 @@ class Connection(asyncio.Protocol):
         self._pumping = True
         backlog = self._backlog
         while backlog and self._has_room():
-            line = backlog.popleft()
-            if not self._take(line):
-                backlog.appendleft(line)
+            message = backlog.popleft()
+            if type(message) is not bytes:
+                self._take_frame(cast("Frame", message))
+            elif not self._take(message):
+                backlog.appendleft(message)
                 break
         self._pumping = False
         self._read_on(not backlog and not self._unread)
@@ -220,6 +221,26 @@ class Connection(asyncio.Protocol):
             and not self._unread
             and not self._deciding
         )
+
+    def _take_frame(self, frame: Frame) -> None:
+        """Ask what a frame says. Frames are answered in order, as lines without `request_id`."""
+        self._has_frames = True
+        self._in_flight += 1
+        behind_own = len(self._order) > 0
+        done = partial(self._answer_frame, self._order.open(), frame.channel)
+        if isinstance(frame.line, ApiError):
+            done(Refused.of(frame.line))
+            return
+        try:
+            request = decode_request(frame.line)
+            around = self._shell.around
+            told = done if around is None else around("tcp", request, None, done)
+            self._shell.gateway.submit(request, frame.line, told, self._principal, behind_own)
+        except ApiError as error:
+            done(Refused.of(error))
+        except Exception:
+            log.exception("request failed", extra={"verb": "frame", "peer": self._peer})
+            done(Refused.of(InternalError()))
 
     def _take(self, line: bytes) -> bool:
         """Ask one line; False when it has to wait for the answers to lines before it."""
@@ -299,7 +320,7 @@ class Connection(asyncio.Protocol):
             return
         deadlines = self._shell.line_deadlines
         deadlines.drop(self)
-        if self._lines.partial_bytes:
+        if self._messages.partial_bytes:
             deadlines.put(self, self._shell.options.line_deadline_ms)
 
     def _read_on(self, wanted: bool) -> None:
@@ -315,6 +336,14 @@ class Connection(asyncio.Protocol):
 
     def _answer_in_order(self, slot: Slot, reply: Reply) -> None:
         self._send(self._order.fill(slot, _encoded(reply, None)))
+
+    def _answer_frame(self, slot: Slot, channel: int | None, reply: Reply) -> None:
+        try:
+            answer = encode_frame(reply, channel)
+        except Exception:
+            log.exception("reply cannot be encoded", extra={"reply": type(reply).__name__})
+            answer = encode_frame(Refused.of(InternalError()), channel)
+        self._send(self._order.fill(slot, _Raw(answer)))
 
     def _answer_at_once(self, request_id: str | int, reply: Reply) -> None:
         self._send([_encoded(reply, request_id)])

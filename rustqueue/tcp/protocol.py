@@ -11,11 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from rustqueue.model.commands import RequestId
-from rustqueue.model.errors import TooLarge
 from rustqueue.model.replies import ErrorBody, ErrorEnvelope, Refused, Reply, Seen
-
-BINARY_FRAME_STARTS: Final = frozenset({0x01, 0x02, 0x03, 0x10})
-"""First bytes of the original's binary frames (contract A8); no JSON text begins with one."""
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -27,36 +23,6 @@ class _Correlated(Struct):
 
 
 _correlated: Final = msgspec.json.Decoder(_Correlated)
-
-
-class LineBuffer:
-    """Cuts a stream into lines without their ends. Blank lines are no lines."""
-
-    def __init__(self, line_bytes_max: int) -> None:
-        self._line_bytes_max = line_bytes_max
-        self._partial = bytearray()
-
-    @property
-    def partial_bytes(self) -> int:
-        """Bytes of a line that has begun and has no end yet."""
-        return len(self._partial)
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that `data` completes. Raises `TooLarge`; nothing can be read after that."""
-        lines = data.split(b"\n")
-        tail = lines.pop()
-        if lines and self._partial:
-            self._partial += lines[0]
-            lines[0] = bytes(self._partial)
-            self._partial.clear()
-        if tail:
-            self._partial += tail
-        longest_bytes = max(map(len, lines), default=0)
-        if longest_bytes > self._line_bytes_max or len(self._partial) > self._line_bytes_max:
-            raise TooLarge("line", self._line_bytes_max)
-        if b"" in lines or b"\r" in lines:
-            return [line for line in lines if line not in (b"", b"\r")]
-        return lines
 
 
 class Slot:
@@ -129,9 +95,3 @@ def plainly_not_found(reply: Reply) -> Reply:
     elif code != "JOB_NOT_FOUND":
         return reply
     return Refused(error=ErrorBody("NOT_FOUND", text, details), status=reply.status)
-
-
-def binary_error(text: str) -> bytes:
-    """The error response of the binary protocol."""
-    encoded = text.encode()
-    return b"\x01" + len(encoded).to_bytes(2, "big") + encoded

@@ -152,12 +152,6 @@ async def test_an_idle_connection_has_no_deadline() -> None:
         assert (await idle.ask("health"))["ok"] is True
 
 
-async def test_a_binary_frame_is_refused_in_its_own_language() -> None:
-    async with a_node() as node, connected(node) as client:
-        client.send_raw(b"\x02\x00\x04mail\x00\x00\x00\x01")
-        assert await client.rest() == b"\x01\x00\x22this version takes JSON lines only"
-
-
 async def test_a_client_that_shuts_down_its_side_still_gets_its_answers() -> None:
     async with a_node() as node, connected(node) as client:
         client.send("push", queue="mail", **JOB)

@@ -54,7 +54,7 @@ def mutated(chance: random.Random, line: bytes) -> bytes:
                 data[at : at + 1] = bytes([chance.randrange(256)])
             case _:
                 data[at:at] = data[: chance.randint(0, 20)]
-    return bytes(data).replace(b"\n", b" ")
+    return bytes(data).replace(b"\n", b" ").lstrip(b"\x01\x02\x03\x10")  # Which would begin a binary frame.
 
 
 async def talk(node: Node, lines: list[bytes], chance: random.Random) -> list[bytes]:

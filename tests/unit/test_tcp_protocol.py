@@ -8,22 +8,26 @@ from hypothesis import strategies as st
 
 from rustqueue.model.errors import NotFound, TooLarge, Unavailable
 from rustqueue.model.replies import Done, Pushed, Refused
+from rustqueue.tcp.frames import Frame
+from rustqueue.tcp.messages import MessageBuffer
 from rustqueue.tcp.protocol import (
     AnswerOrder,
-    LineBuffer,
-    binary_error,
     encode_answer,
     plainly_not_found,
     request_id_of,
 )
 
 
-@given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.data())
+def is_a_line(text: bytes) -> bool:
+    return b"\n" not in text and text[:1] not in (b"\x01", b"\x02", b"\x03", b"\x10")
+
+
+@given(st.lists(st.binary(max_size=20).filter(is_a_line)), st.data())
 def test_lines_are_the_same_however_the_stream_is_cut(lines: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(line + b"\n" for line in lines) + b"rest"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
-    buffer = LineBuffer(1_000)
-    found = []
+    buffer = MessageBuffer(1_000)
+    found: list[bytes | Frame] = []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         if start < end:
             found += buffer.feed(stream[start:end])
@@ -33,7 +37,7 @@ def test_lines_are_the_same_however_the_stream_is_cut(lines: list[bytes], data: 
 
 @pytest.mark.parametrize("cuts", [[11], [6, 5], [5, 5, 1]])
 def test_a_line_over_its_limit_is_refused_before_its_end(cuts: list[int]) -> None:
-    buffer = LineBuffer(10)
+    buffer = MessageBuffer(10)
     assert buffer.feed(b"0123456789\n") == [b"0123456789"]
     for size in cuts[:-1]:
         assert buffer.feed(b"x" * size) == []
@@ -94,7 +98,3 @@ def test_only_a_missing_job_is_renamed() -> None:
     assert (missing.error.code, missing.error.message) == ("NOT_FOUND", "Job 'x' not found")
     for reply in (Done(), Refused.of(NotFound.queue("x"))):
         assert plainly_not_found(reply) is reply
-
-
-def test_a_binary_error_has_a_length() -> None:
-    assert binary_error("no") == b"\x01\x00\x02no"
