@@ -21,6 +21,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -71,6 +72,8 @@ def main(words: list[str]) -> int:
     except ShimError as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 2
+    # Whoever ends this ends the nodes as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     network: Network = Namespaces(NODES) if spaces else Proxies(NODES)
     print(f"three nodes, links by {network.name}, in {folder}", flush=True)
     try:
