@@ -99,6 +99,19 @@ TESTS: Final[dict[str, str]] = {
     "test_a_command_that_the_log_does_not_answer_has_an_unknown_outcome, "
     "unit/test_gateway.py::test_a_full_disk_refuses_pushes_only",
     "D name undeclared queues": "unit/test_machine_push.py::test_without_auto_create_only_declared_queues_take_jobs",
+    "D start single node": "unit/test_settings.py::test_without_any_source_the_defaults_apply",
+    "D start cluster": "unit/test_settings_cluster.py::test_good_ones",
+    "D start operating it": "unit/test_membership.py::test_a_node_is_taken_in_votes_and_leaves, "
+    "unit/test_membership.py::test_leadership_moves_and_a_leader_can_be_removed",
+    "D start local cluster": "unit/test_local_cluster.py::test_a_cluster_to_play_with_serves_and_stops",
+    "D start storage": "unit/test_settings.py::test_the_originals_file_works_and_every_key_without_effect_is_named",
+    "D start secrets": "unit/test_seal.py::test_a_key_file_is_made_once_for_its_owner_only",
+    "D detail jobs with a known key": "unit/test_second_system.py::test_a_key_finds_its_job_again",
+    "D detail flags of settings": "unit/test_settings.py::test_every_key_can_be_a_flag",
+    "D detail cors host": "unit/test_visitors.py::test_a_listed_page_is_let_in, "
+    "unit/test_visitors.py::test_a_foreign_name_is_refused_but_for_probes",
+    "D detail second webhook secret": "unit/test_webhook_signing.py::test_both_secrets_sign_during_rotation",
+    "D detail tcp verbs": "test_vocabulary.py::test_http_has_a_route_for_every_verb",
     "A31 api_jobs": "contract/test_contract.py::test_every_case_gets_its_answers",
     "A31 dag_flow_tests": "contract/test_contract.py::test_every_case_gets_its_answers",
     "A31 job_chaining_tests": "contract/test_contract.py::test_every_case_gets_its_answers",
@@ -124,6 +137,7 @@ NOT_SHOWN: Final[dict[str, str]] = {
         ),
         _NO_BINARY,
     ),
+    "D start durability": "`none` is taken and noted in the log: this version never answers before the disk has",
     "A23 sqlite": "a later round (decisions A27); the port and its conformance suite are there",
     "A23 postgres": "a later round (decisions A27); the port and its conformance suite are there",
     "D 27": "a later round; the port and its conformance suite are there",

@@ -1,7 +1,9 @@
 """The rows of the contract by section, and where those are shown that no question and answer can show.
 
 A section's name is that of the original's contract (A) or of our decisions: `D 1` to `D 37` are those about the
-original, `D area` are areas of the new surface, `D name` its names. Part B, the second system's, has tests of its own.
+original, `D area` are areas of the new surface, `D name` its names,
+`D start` how nodes are started, `D detail` what else a client can see.
+Part B, the second system's, has tests of its own.
 """
 
 from typing import Final
@@ -57,5 +59,9 @@ SECTIONS: Final[dict[str, str]] = {
     "D name": "attempt token, heartbeat reply, cancel of a running job, idempotent writes, request_id, unknown "
     "outcome, push options, queue settings, undeclared queues, receipt, dlq retry, drain clean purge, "
     "transaction, scale, why, history, lists, cluster, consistency",
+    "D start": "single node, cluster, operating it, local cluster, durability, storage, secrets",
+    "D detail": "tokens, preconditions, values, mode of a queue, schedules, cascade, custom_id in use, STALE_ATTEMPT, "
+    "with_parent_results, sweeps, workers, consistency, jobs with a known key, result expired, flags of settings, "
+    "cors host, second webhook secret, tcp verbs",
 }
 ROWS: Final = tuple(f"{section} {row}" for section, rows in SECTIONS.items() for row in rows.split(", "))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.contract import elsewhere
+from tests.contract import elsewhere, page
 from tests.contract.agree import ADDED, CHANGED
 from tests.contract.cases import CASES
 from tests.contract.rows import ROWS
@@ -42,3 +42,7 @@ def is_there(test: str) -> bool:
     name, _, function = test.partition("::")
     path = TESTS / name
     return path.is_file() and f"def {function}(" in path.read_text()
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert page.PAGE.read_text(encoding="utf-8") == page.text()

@@ -49,7 +49,7 @@ CASES: Final[dict[str, Case]] = {
         whole="the original forgets a pause; that ours is kept is a case of its own",
     ),
     "a pause that is kept": Case(
-        "D 11",
+        "D 11, D detail mode of a queue",
         [
             Step(ask("queue_pause", queue="$q"), 200, ok()),
             Step(push(), 503, PAUSED),
