@@ -35,7 +35,7 @@ from rustqueue.raft.journal import JournalError
 from rustqueue.raft.links import NO_CLUSTER, Hello, member_id
 from rustqueue.raft.membership.acquaintance import Acquaintance, is_looked_at
 from rustqueue.raft.membership.steward import Steward
-from rustqueue.raft.messages import PROTOCOL_VERSION, Message
+from rustqueue.raft.messages import PROTOCOL_VERSION, Append, Appended, Message
 from rustqueue.raft.ports import Clock, Disk, Executor, StateMachine, Store
 from rustqueue.raft.records import Identity
 from rustqueue.raft.transport import LinkOptions, TcpLinks, TlsFiles
@@ -260,7 +260,9 @@ class ClusterSide:
         assert self.neighbours is not None, "links speak after the start"
         assert self.replicator is not None, "links speak after the start"
         assert self.council is not None, "links speak after the start"
-        if (
+        if isinstance(message, Append | Appended):
+            self.replicator.received(peer, message)  # Nearly all that comes is one of these.
+        elif (
             not self.neighbours.received(peer, message)
             and not self.snapshots.received(peer, message)
             and not self.council.received(peer, message)

@@ -77,6 +77,13 @@ class _NoCode:
 library.pickle = _NoCode()
 
 
+class _Peer(Node):  # type: ignore[misc] # pysyncobj publishes no types.
+    """A node that is its own key: there is one for each name here, and progress is looked up several times an entry."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
 class _SilentTransport(Transport):  # type: ignore[misc] # pysyncobj publishes no types.
     """Members talk over `rustqueue.raft.links`; pysyncobj itself has nobody to talk to."""
 
@@ -137,7 +144,7 @@ class Seat(SyncObj):  # type: ignore[misc] # pysyncobj publishes no types.
         # The library has no parameter for the journal, only this module global.
         library.createJournal = lambda _: _DurableTerm(hard_state)
         try:
-            super().__init__(Node(me), [], SyncObjConf(autoTick=False), nodeClass=Node, transport=_SilentTransport())
+            super().__init__(_Peer(me), [], SyncObjConf(autoTick=False), nodeClass=Node, transport=_SilentTransport())
         finally:
             library.createJournal = own_journal
         self.me = me
@@ -222,7 +229,7 @@ class Seat(SyncObj):  # type: ignore[misc] # pysyncobj publishes no types.
     def _node(self, member: str) -> Any:
         node = self._nodes.get(member)
         if node is None:
-            node = self._nodes[member] = Node(member)
+            node = self._nodes[member] = _Peer(member)
         return node
 
 
