@@ -91,14 +91,10 @@ class Leading:
             self._start_over(member)
 
     def _start_over(self, member: str) -> None:
-        matched, _ = self._parts.seat.progress(member)
-        self._parts.seat.set_progress(member, matched, max(matched + 1, self._next_probe(member)))
-        self.peers[member].forget_sent()
-
-    def _next_probe(self, member: str) -> int:
         """After a lost link what was sent may or may not be there: go on from what is acknowledged, if anything is."""
         matched, next_index = self._parts.seat.progress(member)
-        return matched + 1 if matched else next_index
+        self._parts.seat.set_progress(member, matched, matched + 1 if matched else next_index)
+        self.peers[member].forget_sent()
 
     # Sending.
 
@@ -114,8 +110,11 @@ class Leading:
             self._send_to(member, heartbeat=True)
         return True
 
-    def send_soon(self) -> None:
-        """Records were appended: all that belong to one turn leave together."""
+    def send_soon(self, prompt_index: int = 0) -> None:
+        """Records were appended: all that belong to one turn leave together. Somebody at another member waits for the
+        commit of the one at `prompt_index`.
+        """
+        self._prompt_index = max(self._prompt_index, prompt_index)
         if not self._send_asked:
             self._send_asked = True
             self._parts.clock.call_soon(self._send_all)
@@ -214,7 +213,8 @@ class Leading:
             matched = index
             peer.probing = False
             seat.set_progress(member, matched, max(next_index, matched + 1))
-            self.count()
+            if matched > seat.commit_index:
+                self.count()
         elif index == next_index - 1:
             peer.probing = False
         self._send_to(member)
@@ -231,10 +231,6 @@ class Leading:
             seat.commit_index = commit
             self._committed()
             self._tell_soon(was)
-
-    def be_prompt(self, index: int) -> None:
-        """Somebody waits at another member for the commit of this record."""
-        self._prompt_index = max(self._prompt_index, index)
 
     def _tell_soon(self, was: int) -> None:
         """Members that are sent nothing else are told of the commit: at once if somebody there waits for it, otherwise

@@ -145,19 +145,15 @@ class Member:
 
     # What a leader is asked.
 
-    def be_prompt(self, index: int) -> None:
-        """Tell the others of the commit of this record as soon as it is known: somebody there waits for it."""
-        if self.leading is not None:
-            self.leading.be_prompt(index)
-
-    def append(self, kind: int, payload: bytes) -> int:
-        """Take a record into the log of the present term; it is sent and synced with the others of this turn."""
+    def append(self, kind: int, payload: bytes, *, prompt: bool = False) -> int:
+        """Take a record into the log of the present term; it is sent and synced with the others of this turn. `prompt`:
+        somebody at another member waits for its commit.
+        """
         assert self.leading is not None, "only a leader appends"
         index = self._log.append(payload, self._seat.term, kind)
         if kind == KIND_CONFIG:
             self._configs_grew(index, decode_config(payload))
-            self.leading.be_prompt(index)
-        self.leading.send_soon()
+        self.leading.send_soon(index if prompt or kind == KIND_CONFIG else 0)
         self._kick()
         return index
 
