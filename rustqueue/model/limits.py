@@ -285,5 +285,6 @@ MEMBER_FOUND_MS: Final = 2_000  # For a node that is to be taken in to say who i
 LEARNER_LAG_MS: Final = 1_000  # A learner that holds what was written so long ago has caught up,
 LEARNER_STEADY_MS: Final = 500  # if that stays so for a moment.
 LAG_SAMPLES_MAX: Final = 600  # A minute of the log's growth; who is behind by more lags by a minute at least.
+COMPANY_WAIT_MS: Final = 1  # While many ask at once, before an entry is begun over the few that have come so far.
 COMMIT_NOTICE_MS: Final = 5  # Before members that are sent nothing else, and wait for nothing, hear of a commit.
 ERRAND_RETRY_MS: Final = 50  # Before a forwarded command that was not taken is sent again.

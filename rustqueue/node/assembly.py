@@ -438,8 +438,11 @@ class Node:
         cut = self.journal.cut
         if cut is not None:
             log.warning("torn end of the log cut", extra={"file": cut.path, "offset": cut.offset, "reason": cut.reason})
-        fields = {"replayed": self.replicator.replayed_count, "applied_index": self.machine.applied_index}
-        log.info("log replayed", extra={**fields, "store_bytes": store.size_bytes()})
+        fields = {"applied_index": self.machine.applied_index, "store_bytes": store.size_bytes()}
+        if isinstance(self.replicator, LocalReplicator):
+            # A member applies what is committed as it learns of it, after the start.
+            fields["replayed"] = self.replicator.replayed_count
+        log.info("log replayed", extra=fields)
 
     def _failed(self, error: BaseException) -> None:
         if not self.fault.done():

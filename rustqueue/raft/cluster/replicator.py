@@ -22,8 +22,10 @@ from rustqueue.raft.cluster.config import Config, command_of
 from rustqueue.raft.cluster.digests import Digests, StateDiffers
 from rustqueue.raft.cluster.member import Hooks, Member
 from rustqueue.raft.cluster.parts import Parts, ReplicatorOptions, ReplicatorPorts
+from rustqueue.raft.cluster.placements import Placements
 from rustqueue.raft.cluster.rules import election_stamp_ms
 from rustqueue.raft.flush import FlushParts, StoreFlush
+from rustqueue.raft.group import Company
 from rustqueue.raft.local import ApplyFailed
 from rustqueue.raft.messages import LogRecord, Message, StateDigest
 from rustqueue.raft.ports import Proposal, StateMachine, Store
@@ -45,35 +47,6 @@ class _Round:
     proposals: list[Proposal]
     bytes_count: int
     is_tick: bool
-
-
-class Placements:
-    """Commands that this node forwarded and that a leader has placed: their replies come out of this node's apply."""
-
-    def __init__(self, applied_index: Callable[[], int]) -> None:
-        self._applied_index = applied_index
-        self._expected: dict[int, list[tuple[int, int, Callable[[Reply | None], None]]]] = {}
-
-    def expect(self, index: int, ordinal: int, term: int, done: Callable[[Reply | None], None]) -> bool:
-        """Tell the reply of the command placed there, or None if another leader's entry came to stand there.
-
-        False: the entry has been applied already, so that nobody can tell any more.
-        """
-        if index <= self._applied_index():
-            return False
-        self._expected.setdefault(index, []).append((term, ordinal, done))
-        return True
-
-    def applied(self, index: int, term: int, replies: list[Reply]) -> None:
-        if self._expected:
-            for placed_term, ordinal, done in self._expected.pop(index, ()):
-                done(replies[ordinal] if placed_term == term else None)
-
-    def lost_up_to(self, index: int, reply: Reply) -> None:
-        """The entries were not applied here, their result came as a whole."""
-        for at in [at for at in self._expected if at <= index]:
-            for _, _, done in self._expected.pop(at):
-                done(reply)
 
 
 class ClusterReplicator:
@@ -102,6 +75,7 @@ class ClusterReplicator:
         )  # fmt: skip
         self._pending: deque[Proposal] = deque()
         self._rounds: dict[int, _Round] = {}
+        self._company = Company(parts.clock, self._ask_turn)
         self.placements = Placements(lambda: machine.applied_index)
         self._turn_asked = self._apply_asked = self._applying = False
         self._held = False
@@ -114,7 +88,6 @@ class ClusterReplicator:
         self.pending_bytes = 0
         self.term_begins_at = 0
         """The first entry of this node's own leadership: until it is applied, what is applied may be old."""
-        self.replayed_count = 0
         self.stopped: BaseException | None = None
         self.on_assemble: Callable[[list[Proposal]], None] | None = None
         self.on_fatal: Callable[[BaseException], None] | None = None
@@ -256,13 +229,19 @@ class ClusterReplicator:
         if self.stopped is not None or not self.leads:
             return
         try:
-            while self._may_begin() and (self._pending or self._tick_wanted):
+            while self._may_begin() and (self._tick_wanted or self._is_company_there()):
                 self._begin_round()
         except Exception as error:
             self.fail(error)
 
     def _may_begin(self) -> bool:
         return len(self._rounds) < self._options.rounds and not self.member.hands_over and not self._held
+
+    def _is_company_there(self) -> bool:
+        if not self._pending or self._when_stopped is not None:
+            return bool(self._pending)
+        on_their_way = sum([len(own.proposals) for own in self._rounds.values()])
+        return self._company.is_there(len(self._pending), on_their_way)
 
     def _begin_round(self) -> None:
         """Close an entry over what waits."""
@@ -282,12 +261,13 @@ class ClusterReplicator:
     def _append(self, proposals: list[Proposal], is_tick: bool) -> None:
         commands = [proposal.raw for proposal in proposals]
         entry = Entry(ENTRY_VERSION, self.term, self._next_ms(), self._ports.seed(), commands)
-        index = self.member.append(KIND_ENTRY, encode_entry(entry))
+        # An empty entry begins a term: others wait for what it commits.
+        prompt = not proposals or any([proposal.placed is not None for proposal in proposals])
+        index = self.member.append(KIND_ENTRY, encode_entry(entry), prompt=prompt)
         self._rounds[index] = _Round(entry.term, entry, proposals, sum(map(len, commands)), is_tick)
         for ordinal, proposal in enumerate(proposals):
             if proposal.placed is not None:
                 proposal.placed(index, ordinal, entry.term)
-                self.member.be_prompt(index)
 
     def change_members(self, config: Config) -> int:
         """Append a configuration; it is in force at once, and safe as soon as it is committed. Gives its index."""
@@ -326,7 +306,6 @@ class ClusterReplicator:
         self._pace = TickPace(clock, self._stamp, self._machine, self._want_tick)
         self._append([], is_tick=False)
         self.term_begins_at = log.last_index
-        self.member.be_prompt(log.last_index)
         if self._parts.configs.current_index == 0:
             # The founders know each other from their hellos; from here on the log, and every snapshot, knows them.
             self.change_members(self._parts.config)
