@@ -22,7 +22,9 @@ from rustqueue.client.lines import Lines
 from rustqueue.client.stream.session import StreamEvent
 from rustqueue.client.work.handlers import Handler
 from rustqueue.client.work.outbox import WorkerCounts
-from rustqueue.client.work.registry import WorkerRegistry
+from rustqueue.client.work.registry import WorkerRegistry, call
+from rustqueue.client.work.reports import Reports
+from rustqueue.client.work.running import RunningJob
 from rustqueue.client.work.worker import Worker, WorkerOptions
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
@@ -137,9 +139,13 @@ class RustQueue(AsyncClient):
             return None
         job = jobs[0]
         run = self._registry.resolve_worker(job)
+        reports = Reports(self, lambda running, lease: running.mark(cancel_requested=lease.cancel_requested))
+        running = RunningJob(job, reports.say)
         try:
-            result = await run(job)
+            result = await call(run, running)
+            await reports.empty()
         except Exception as error:
+            await reports.empty()
             await self.fail(job, str(error) or type(error).__name__)
         else:
             await self.ack(job, result)

@@ -9,7 +9,7 @@ import os
 import sys
 
 from rustqueue import __version__
-from rustqueue.cli import cluster, config, events, insight, jobs, node, queues, schedules, tokens, webhooks
+from rustqueue.cli import cluster, config, events, insight, jobs, node, queues, schedules, tokens, webhooks, worker
 from rustqueue.cli.output import Shown, as_json
 from rustqueue.cli.parsing import (
     EXIT_FAILED,
@@ -50,6 +50,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"rustqueue {__version__}")
     commands = Commands(parser)
     node.add(commands)
+    worker.add(commands)
     config.add(commands)
     jobs.add(commands)
     queues.add(commands)

@@ -134,7 +134,7 @@ async def test_the_registry_dispatches_by_metadata_then_by_queue() -> None:
     registry = WorkerRegistry()
 
     def engine(name: str) -> Any:
-        async def run(job: Job) -> str:
+        async def run(job: RunningJob) -> str:
             if job.data == "bad":
                 raise ValueError("no such thing")
             return f"{name} did {job.data}"

@@ -6,7 +6,7 @@ Invariant: an outcome leaves only when the node has answered for it: stored, or 
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
@@ -16,6 +16,9 @@ from rustqueue.client.results import ItemResult, Problem
 from rustqueue.client.work.handlers import Broken, Done, Outcome, error_text, logger
 from rustqueue.client.work.running import RunningJob
 from rustqueue.model import limits
+
+Ended = Literal["completed", "retried", "dead", "cancelled", "lost"]
+"""What became of a job whose outcome has left; `lost`: it came too late, or the node would not have it."""
 
 Reported = TypeVar("Reported", Done, Broken)
 
@@ -38,14 +41,16 @@ class WorkerCounts(Struct):
 
 
 class Outbox:
-    """`settled` is called for each job whose outcome has left. `more_soon` tells whether waiting for others pays."""
+    """`settled` is told each job whose outcome has left, and what became of it. `more_soon` tells whether waiting for
+    others pays.
+    """
 
     def __init__(
         self,
         client: AsyncClient,
         counts: WorkerCounts,
         batch_max: int,
-        settled: Callable[[RunningJob], None],
+        settled: Callable[[RunningJob, Ended], None],
         more_soon: Callable[[], bool],
     ) -> None:
         self._client = client
@@ -129,7 +134,7 @@ class Outbox:
     def _answered(self, outcome: Done, problem: Problem | None) -> None:
         if problem is None:
             self._counts.completed += 1
-            self._leave(outcome.job)
+            self._leave(outcome.job, "completed")
         elif problem.code in _LEASE_IS_OVER:
             self._too_late(outcome.job, problem.message)
         else:
@@ -157,12 +162,12 @@ class Outbox:
                 await self._pause(error, len(outcomes))
                 continue
             else:
-                for outcome, problem in _with_problems(outcomes, reply.failed, reply.results):
-                    if problem is None:
+                for outcome, result in zip(outcomes, reply.results, strict=True):
+                    if result.error is None:
                         self._counts.failed += 1
-                        self._leave(outcome.job)
+                        self._leave(outcome.job, "retried" if result.will_retry else "dead")
                     else:
-                        self._too_late(outcome.job, problem.message)
+                        self._too_late(outcome.job, result.error.message)
             return
 
     async def _cancellation(self, outcome: Broken) -> None:
@@ -178,7 +183,7 @@ class Outbox:
                 continue
             else:
                 self._counts.cancelled += 1
-                self._leave(outcome.job)
+                self._leave(outcome.job, "cancelled")
             return
 
     def _still_wanted(self, outcomes: Sequence[Reported]) -> list[Reported]:
@@ -198,18 +203,18 @@ class Outbox:
     def _too_late(self, job: RunningJob, reason: str) -> None:
         logger.warning("outcome of job %s came too late: %s", job.id, reason)
         self._counts.stale += 1
-        self._leave(job)
+        self._leave(job, "lost")
 
     def _drop(self, outcomes: list[Broken], error: InvalidRequest) -> None:
         """The node takes this failure in no form: the job comes back when its lease ends."""
         for outcome in outcomes:
             logger.error("failure of job %s was refused: %s", outcome.job.id, error)
             self._counts.stale += 1
-            self._leave(outcome.job)
+            self._leave(outcome.job, "lost")
 
-    def _leave(self, job: RunningJob) -> None:
+    def _leave(self, job: RunningJob, ended: Ended) -> None:
         self.waiting_count -= 1
-        self._settled(job)
+        self._settled(job, ended)
 
 
 def _with_problems(

@@ -1,18 +1,26 @@
 """Which engine runs a job: by its metadata, else by its queue (contract A24).
 
 It must not know where jobs come from. An engine is a name with a factory that makes a worker; a worker is what is
-called with a job, and what it returns or raises is the outcome.
+called with a running job, and what it returns or raises is the outcome.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from rustqueue.client.results import Job
+from rustqueue.client.work.handlers import is_async
+from rustqueue.client.work.running import RunningJob
 
-EngineWorker = Callable[[Job], Awaitable[Any]]
-"""Runs one job: its result is what is returned, its error what is raised."""
+EngineWorker = Callable[[RunningJob], Any]
+"""Runs one job: its result is what is returned, its error what is raised. An `async def` or a plain function."""
 
 EngineFactory = Callable[[], EngineWorker]
+
+
+async def call(worker: EngineWorker, job: RunningJob) -> Any:
+    """Run a job with its worker. A plain function runs in a thread, so that it holds nobody else up."""
+    return await worker(job) if is_async(worker) else await asyncio.to_thread(worker, job)
 
 
 class UnknownEngine(LookupError):
@@ -35,6 +43,11 @@ class WorkerRegistry:
         if engine.lower() not in self._factories:
             raise UnknownEngine(f"engine '{engine}' is not registered")
         self._routes[queue] = engine.lower()
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that are routed to an engine."""
+        return list(self._routes)
 
     def resolve_engine(self, job: Job) -> str | None:
         """`metadata.engine` of the job, else the route of its queue, else None."""

@@ -40,6 +40,10 @@ class Reports:
         else:
             sender.add_done_callback(lambda _: then())
 
+    async def empty(self) -> None:
+        """Wait until everything was sent."""
+        await asyncio.gather(*self._senders.values(), return_exceptions=True)
+
     async def close(self) -> None:
         senders = list(self._senders.values())
         for sender in senders:

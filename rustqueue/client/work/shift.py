@@ -7,6 +7,7 @@ until it is settled. A pull is never cut off: what it was about to get would sta
 import asyncio
 import uuid
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from rustqueue.client.job_calls import PullOptions, Queues
 from rustqueue.client.results import Job, Lease
 from rustqueue.client.work.handlers import Broken, Handler, Handlers, Outcome, is_async, logger, run_async
 from rustqueue.client.work.heartbeats import Heartbeats
-from rustqueue.client.work.outbox import Outbox, WorkerCounts
+from rustqueue.client.work.outbox import Ended, Outbox, WorkerCounts
 from rustqueue.client.work.reports import Reports
 from rustqueue.client.work.running import RunningJob
 from rustqueue.client.work.threads import Threads
@@ -39,6 +40,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     worker_id: str
     with_parent_results: bool
     grace_s: float
+    on_ended: Callable[[RunningJob, Ended], None] | None = None
 
     @property
     def held_max(self) -> int:
@@ -57,6 +59,8 @@ class Shift:
         self._buffer: deque[tuple[RunningJob, Handler]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_count = 0
+        self.in_touch = False
+        """Whether the node has answered the last pull."""
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
         self._abandoned = asyncio.Event()
@@ -151,20 +155,24 @@ class Shift:
         lease to end. An idle worker's pull carries none: the node would write each to its log, though it finds nothing.
         """
         plan = self._plan
-        options = PullOptions(
-            wait_ms=plan.wait_ms, worker_id=plan.worker_id, with_parent_results=plan.with_parent_results
-        )
+        # The first one does not wait: it tells at once whether the node is there.
+        wait_ms = plan.wait_ms if self.in_touch else 0
+        options = PullOptions(wait_ms=wait_ms, worker_id=plan.worker_id, with_parent_results=plan.with_parent_results)
         if plan.lease_ms is not None:
             options["lease_ms"] = plan.lease_ms
         if busy:
             options["idempotency_key"] = uuid.uuid4().hex
         while True:
             try:
-                return await self._client.pull(plan.queues, room, **options)
+                jobs = await self._client.pull(plan.queues, room, **options)
             except RustQueueError as error:
+                self.in_touch = False
                 if not error.passing:
                     raise
                 logger.warning("cannot pull, trying again: %s", error)
+            else:
+                self.in_touch = True
+                return jobs
 
     def _room(self) -> int:
         """How many jobs to ask for. Small asks only when a slot would stay idle otherwise: many jobs cost one pull."""
@@ -216,7 +224,9 @@ class Shift:
         self._changed.set()
         self._outbox.add(outcome)
 
-    def _settled(self, job: RunningJob) -> None:
+    def _settled(self, job: RunningJob, ended: Ended) -> None:
+        if self._plan.on_ended is not None:
+            self._plan.on_ended(job, ended)
         self._heartbeats.release(job)
         self._changed.set()  # A full outbox holds pulls up.
 

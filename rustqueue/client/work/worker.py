@@ -13,7 +13,8 @@ from rustqueue.client.job_calls import Queues
 from rustqueue.client.token import Token
 from rustqueue.client.tracing.carried import Tracing, traced
 from rustqueue.client.work.handlers import Handler, Handlers, logger
-from rustqueue.client.work.outbox import WorkerCounts
+from rustqueue.client.work.outbox import Ended, WorkerCounts
+from rustqueue.client.work.running import RunningJob
 from rustqueue.client.work.shift import Plan, Shift
 from rustqueue.model import limits
 
@@ -25,7 +26,8 @@ class WorkerOptions(TypedDict, total=False):
     it for short jobs. `wait_ms` (2,000): how long an idle worker's pull waits, and so the longest that an idle worker
     takes to stop. `lease_ms`: how soon another worker gets the jobs if this process dies (the queue's or the node's
     default). `grace_s` (30): how long running jobs may go on after a signal. `timeout_s` (30): see `Client`. `tracing`:
-    told of every job that runs, as `rustqueue.client.tracing.telemetry.OpenTelemetry`.
+    told of every job that runs, as `rustqueue.client.tracing.telemetry.OpenTelemetry`. `on_ended`: told on the loop
+    what became of a job, once the node has answered for that.
     """
 
     concurrency: int
@@ -37,6 +39,7 @@ class WorkerOptions(TypedDict, total=False):
     token: Token
     grace_s: float
     timeout_s: float
+    on_ended: Callable[[RunningJob, Ended], None]
     tracing: Tracing
 
 
@@ -78,6 +81,7 @@ class Worker:
             worker_id=options.get("worker_id") or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}",
             with_parent_results=options.get("with_parent_results", True),
             grace_s=options.get("grace_s", 30.0),
+            on_ended=options.get("on_ended"),
         )
         self._tracing = options.get("tracing")
         self._handlers = Handlers(self._told(handler) if handler is not None else None)
@@ -126,6 +130,11 @@ class Worker:
                 loop.remove_signal_handler(number)
             self._shift = self._loop = None
         return self.counts
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes jobs now: it works, is not to stop, and the node has answered its last pull."""
+        return self._shift is not None and self._shift.in_touch and not self._drain_asked
 
     def drain(self) -> None:
         """Take no more jobs, finish those that are here, then return from `run`. From any thread."""
