@@ -112,6 +112,7 @@ def test_a_ready_node_asks_for_nothing() -> None:
     world = World({READY: [DONE]})
 
     assert world.look_for(60) == 0
+    assert len(world.asked) <= 13, "and is hardly asked itself"
 
 
 def test_a_node_that_only_starts_is_given_time() -> None:

@@ -19,6 +19,7 @@ from rustqueue_operator.pod.asking import Answer, Server, ask
 from rustqueue_operator.pod.decisions import after_joining, after_leaving, is_beyond
 
 _LOOK_S: Final = 1.0
+_READY_S: Final = 5.0  # A node that is ready is left alone for so long.
 _PATIENCE_S: Final = 3.0
 """How long a node may be not ready before its place is asked for; a restart takes less."""
 _PAUSE_MAX_S: Final = 15.0
@@ -64,13 +65,16 @@ class Place:
         self._sleep = sleep or Event().wait
         self._waits_since = monotonic()
         self._pause_s = 0.0
+        self._rests_until = 0.0
         self._said = ""
 
     def look(self) -> None:
         """Ask to be taken in if the node has been not ready for a while: it is new, or it lost its disk."""
         now = self._monotonic()
+        if now < self._rests_until:
+            return
         if self._ask(self._around.own, "GET", "/readyz", None, 1.0).status == 200:
-            self._waits_since, self._pause_s = now, 0.0
+            self._waits_since, self._pause_s, self._rests_until = now, 0.0, now + _READY_S
             return
         if now - self._waits_since < _PATIENCE_S + self._pause_s:
             return
