@@ -33,6 +33,7 @@ def of_size(replicas: object, **metadata: object) -> Answer:
 
 DONE = Answer(200, {"ok": True})
 SILENT = Answer(0, {"message": "no answer"})
+UNREADY = Answer(503, {})
 
 
 class World:
@@ -60,9 +61,10 @@ class World:
     def _ask(self, server: Server, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> Answer:
         self.asked.append((method, path))
         self.sent.append(body)
-        self.now += 0.01
         answers = self.answers[method, path]
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        self.now += 0.01 if answer.status else timeout_s
+        return answer
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -116,20 +118,20 @@ def test_a_ready_node_asks_for_nothing() -> None:
 
 
 def test_a_node_that_only_starts_is_given_time() -> None:
-    world = World({READY: [SILENT, SILENT, DONE]})
+    world = World({READY: [UNREADY, UNREADY, DONE]})
 
     assert world.look_for(30) == 0
 
 
 def test_a_node_that_stays_unready_asks_for_its_place_under_its_own_address() -> None:
-    world = World({READY: [refused(503, "")] * 5 + [DONE], REPLACE: [DONE]})
+    world = World({READY: [UNREADY] * 5 + [DONE], REPLACE: [DONE]})
 
     assert world.look_for(20) >= 1
     assert world.sent[world.asked.index(REPLACE)] == {"address": "rq-3.rq-nodes.queues.svc:6800"}
 
 
 def test_who_is_not_taken_in_asks_less_and_less_often_but_never_gives_up() -> None:
-    world = World({READY: [SILENT], REPLACE: [refused(409, "CHANGE_IN_PROGRESS")]})
+    world = World({READY: [UNREADY], REPLACE: [refused(409, "CHANGE_IN_PROGRESS")]})
 
     first_minute = world.look_for(60)
     both = world.look_for(60)
@@ -183,6 +185,14 @@ def test_who_does_not_know_the_size_stays_a_member(answers: list[Answer]) -> Non
 
     assert world.place.leave() is False
     assert (set(world.asked), world.now - begun < 10) == ({SIZE}, True)
+
+
+def test_an_api_server_that_does_not_answer_holds_no_pod_beyond_half_its_grace() -> None:
+    world = World({SIZE: [SILENT]}, grace_s=4)
+    begun = world.now
+
+    assert world.place.leave() is False
+    assert world.now - begun <= 2.5
 
 
 def test_outside_of_kubernetes_nobody_is_asked() -> None:

@@ -9,12 +9,14 @@ from rustqueue_operator.kube.calls import KubernetesError
 from rustqueue_operator.kube.lease import Lease, LeaseTimes, identity_of
 
 TIMES = LeaseTimes(duration=0.4, renew_deadline=0.2, renew=0.05, retry=0.05)
+LONG_S = 60.0  # Longer than any machine stalls, for tests in which no lease may end.
 
 
 class Shelf:
     """Leases with versions, as the API server keeps them; `down` refuses everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, duration: float = TIMES.duration) -> None:
+        self._duration = duration
         self.kept: dict[str, Any] | None = None
         self.version = 0
         self.down = False
@@ -46,7 +48,7 @@ class Shelf:
         self.writes += 1
         metadata = {**lease["metadata"], "resourceVersion": str(self.version)}
         # A second is the least that Kubernetes keeps; these tests have no time for that.
-        self.kept = {**lease, "metadata": metadata, "spec": {**lease["spec"], "leaseDurationSeconds": 0.4}}
+        self.kept = {**lease, "metadata": metadata, "spec": {**lease["spec"], "leaseDurationSeconds": self._duration}}
         return self.kept
 
     def _answer(self) -> None:
@@ -129,10 +131,10 @@ def pod(uid: str, phase: str = "Running") -> dict[str, Any]:
 
 @pytest.mark.parametrize("after", [None, pod("another"), pod("uid-1", "Failed")])
 async def test_a_holder_whose_pod_is_gone_is_followed_at_once(after: dict[str, Any] | None) -> None:
-    shelf = Shelf()
+    shelf = Shelf(LONG_S)
     shelf.pods = {"op-1": pod("uid-1"), "op-2": pod("uid-2")}
     first, second = (candidate(shelf, identity_of(f"op-{number}", f"uid-{number}", 1)) for number in (1, 2))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_S / 2):
         await first.acquire()
         waiting = asyncio.create_task(second.acquire())
         await asyncio.wait({waiting}, timeout=TIMES.duration / 2)
@@ -148,15 +150,15 @@ async def test_a_holder_whose_pod_is_gone_is_followed_at_once(after: dict[str, A
 
 
 async def test_the_next_process_of_a_pod_goes_on_with_its_lease() -> None:
-    shelf = Shelf()
+    shelf = Shelf(LONG_S)
     names = [identity_of("op-1", "uid-1", process) for process in (1, 2)]
     await candidate(shelf, names[0]).acquire()
-    async with asyncio.timeout(TIMES.duration / 2):
+    async with asyncio.timeout(LONG_S / 2):
         await candidate(shelf, names[1]).acquire()
 
 
 async def test_who_is_waiting_writes_nothing() -> None:
-    shelf = Shelf()
+    shelf = Shelf(LONG_S)
     await candidate(shelf, "first").acquire()
     waiting = asyncio.create_task(candidate(shelf, "second").acquire())
     await asyncio.wait({waiting}, timeout=TIMES.duration / 2)

@@ -91,10 +91,9 @@ class Place:
 
     def leave(self) -> bool:
         """Give the place back if the StatefulSet has none for this pod any more. True: this node is no member now."""
-        begun = self._monotonic()
-        if not self._is_beyond():
+        deadline = self._monotonic() + self._around.grace_s / 2
+        if not self._is_beyond(deadline):
             return False
-        deadline = begun + self._around.grace_s / 2
         while True:
             left_s = deadline - self._monotonic()
             if left_s <= 0:
@@ -112,13 +111,16 @@ class Place:
             self._say("warning", "not let go yet", answer)
             self._sleep(_AGAIN_S)
 
-    def _is_beyond(self) -> bool:
+    def _is_beyond(self, deadline: float) -> bool:
         server = self._around.kubernetes
         if server is None:
             return False
         answer = Answer(0, {})
         for _ in range(_SIZE_TRIES):
-            answer = self._ask(server, "GET", self._around.stateful_set, None, _SIZE_TIMEOUT_S)
+            left_s = deadline - self._monotonic()
+            if left_s <= 0:
+                break
+            answer = self._ask(server, "GET", self._around.stateful_set, None, min(_SIZE_TIMEOUT_S, left_s))
             if answer.status == 200:
                 return is_beyond(self._around.ordinal, answer.body)
             if answer.status == 404:
