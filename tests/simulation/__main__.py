@@ -14,10 +14,13 @@ from tests.chaos.evidence import record
 from tests.simulation.cluster_faults import CLUSTER_KINDS
 from tests.simulation.cluster_world import CLUSTER_EVENTS, ClusterWorld
 from tests.simulation.faults import KINDS
+from tests.simulation.plan import Event
+from tests.simulation.shrink import Run, shrink
 from tests.simulation.world import Report, World
 
 _SEEDS_FOR_ALL_KINDS = 100
 _NOTES_SHOWN = 60
+_SEEDS_A_LINE = 100
 _FAILURES_MAX = 10
 """After so many the reason is known, or the simulator is broken."""
 
@@ -48,9 +51,10 @@ def play(seed: int, kind: str) -> Outcome:
         return Outcome(seed, None, f"{type(error).__name__}: {error}")
 
 
-def play_loud(seed: int, kind: str) -> Outcome:
-    """One seed with what happened last."""
+def play_loud(seed: int, kind: str, kept: frozenset[Event] | None) -> Outcome:
+    """One seed with what happened last. `kept`: of its faults only these."""
     world = world_of(seed, kind)
+    world.plan.kept = kept
     failure: str | None = None
     report: Report | None = None
     try:
@@ -125,9 +129,52 @@ def summarise(outcomes: list[Outcome], kind: str, took_s: float) -> int:
     return wrong
 
 
+def shrunk(seed: int, kind: str, limit_s: float) -> int:
+    """Print the smallest list of faults with which the seed still fails, and how to play it. 1 if it fails."""
+    ends, tries = time.monotonic() + limit_s, 0
+
+    def run(kept: frozenset[Event] | None) -> Run:
+        nonlocal tries
+        tries += 1
+        world = world_of(seed, kind)
+        world.plan.kept = kept
+        try:
+            world.run()
+        except Exception as error:
+            return Run(f"{type(error).__name__}: {error}", tuple(world.plan.happened))
+        return Run(None, tuple(world.plan.happened))
+
+    best = shrink(run, lambda: time.monotonic() < ends)
+    if best.failure is None:
+        print(f"seed {seed} does not fail")
+        return 0
+    print(f"{best.failure}\n{len(best.happened)} faults are left after {tries} tries:")
+    for at_us, event in best.happened:
+        print(f"{at_us / 1e6:12.6f} s  {event}")
+    keep = ",".join(map(str, (event for _, event in best.happened)))
+    print(f"{again(seed, kind)} --keep '{keep}'")
+    return 1
+
+
 def again(seed: int, kind: str) -> str:
     """The command that plays one seed again."""
     return f"python -m tests.simulation --seed {seed} --worlds {kind} -v"
+
+
+def played(seeds: range, options: argparse.Namespace) -> list[Outcome]:
+    """All of them, with a line for each that fails, and one now and then."""
+    outcomes: list[Outcome] = []
+    failed = 0
+    for outcome in play_all(seeds, options.worlds, options.jobs, options.minutes * 60):
+        outcomes.append(outcome)
+        if outcome.failure is not None:
+            failed += 1
+            print(f"FAILED {outcome.failure} | {again(outcome.seed, options.worlds)}", flush=True)
+        if failed >= _FAILURES_MAX:
+            break
+        if len(outcomes) % _SEEDS_A_LINE == 0:
+            print(f"{len(outcomes)} seeds played, {failed} failed", flush=True)
+    return outcomes
 
 
 def main() -> int:
@@ -138,24 +185,24 @@ def main() -> int:
     parser.add_argument(
         "--worlds", choices=(SINGLE, CLUSTER, BOTH), default=BOTH, help="one node, several, or by turns"
     )
+    parser.add_argument("--shrink", type=int, metavar="SEED", help="find the smallest list of faults that fails")
+    parser.add_argument("--keep", help="with --seed: leave out all faults but these, as --shrink prints them")
     parser.add_argument("-v", "--verbose", action="store_true", help="with --seed: print what happened last")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to use")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no more seeds after so many minutes")
     parser.add_argument("--record", action="store_true", help="append the result to docs/evidence/simulation.jsonl")
     options = parser.parse_args()
     began = time.monotonic()
+    if options.shrink is not None:
+        return shrunk(options.shrink, options.worlds, options.minutes * 60)
     if options.seed is not None:
+        kept = None if options.keep is None else frozenset(map(Event.read, options.keep.split(",")))
         seeds = range(options.seed, options.seed + 1)
-        outcomes = [(play_loud if options.verbose else play)(options.seed, options.worlds)]
+        loud = options.verbose or kept is not None
+        outcomes = [play_loud(options.seed, options.worlds, kept) if loud else play(options.seed, options.worlds)]
     else:
         seeds = range(options.first, options.first + options.seeds)
-        outcomes = []
-        for outcome in play_all(seeds, options.worlds, options.jobs, options.minutes * 60):
-            outcomes.append(outcome)
-            if sum(outcome.failure is not None for outcome in outcomes) >= _FAILURES_MAX:
-                break
-            if outcome.failure is not None:
-                print(f"FAILED {outcome.failure} | {again(outcome.seed, options.worlds)}", flush=True)
+        outcomes = played(seeds, options)
     took_s = time.monotonic() - began
     wrong = summarise(outcomes, options.worlds, took_s)
     if options.record:

@@ -14,7 +14,7 @@ from tests.simulation.member_node import SimMember
 from tests.simulation.membership_faults import MEMBERSHIP_KINDS, MembershipFaults
 from tests.simulation.memberships import Memberships
 from tests.simulation.network import SimNetwork
-from tests.simulation.timeline import Timeline
+from tests.simulation.plan import Plan
 
 NETWORK_KINDS = (
     "isolate",
@@ -36,22 +36,25 @@ class ClusterFaults:
     mean_us: int | None = None
     """When it is set, every kind that is allowed comes that often, instead of what chance says."""
 
+    name = "cluster"
+
     def __init__(
         self,
-        timeline: Timeline,
+        plan: Plan,
         fork: Callable[[str], Random],
         nodes: list[SimMember],
         network: SimNetwork,
         lost: Callable[[SimMember], None],
         known: Memberships,
     ) -> None:
-        self._timeline = timeline
+        self._plan = plan
+        self._timeline = plan.timeline
         self._rng = fork("network faults")
         self._nodes = nodes
         self._network = network
-        self._each = [Faults(timeline, fork(f"faults {node.name}"), node, partial(lost, node)) for node in nodes]
+        self._each = [Faults(plan, fork(f"faults {node.name}"), node, partial(lost, node)) for node in nodes]
         self._by_name = {node.name: faults for node, faults in zip(nodes, self._each, strict=True)}
-        self._members = MembershipFaults(timeline, fork("membership faults"), nodes, self._each, known)
+        self._members = MembershipFaults(plan, fork("membership faults"), nodes, self._each, known)
         self._own: Counter[str] = Counter()
         self.active = True
         self.kinds: list[str] = []
@@ -106,7 +109,8 @@ class ClusterFaults:
         for kind in NETWORK_KINDS:
             if kind in allowed and (self._rng.random() < 0.4 or sure):
                 self.kinds.append(kind)
-                self._plan(kind, self.mean_us or 10 ** self._rng.uniform(6.3, 7.2))
+                mean_us = self.mean_us or 10 ** self._rng.uniform(6.3, 7.2)
+                self._plan.repeat(self, kind, Random(self._rng.getrandbits(64)), mean_us)
 
     def draw_members(self, allowed: Sequence[str]) -> None:
         """Members come and go too. It has a seed of its own: the other faults are the same with and without."""
@@ -123,15 +127,10 @@ class ClusterFaults:
         for faults in self._each:
             faults.check_stopped()
 
-    def _plan(self, kind: str, mean_us: float) -> None:
-        def happen() -> None:
-            if self.active:
-                self._own[kind] += 1
-                self._note(f"fault: {kind}")
-                self._handlers[kind]()
-                self._plan(kind, mean_us)
-
-        self._timeline.after(round(self._rng.expovariate(1 / mean_us)) + 1, happen)
+    def happen(self, kind: str) -> None:
+        self._own[kind] += 1
+        self._note(f"fault: {kind}")
+        self._handlers[kind]()
 
     # The kinds.
 

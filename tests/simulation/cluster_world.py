@@ -78,7 +78,7 @@ class ClusterWorld(World):
         if changes:
             self.nodes += [self._member(f"n{number}", []) for number in range(count, count + _SPARES_COUNT)]
         self._choice = self._fork("which node")
-        faults = ClusterFaults(self.timeline, self._fork, self.nodes, self.network, self._node_lost, self.trace.members)
+        faults = ClusterFaults(self.plan, self._fork, self.nodes, self.network, self._node_lost, self.trace.members)
         faults.note = self._note
         faults.mean_us = self.fault_mean_us
         if changes:

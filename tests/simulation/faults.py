@@ -15,7 +15,8 @@ from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
 from tests.simulation.ledger import Violation, require
 from tests.simulation.node import DISK_BYTES, SimKV, SimStore
-from tests.simulation.timeline import HostClock, Process, Timeline
+from tests.simulation.plan import Plan
+from tests.simulation.timeline import HostClock, Process
 
 KINDS = (
     "kill",
@@ -36,6 +37,7 @@ KINDS = (
 class Victim(Protocol):
     """A node that can be broken and started again."""
 
+    name: str
     host: HostClock
     disk: SimDisk
     kv: SimKV
@@ -79,9 +81,11 @@ class Faults:
     mean_us: int | None = None
     """When it is set, every kind that is allowed comes that often, instead of what chance says."""
 
-    def __init__(self, timeline: Timeline, rng: Random, node: Victim, lost: Callable[[], None]) -> None:
-        self._timeline = timeline
+    def __init__(self, plan: Plan, rng: Random, node: Victim, lost: Callable[[], None]) -> None:
+        self._plan = plan
+        self._timeline = plan.timeline
         self._rng = rng
+        self.name = node.name
         self._node = node
         self._lost = lost
         self._flips: list[Flip] = []
@@ -115,7 +119,8 @@ class Faults:
         if self.mean_us is not None:
             self.kinds = list(allowed)
         for kind in self.kinds:
-            self._plan(kind, self.mean_us or 10 ** self._rng.uniform(6.0, 7.2))
+            mean_us = self.mean_us or 10 ** self._rng.uniform(6.0, 7.2)
+            self._plan.repeat(self, kind, Random(self._rng.getrandbits(64)), mean_us)
 
     def calm(self) -> None:
         """No more faults; what is broken is repaired."""
@@ -159,17 +164,7 @@ class Faults:
             if self._byte(flip.path, flip.offset) == flip.byte:
                 self._node.disk.flip_bit(flip.path, flip.offset, flip.bit)
 
-    def _plan(self, kind: str, mean_us: float) -> None:
-        delay_us = round(self._rng.expovariate(1 / mean_us)) + 1
-
-        def happen() -> None:
-            if self.active:
-                self._happen(kind)
-                self._plan(kind, mean_us)
-
-        self._timeline.after(delay_us, happen)
-
-    def _happen(self, kind: str) -> None:
+    def happen(self, kind: str) -> None:
         node = self._node
         if not node.up:
             return

@@ -14,7 +14,7 @@ from rustqueue.model.wire import encode_command
 from tests.simulation.faults import Faults
 from tests.simulation.member_node import SimMember, address_of
 from tests.simulation.memberships import Memberships
-from tests.simulation.timeline import Timeline
+from tests.simulation.plan import Plan
 
 MEMBERSHIP_KINDS = ("member added", "member removed", "leadership moved", "disk lost")
 _OPERATOR_US = 1_500_000
@@ -26,10 +26,13 @@ _MEMBERS_MAX = 6
 class MembershipFaults:
     """Asks for changes until it is told to calm down; lost disks are replaced even then."""
 
+    name = "members"
+
     def __init__(
-        self, timeline: Timeline, rng: Random, nodes: Sequence[SimMember], each: Sequence[Faults], known: Memberships
+        self, plan: Plan, rng: Random, nodes: Sequence[SimMember], each: Sequence[Faults], known: Memberships
     ) -> None:
-        self._timeline = timeline
+        self._plan = plan
+        self._timeline = plan.timeline
         self._rng = rng
         self._nodes = nodes
         self._faults = dict(zip((node.name for node in nodes), each, strict=True))
@@ -50,16 +53,12 @@ class MembershipFaults:
         """`mean_us` None: how often is drawn for each kind."""
         for kind in allowed:
             self.kinds.append(kind)
-            self._plan(kind, mean_us or 10 ** self._rng.uniform(6.3, 7.0))
+            mean = mean_us or 10 ** self._rng.uniform(6.3, 7.0)
+            self._plan.repeat(self, kind, Random(self._rng.getrandbits(64)), mean)
         self._operate()
 
-    def _plan(self, kind: str, mean_us: float) -> None:
-        def happen() -> None:
-            if self.active:
-                self._handlers[kind]()
-                self._plan(kind, mean_us)
-
-        self._timeline.after(round(self._rng.expovariate(1 / mean_us)) + 1, happen)
+    def happen(self, kind: str) -> None:
+        self._handlers[kind]()
 
     # What operators do.
 

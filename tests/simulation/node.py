@@ -148,6 +148,8 @@ def wire_schedules(
 class SimNode:
     """Start it, let it crash, start it again. `sync_us` tells how long a sync of the disk takes just now."""
 
+    name = "n0"
+
     def __init__(self, timeline: Timeline, rng: Random, trace: Trace, variant: Variant) -> None:
         self._timeline = timeline
         self._rng = rng

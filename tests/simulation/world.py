@@ -27,6 +27,7 @@ from tests.simulation.clients import QUEUES, Call, Script, Session, canceller, p
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.ledger import JobFacts, Violation, require
 from tests.simulation.node import SimNode, Variant
+from tests.simulation.plan import Plan
 from tests.simulation.timeline import Timeline
 from tests.simulation.trace import Trace, request_of
 
@@ -83,6 +84,7 @@ class World:
         self._load_us = load_us
         self._variant = variant or Variant()
         self.timeline = Timeline()
+        self.plan = Plan(self.timeline)
         self.calls: list[Call] = []
         self.pushed: list[str] = []
         self.load = True
@@ -96,7 +98,7 @@ class World:
 
     def _build(self) -> None:
         self.node = SimNode(self.timeline, self._fork("disk"), self.trace, self._variant)
-        self.faults: Troubles = Faults(self.timeline, self._fork("faults"), self.node, self._connections_lost)
+        self.faults: Troubles = Faults(self.plan, self._fork("faults"), self.node, self._connections_lost)
         self.faults.note = self._note
 
     def _fork(self, concern: str) -> Random:
