@@ -6,8 +6,15 @@ TESTS: Final[dict[str, str]] = {
     "A4 events": "unit/test_api_events.py::test_a_node_tells_the_life_of_a_job",
     "A7 pipelining": "unit/test_tcp.py::test_answers_come_in_the_order_of_their_lines, "
     "unit/test_tcp.py::test_a_pipelined_pull_sees_the_push_before_it",
-    "A7 binary before auth": "unit/test_tcp.py::test_a_binary_frame_is_refused_in_its_own_language",
-    "A8 error response": "unit/test_tcp.py::test_a_binary_frame_is_refused_in_its_own_language",
+    "A7 binary before auth": "unit/test_tcp_frames.py::test_lines_and_frames_share_a_connection_and_its_order",
+    **dict.fromkeys(
+        ("A8 push batch", "A8 pull batch", "A8 ack batch", "A8 push response", "A8 pull response", "A8 ack response"),
+        "unit/test_tcp_frames.py::test_jobs_are_pushed_pulled_and_acked",
+    ),
+    "A8 channel": "unit/test_tcp_frames.py::test_answers_of_channels_begin_with_their_number",
+    "A8 channel response": "unit/test_tcp_frames.py::test_answers_of_channels_begin_with_their_number",
+    "A8 error response": "unit/test_tcp_frames.py::test_mistakes_are_answered_and_the_connection_goes_on",
+    "A8 rules": "unit/test_tcp_frames.py::test_what_cannot_be_taken_ends_the_conversation",
     "A11 retention": "unit/test_machine_time.py::test_retention_by_age",
     "A14 tick": "unit/test_machine_time.py::test_a_delayed_job_becomes_ready_at_its_time_and_not_before, "
     "unit/test_machine_time.py::test_a_time_out_ends_a_try_whatever_heartbeats_say",
@@ -85,7 +92,7 @@ TESTS: Final[dict[str, str]] = {
     "D 10": "unit/test_a30.py::test_a_lockout_counts_the_peer_and_not_a_header, "
     "unit/test_visitors.py::test_a_lockout_is_of_the_address_behind_the_proxy",
     "D 18": "unit/test_machine_time.py::test_a_queue_has_its_own_retention",
-    "D 21": "unit/test_tcp.py::test_a_binary_frame_is_refused_in_its_own_language",
+    "D 21": "unit/test_tcp_frames.py::test_jobs_are_pushed_pulled_and_acked",
     "D 23": "unit/test_cli_commands.py::test_refusals_are_one_line_and_code_1",
     "D 24": "unit/test_a30.py::test_other_origins_are_not_let_in, unit/test_visitors.py::test_a_listed_page_is_let_in",
     "D 26": "unit/test_openapi.py::test_the_document_is_valid",
@@ -126,17 +133,9 @@ TESTS: Final[dict[str, str]] = {
 }
 """Row -> tests, with commas between, as `file::function` below `tests/`."""
 
-_NO_BINARY: Final = "binary frames are refused in their own language in this release; no published client sends them"
 _BY_PROTOCOL: Final = "the published clients are asked for the protocol, which every case here speaks"
 
 NOT_SHOWN: Final[dict[str, str]] = {
-    **dict.fromkeys(
-        (
-            *("A8 push batch", "A8 pull batch", "A8 ack batch", "A8 channel", "A8 push response", "A8 pull response"),
-            *("A8 ack response", "A8 channel response", "A8 rules"),
-        ),
-        _NO_BINARY,
-    ),
     "D start durability": "`none` is taken and noted in the log: this version never answers before the disk has",
     "A23 sqlite": "a later round (decisions A27); the port and its conformance suite are there",
     "A23 postgres": "a later round (decisions A27); the port and its conformance suite are there",
