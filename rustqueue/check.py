@@ -21,9 +21,10 @@ from rustqueue.machine import keys
 from rustqueue.machine.audit import audit
 from rustqueue.machine.audit.census import walk
 from rustqueue.machine.machine import ApplyFault, Machine
+from rustqueue.model.cluster.features import ProgramTooOld
 from rustqueue.model.entry import decode_entry
 from rustqueue.node import JOURNAL_FOLDER, STORE_FOLDER
-from rustqueue.node.keeping.refused import read_refused
+from rustqueue.node.keeping.refused import RefusedError, read_refused
 from rustqueue.raft.inspect import JournalReport, inspect_journal
 from rustqueue.raft.journal import list_segments
 from rustqueue.raft.real import OsDisk
@@ -137,7 +138,7 @@ def _check_store(folder: Path, found: JournalReport, problems: list[str]) -> Sto
                 queues=sum(1 for _ in machine.queue_counts()),
                 state_hash=machine.state_hash.hex(),
             )
-        except (StorageError, msgspec.DecodeError) as error:
+        except (StorageError, ProgramTooOld, RefusedError, msgspec.DecodeError) as error:
             problems.append(f"{folder / STORE_FOLDER}: {error}")
             return None
         finally:
@@ -182,7 +183,7 @@ def _replay(journal: Path, machine: Machine) -> Iterator[str]:
     for index, payload in _entries(journal, machine.applied_index + 1):
         try:
             machine.apply(index, decode_entry(payload))
-        except (ApplyFault, msgspec.DecodeError, ValueError) as error:
+        except (ApplyFault, ProgramTooOld, msgspec.DecodeError, ValueError) as error:
             yield f"entry {index} cannot be applied: {error}: {error.__cause__ or ''}"
             return
 

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -13,11 +13,14 @@ from rustqueue.cli.program import run
 from rustqueue.client import Client
 from rustqueue.model.cluster.backups import BackupManifest
 from rustqueue.model.cluster.replies import ClusterInfo
+from rustqueue.model.commands import Command
 from rustqueue.model.entry import ENTRY_VERSION, Entry, encode_entry
+from rustqueue.model.queries import Health
 from rustqueue.model.replies import QueueStats, Refused
 from rustqueue.node import NodeError
 from rustqueue.node.keeping.unfinished import UNFINISHED
 from rustqueue.node.webhooks import KEY_FILE
+from rustqueue.raft.ports import Proposal
 from rustqueue.raft.records import SEGMENT_HEADER_BYTES, encode_record
 from rustqueue.rescue.archive import read_backup, write_backup
 from rustqueue.rescue.beginning import Founder, RescueError
@@ -226,7 +229,7 @@ async def test_a_lost_majority_goes_on_with_what_is_left(tmp_path: Path) -> None
             await rig.ask("n0", "push", queue="q", name="n", data=1)
         await rig.until(lambda: agree(rig))
         # The survivor is stopped while it has a majority, since a stop waits for what is on its way.
-        await rig.stop("n0")
+        assert await rig.nodes.pop("n0").stop(30.0)
         await asyncio.gather(rig.wipe("n1"), rig.wipe("n2"))
         # Given one survivor that says how far it is
         folder = tmp_path / "n0"
@@ -301,3 +304,30 @@ def test_an_entry_that_apply_cannot_take_is_refused_and_the_node_goes_on(
         refuse_entry(tmp_path, index)
     with pytest.raises(RescueError, match="has no entry 999"):
         refuse_entry(tmp_path, 999)
+
+
+async def test_an_entry_that_no_member_can_apply_is_refused_by_all(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as rig:
+        leader = await rig.led()
+        await rig.ask(leader, "push", queue="q", name="n", data=1)
+        await rig.until(lambda: agree(rig))
+        # Given a command that came into the log and that no program knows
+        node = rig.nodes[leader]
+        index = node.journal.last_index + 1
+        unknown = cast("Command", Health())
+        node.replicator.propose(Proposal(unknown, b'{"cmd":"bad"}', lambda reply: None))
+        # Then two of three stop at it, and the third has nobody left to tell it that it is committed
+        await rig.until(lambda: sum(one.fault.done() for one in rig.nodes.values()) >= 2)
+        faults = [one.fault.result() for one in rig.nodes.values() if one.fault.done()]
+        assert [f"--refuse-entry {index}`" in str(fault) for fault in faults] == [True] * len(faults)
+        names = list(rig.nodes)
+        assert all(await asyncio.gather(*(rig.nodes.pop(name).stop(30.0) for name in names)))
+        # When all refuse it
+        for name in names:
+            assert await asyncio.to_thread(refuse_entry, tmp_path / name, index) == {index}
+        await rig.start(*names)
+        await rig.led()
+        # Then they go on together
+        assert not isinstance(await rig.ask("n1", "push", queue="q", name="n", data=1), Refused)
+        await rig.until(lambda: agree(rig))
+        assert waiting(await rig.ask("n2", "stats", queue="q")) == 2

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from rustqueue.cli.output import Shown, as_json
 from rustqueue.cli.parsing import Failed, UsageError, bounded
@@ -9,6 +10,8 @@ from rustqueue.cli.table import Commands
 from rustqueue.client import Client
 from rustqueue.model.cluster.backups import BackupManifest
 from rustqueue.rescue.archive import BackupDamaged, read_backup, write_backup
+
+_TIMEOUT_S: Final = 600.0
 
 
 def add(commands: Commands) -> None:
@@ -28,6 +31,8 @@ def add(commands: Commands) -> None:
         "rustqueue backup create /backups/ --keep 7 # and only the last seven of them stay",
     )
     parser.add_argument("file", metavar="FILE|DIR", type=Path)
+    # Before it answers, the node reads all of its store once.
+    parser.set_defaults(timeout_s=_TIMEOUT_S)
     parser.add_argument("--keep", type=bounded(1, 10_000), metavar="N", help="remove all but the newest N of DIR")
     parser = group.add_local(
         "verify", verify, "check every byte of a backup and show what it holds", "rustqueue backup verify jobs.rqb"

@@ -109,6 +109,8 @@ def _founder(arguments: argparse.Namespace) -> tuple[str, str, Mapping[str, str]
 
 def recover(arguments: argparse.Namespace) -> int:
     try:
+        from rustqueue.model.cluster.features import ProgramTooOld
+        from rustqueue.node.keeping.refused import RefusedError
         from rustqueue.raft.journal import JournalError
         from rustqueue.rescue.beginning import Founder, RescueError
         from rustqueue.rescue.recover import force_new_cluster, refuse_entry, survey
@@ -128,7 +130,7 @@ def recover(arguments: argparse.Namespace) -> int:
             print(_LOSS.format(index=told.last_index), file=sys.stderr)
             return EXIT_FAILED
         done = force_new_cluster(arguments.folder, Founder(*_founder(arguments)))
-    except (RescueError, JournalError, StorageError, OSError) as error:
+    except (RescueError, JournalError, StorageError, ProgramTooOld, RefusedError, OSError) as error:
         raise Failed(str(error)) from None
     print(f"{done.folder} is the only member, {done.member}, of the new cluster {done.cluster_id}")
     print(f"state {done.state_hash}, entry {done.index} of term {done.term}")
