@@ -72,6 +72,8 @@ def reading(start: int) -> Reading:
 def _push() -> Generator[int, bytes, bytes | ApiError]:
     queue = yield from _text()
     (count,) = _U32.unpack((yield 4))
+    if count > limits.FRAME_PART_BYTES_MAX // _ID_BYTES:
+        raise FrameBroken(f"{count} jobs are too many to read over, the limit is {limits.BATCH_JOBS_MAX}")
     parts: list[bytes] = []
     kept_bytes, error = 0, queue if isinstance(queue, ApiError) else None
     for place in range(count):

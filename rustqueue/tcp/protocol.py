@@ -14,6 +14,7 @@ from rustqueue.model.commands import RequestId
 from rustqueue.model.replies import ErrorBody, ErrorEnvelope, Refused, Reply, Seen
 
 _encoder: Final = msgspec.json.Encoder()
+_ON_ONE_LINE: Final = bytes.maketrans(b"\n\r", b"  ")
 
 
 class _Correlated(Struct):
@@ -68,6 +69,9 @@ def encode_answer(reply: Reply, request_id: str | int | None) -> bytes:
     if isinstance(reply, Refused):
         return _encoder.encode(ErrorEnvelope(False, reply.error, UNSET if request_id is None else request_id))
     text = _encoder.encode(reply)
+    if b"\n" in text or b"\r" in text:
+        # Payloads are kept as they were written, perhaps over several lines; inside strings these bytes stand escaped.
+        text = text.translate(_ON_ONE_LINE)
     if request_id is None:
         return text
     return b"".join((text[:-1], b',"request_id":', _encoder.encode(request_id), b"}"))

@@ -7,6 +7,7 @@ import pytest
 
 from rustqueue.model import limits
 from rustqueue.settings import AuthSettings, LimitsSettings
+from tests.fuzz.shell import Wire
 from tests.unit.tcp_client import a_node, connected, until
 
 JOB = {"name": "n", "data": {"a": 1}}
@@ -150,6 +151,24 @@ async def test_an_idle_connection_has_no_deadline() -> None:
         slow.send_raw(b"{")
         assert (await slow.answer())["error"]["code"] == "REQUEST_TIMEOUT"
         assert (await idle.ask("health"))["ok"] is True
+
+
+async def test_an_answer_is_one_line_however_its_payload_was_written() -> None:
+    # Given a payload and a result that were written over several lines over HTTP
+    async with a_node() as node, connected(node) as client:
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", node.http.port))
+        body = b'{\r\n  "name": "n",\r\n  "data": {\r\n    "text": "a\\nb",\n    "list": [1,\n2]\r  }\n}'
+        assert (await wire.ask("POST", "/api/v1/queues/mail/jobs", body)).status == 201
+        # When they are read over TCP, then each answer is a line
+        client.send("pull", queue="mail", request_id=1)
+        pulled = await client.answer()
+        assert pulled["job"]["data"] == {"text": "a\nb", "list": [1, 2]}
+        job_id = pulled["job"]["id"]
+        assert (await wire.ask("POST", f"/api/v1/jobs/{job_id}/ack", b'{"result": {\n"done": true}}')).status == 200
+        assert (await client.ask("get", id=job_id))["job"]["result"] == {"done": True}
+        # And over HTTP they are as they were written
+        assert b'"list": [1,\n2]' in (await wire.ask("GET", f"/api/v1/jobs/{job_id}")).body
+        await wire.close()
 
 
 async def test_a_client_that_shuts_down_its_side_still_gets_its_answers() -> None:

@@ -153,6 +153,7 @@ async def test_mistakes_are_answered_and_the_connection_goes_on() -> None:
     "frame",
     [
         b"\x01" + text(b"mail") + struct.pack(">II", 1, limits.FRAME_PART_BYTES_MAX + 1),
+        b"\x01" + text(b"mail") + struct.pack(">I", 2**32 - 1),
         b"\x03" + struct.pack(">I", limits.FRAME_PART_BYTES_MAX // 16 + 1),
         channel(1, b"\x04"),
         channel(1, channel(2, pull(b"mail", 1))),
