@@ -56,6 +56,12 @@ class Metrics:
             ["kind", "reason"],
             registry=self.registry,
         )
+        self._certificates = Gauge(
+            "rustqueue_operator_certificate_ends_timestamp_seconds",
+            "When the certificate of a cluster's nodes ends; it is made anew long before.",
+            ["cluster"],
+            registry=self.registry,
+        )
         self.leader = Gauge("rustqueue_operator_leader", "1 on the replica that works.", registry=self.registry)
 
     def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
@@ -64,6 +70,9 @@ class Metrics:
 
     def event(self, kind: str, reason: str) -> None:
         self._events.labels(kind, reason).inc()
+
+    def certificate(self, cluster: str, ends_s: int) -> None:
+        self._certificates.labels(cluster).set(ends_s)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

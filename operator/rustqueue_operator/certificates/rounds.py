@@ -28,6 +28,7 @@ class Rounds:
         self._calls = calls
         self._clusters = clusters
         self._workloads = Workloads(calls)
+        self._metrics = metrics
         self._news = News(calls, metrics)
         self._told: dict[str, str] = {}
 
@@ -37,15 +38,16 @@ class Rounds:
             if cluster.entry.peer_secret is None or cluster.entry.authority_secret is None:
                 continue
             try:
-                text = await self._look(name.partition("/")[0], cluster.entry)
+                text = await self._look(name, cluster.entry)
             except (KubernetesError, making.NotUsable) as error:
                 text = str(error)
             if text and self._told.get(name) != text:
                 log.warning("certificates not looked after", extra={"cluster": name, "error": text})
             self._told[name] = text
 
-    async def _look(self, namespace: str, entry: Entry) -> str:
+    async def _look(self, name: str, entry: Entry) -> str:
         """What a person has to know."""
+        namespace = name.partition("/")[0]
         now_s = int(time.time())
         secret = await self._calls.secret(namespace, entry.peer_secret or "")
         signer = await self._calls.secret(namespace, entry.authority_secret or "")
@@ -59,6 +61,7 @@ class Rounds:
             found = making.certificate_of(_value(secret, "tls.crt"), certificate)
         except making.NotUsable:
             found = None
+        self._metrics.certificate(name, 0 if found is None else found.ends_s)
         reason = reason_to_renew(found, authority, now_s, wish, annotations.get(RENEWED))
         if reason is not None:
             names = (
@@ -66,6 +69,7 @@ class Rounds:
             )
             made = making.signed(certificate, authority_key, names, now_s, end_s(authority, now_s))
             await self._write(namespace, secret, certificate, made, wish or "")
+            self._metrics.certificate(name, end_s(authority, now_s))
             about = await self._workloads.stateful_set(namespace, entry.stateful_set or "")
             if about is not None:
                 text = f"the nodes' certificate was made anew because {reason}"
