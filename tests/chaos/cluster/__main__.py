@@ -11,6 +11,7 @@ command is checked.
     --record         append each round to docs/evidence/chaos.jsonl
     --resume         leave out what that file already has for this code
     --keep DIR       where data, logs and histories go, kept when a problem is found
+    --lie            the judge on trial: all disks lie about syncs, so that power cuts must be seen to lose something
     --proxies        links through proxies on loopback, also where namespaces would work
 
 Ends with one line, `N kills, N power cuts, N partitions, 0 lost, 0 duplicated`, and 0; with 1 after any problem.
@@ -92,7 +93,7 @@ def read(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--keep", type=Path)
-    for flag in ("record", "resume", "proxies"):
+    for flag in ("record", "resume", "proxies", "lie"):
         parser.add_argument(f"--{flag}", action="store_true")
     return parser.parse_args(words)
 
@@ -114,6 +115,8 @@ def run(arguments: argparse.Namespace, folder: Path, network: Network, library: 
         number += 1
         round_begin_s = time.monotonic()
         one = Round(folder / f"round-{number}", network, library, rng, arguments.seconds)
+        if arguments.lie:
+            one.lie()
         one.play(kinds, ends_s)
         problems = one.problems
         one.tally.update(f"problem: {problem.kind}" for problem in problems)

@@ -44,8 +44,11 @@ class Network(Protocol):
 
 def namespaces_work() -> bool:
     """Whether this process may make namespaces and drop packets."""
-    tools = all(shutil.which(tool) for tool in ("ip", "nft", "unshare"))
-    return os.geteuid() == 0 and tools and _works("unshare", "--net", "nft", "list", "tables")
+    if os.geteuid() != 0 or not all(shutil.which(tool) for tool in ("ip", "nft", "unshare")):
+        return False
+    probe = f"rustqueue-{os.getpid()}-probe"
+    tried = f"ip netns add {probe} && ip netns exec {probe} nft add table inet cuts; done=$?; ip netns delete {probe}"
+    return _works("unshare", "--net", "sh", "-c", f"{tried}; exit $done")
 
 
 def _works(*words: str) -> bool:

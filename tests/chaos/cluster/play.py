@@ -48,6 +48,11 @@ class Round:
         self._rng = rng
         self._seconds = seconds
 
+    def lie(self) -> None:
+        """All disks say that they have what they have not: the judge is on trial."""
+        for member in self._cluster.members:
+            member.control.lie()
+
     def play(self, kinds: Sequence[Kind], ends_s: float) -> None:
         """No fault begins after that moment; the round is judged all the same."""
         try:

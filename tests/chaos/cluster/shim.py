@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent / "shim.c"
-LAYOUT = struct.Struct("=qiii4x")
+LAYOUT = struct.Struct("=qiiii")
 COMPILE_DEADLINE_S = 60
 
 
@@ -41,6 +41,7 @@ class Control:
             self._page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
         self._clock_offset_ms = 0
         self._sync_errno = self._write_errno = self._sync_delay_ms = 0
+        self._lies = False
 
     def step_clock(self, offset_ms: int) -> None:
         """The wall clock of the node is so far off from now on."""
@@ -59,6 +60,13 @@ class Control:
         self._sync_delay_ms = delay_ms
         self._tell()
 
+    def lie(self) -> None:
+        """Every sync from now on says that it succeeded, and does nothing: no node survives that, and no judge may
+        overlook it.
+        """
+        self._lies = True
+        self._tell()
+
     def good_disk(self) -> None:
         self._sync_errno = self._write_errno = self._sync_delay_ms = 0
         self._tell()
@@ -68,4 +76,4 @@ class Control:
 
     def _tell(self) -> None:
         values = (self._clock_offset_ms * 1_000_000, self._sync_errno, self._write_errno, self._sync_delay_ms)
-        self._page[: LAYOUT.size] = LAYOUT.pack(*values)
+        self._page[: LAYOUT.size] = LAYOUT.pack(*values, self._lies)
