@@ -190,7 +190,7 @@ class _Histories:
         self._options: dict[str, Object] = {}
         self._stopped: set[str] = set()
         self._fences = {
-            (job_id, lease.token): lease.fence for job_id, leases in evidence.leases.items() for lease in leases
+            job_id: {lease.token: lease.fence for lease in leases} for job_id, leases in evidence.leases.items()
         }
         self._ids: dict[tuple[str, int], str] = {
             (job["data"]["op"], job["data"]["i"]): job_id for job_id, job in snapshot.jobs.items()
@@ -223,7 +223,7 @@ class _Histories:
             job = self._snapshot.jobs.get(job_id)
             last = Call("state", "state", {"id": job_id}, None, self._end_us + 1, self._end_us + 2)
             self._put(job_id, last, "at the end " + _shown(job), missing if job is None else _saw(job))
-            fences = {fence for (owner, _), fence in self._fences.items() if owner == job_id}
+            fences = set(self._fences.get(job_id, {}).values())
             known = max([*fences, 0 if job is None else job["fence"]])
             begin_us = min(self._unknown_pulls_us, default=0)
             for fence in set(range(1, known + 1)) - fences:
@@ -264,7 +264,7 @@ class _Histories:
 
     def _add_end(self, call: Call, item: Object, answer: Object | None) -> None:
         verb, job_id = call.request["cmd"], item["id"]
-        fence = self._fences.get((job_id, item["attempt_token"]))
+        fence = self._fences.get(job_id, {}).get(item["attempt_token"])
         if answer is not None and not answer["ok"]:
             # Stale may mean lapsed, which nobody sees from outside.
             if answer["error"]["code"] == "JOB_NOT_FOUND":

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tests.chaos.cluster.members import Cluster, Member
+from tests.chaos.nodes import READY_PROBES
 
 HOUR_MS: Final = 3_600_000
-DISK_ERROR_DEADLINE_S: Final = 60
+DISK_ERROR_DEADLINE_S: Final = 120
 Steps = Iterator[float]
 
 
@@ -139,7 +140,9 @@ def full_disk(stage: Stage) -> Steps:
     stage.tally["full disks"] += 1
     yield stage.rng.uniform(0.3, 2.0) * stage.seconds
     member.control.good_disk()
-    while not member.node.is_ready():
+    for _ in range(READY_PROBES):
+        if member.node.is_ready():
+            return
         yield 0.1
         if member.node.ended_within(0):
             stage.tally["full disks that ended a node"] += 1
