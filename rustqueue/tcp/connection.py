@@ -231,6 +231,9 @@ class Connection(asyncio.Protocol):
         if isinstance(frame.line, ApiError):
             done(Refused.of(frame.line))
             return
+        if self._principal is NOBODY:
+            # As the original: who sends frames before a token does not know this server.
+            self._hang_up()
         try:
             request = decode_request(frame.line)
             around = self._shell.around
@@ -301,12 +304,16 @@ class Connection(asyncio.Protocol):
         except ApiError as error:
             self._bad_tokens += isinstance(error, Unauthorized)
             if self._bad_tokens >= limits.AUTH_TRIES_MAX:
-                self._closing = True
-                self._backlog.clear()
+                self._hang_up()
             done(Refused.of(error))
         else:
             self._shell.token_deadlines.drop(self)
             done(Done())
+
+    def _hang_up(self) -> None:
+        """What is on its way is answered, nothing more is taken."""
+        self._closing = True
+        self._backlog.clear()
 
     def _decided(self, request: Auth, done: Callable[[Reply], None]) -> None:
         self._deciding = False

@@ -123,8 +123,12 @@ async def test_answers_of_channels_begin_with_their_number() -> None:
 
 async def test_lines_and_frames_share_a_connection_and_its_order() -> None:
     async with a_node(auth=AuthSettings(enabled=True, tokens=["the token"])) as node, connected(node) as client:
+        # Given frames before a token, which end the conversation
+        async with connected(node) as stranger:
+            assert (await FrameClient(stranger).refusal(push(b"mail", b"1"))).startswith("UNAUTHORIZED: ")
+            assert await stranger.rest() == b""
+        # When a token comes first
         frames = FrameClient(client)
-        assert (await frames.refusal(push(b"mail", b"1"))).startswith("UNAUTHORIZED: ")
         line = b'{"cmd":"auth","token":"the token"}\n'
         client.send_raw(line + push(b"mail", b'"a\nb"') + b'{"cmd":"stats","queue":"mail"}\n' + pull(b"mail", 1))
         assert (await client.answer())["ok"] is True
