@@ -6,15 +6,6 @@ TESTS: Final[dict[str, str]] = {
     "A4 events": "unit/test_api_events.py::test_a_node_tells_the_life_of_a_job",
     "A7 pipelining": "unit/test_tcp.py::test_answers_come_in_the_order_of_their_lines, "
     "unit/test_tcp.py::test_a_pipelined_pull_sees_the_push_before_it",
-    "A7 binary before auth": "unit/test_tcp_frames.py::test_lines_and_frames_share_a_connection_and_its_order",
-    **dict.fromkeys(
-        ("A8 push batch", "A8 pull batch", "A8 ack batch", "A8 push response", "A8 pull response", "A8 ack response"),
-        "unit/test_tcp_frames.py::test_jobs_are_pushed_pulled_and_acked",
-    ),
-    "A8 channel": "unit/test_tcp_frames.py::test_answers_of_channels_begin_with_their_number",
-    "A8 channel response": "unit/test_tcp_frames.py::test_answers_of_channels_begin_with_their_number",
-    "A8 error response": "unit/test_tcp_frames.py::test_mistakes_are_answered_and_the_connection_goes_on",
-    "A8 rules": "unit/test_tcp_frames.py::test_what_cannot_be_taken_ends_the_conversation",
     "A11 retention": "unit/test_machine_time.py::test_retention_by_age",
     "A14 tick": "unit/test_machine_time.py::test_a_delayed_job_becomes_ready_at_its_time_and_not_before, "
     "unit/test_machine_time.py::test_a_time_out_ends_a_try_whatever_heartbeats_say",
@@ -92,7 +83,6 @@ TESTS: Final[dict[str, str]] = {
     "D 10": "unit/test_a30.py::test_a_lockout_counts_the_peer_and_not_a_header, "
     "unit/test_visitors.py::test_a_lockout_is_of_the_address_behind_the_proxy",
     "D 18": "unit/test_machine_time.py::test_a_queue_has_its_own_retention",
-    "D 21": "unit/test_tcp_frames.py::test_jobs_are_pushed_pulled_and_acked",
     "D 23": "unit/test_cli_commands.py::test_refusals_are_one_line_and_code_1",
     "D 24": "unit/test_a30.py::test_other_origins_are_not_let_in, unit/test_visitors.py::test_a_listed_page_is_let_in",
     "D 26": "unit/test_openapi.py::test_the_document_is_valid",

@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tests.conformance.protocols import HTTP_FORMS, Json, Names, http_form, line_of
+from tests.contract import frames
 from tests.contract.ears import Events, delivery
+from tests.contract.frames import Frame
 from tests.contract.table import Case, Http, Line, Question, Seen, Step, Told, Way
 from tests.fuzz.shell import Wire
 from tests.unit.webhook_receiver import Receiver
@@ -172,6 +174,8 @@ class Mouth:
                 target = self._play.meant(asked.target)
                 heard = await self._http(asked.method, target, self._bytes(asked.body), asked.headers)
                 return Heard(heard.status, self._play.told("", heard.body))
+            if isinstance(asked, Frame):
+                return Heard(None, self._play.told("", await self._framed(asked)))
             if isinstance(asked, Line):
                 return Heard(None, self._play.told("", (await self._tcp(self._bytes(asked.text) or b"")).body))
             fields = self._play.meant(asked.fields)
@@ -205,13 +209,25 @@ class Mouth:
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         return Heard(answer.status, msgspec.json.decode(answer.body) if is_json else answer.body.decode())
 
-    async def _tcp(self, text: bytes) -> Heard:
+    async def _framed(self, frame: Frame) -> Json:
+        meant = frame._replace(queue=self._play.meant(frame.queue), items=self._play.meant(list(frame.items)))
+        reader, writer = await self._streams()
+        writer.write(frames.written(meant))
+        return await frames.read(frame, reader)
+
+    async def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._line is None:
             self._line = await asyncio.open_connection("127.0.0.1", self._place.tcp_port, limit=1 << 26)
             self._stack.callback(self._line[1].close)
-        reader, writer = self._line
-        writer.write(text + b"\n")
-        answer = await reader.readline()
+        return self._line
+
+    async def _tcp(self, text: bytes) -> Heard:
+        reader, writer = await self._streams()
+        try:
+            writer.write(text + b"\n")
+            answer = await reader.readline()
+        except ConnectionError:
+            answer = b""
         return Heard(None, msgspec.json.decode(answer) if answer else None)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 from tests.conformance import bodies
 from tests.conformance.bodies import Ask, ask
 from tests.conformance.protocols import Json
+from tests.contract.frames import Frame
 
 __all__ = ["ANY", "NUMBER", "TEXT", "Ask", "Case", "Http", "Line", "Question", "Seen", "Some", "Stage", "Step", "Told"]
 __all__ += ["Was", "Way", "ask", "held", "http", "job", "line"]
@@ -72,7 +73,7 @@ class Was(NamedTuple):
     body: Any = ANY
 
 
-Question = Ask | Http | Line | Told | Seen
+Question = Ask | Http | Line | Frame | Told | Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Case:
     @property
     def ways(self) -> tuple[Way, ...]:
         """A case with a raw request has one way; any other one is asked over both protocols."""
-        raw = any(isinstance(step.ask, Http | Line) for step in self.steps)
+        raw = any(isinstance(step.ask, Http | Line | Frame) for step in self.steps)
         return ("raw",) if raw else ("http", "tcp")
 
 
