@@ -1,11 +1,12 @@
 """How long an entry waits for company: as long as was asked for, or, in a cluster, while many are asking.
 
 It must not know what is proposed. Invariants: with no wait set, `GroupWait` holds nothing up; a command is held up for
-the wait at most, counted from the first of its group, and the rest of a millisecond; who asks alone never waits.
+the wait at most, counted from the first of its group, and the rest of a millisecond; while few ask, nobody waits.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from rustqueue.model import limits
 from rustqueue.raft.ports import Clock
@@ -49,6 +50,10 @@ class GroupWait:
         self._wake()
 
 
+_MANY: Final = 4
+"""While fewer ask at once, what company saves is not worth the wait."""
+
+
 class Company:
     """Asked whether enough commands have come for an entry; calls `wake` when those that came have waited enough.
 
@@ -65,7 +70,7 @@ class Company:
 
     def is_there(self, waiting: int, on_their_way: int) -> bool:
         """Whether an entry shall be begun over `waiting` commands, while so many others are not applied yet."""
-        if 4 * waiting >= 3 * self._asking or self._has_waited:
+        if self._asking < _MANY or 4 * waiting >= 3 * self._asking or self._has_waited:
             self._asking = max(waiting + on_their_way, self._asking - self._asking // 8 - 1, 1)
             self._held = self._has_waited = False
             return True

@@ -38,6 +38,15 @@ def test_who_asks_alone_never_waits() -> None:
     assert leader.entries == [1, 1, 1, 1, 1]
 
 
+def test_three_that_ask_at_once_do_not_wait_for_each_other() -> None:
+    leader = Leader()
+    leader.come(3)
+    leader.answered()
+    leader.come(ALONE)
+    leader.come(ALONE)
+    assert leader.entries == [3, 1, 1]
+
+
 def test_clients_that_come_back_one_after_the_other_share_an_entry() -> None:
     # Given eight that asked at once
     leader = Leader()
