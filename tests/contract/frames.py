@@ -18,12 +18,12 @@ _KINDS: Final = {"push": _PUSH, "pull": _PULL, "ack": _ACK}
 
 
 class Frame(NamedTuple):
-    """`push` with payloads, `pull` with a count, `ack` with ids; in a channel where one is given."""
+    """`push` with payloads, `pull` with how many are wanted, `ack` with ids; in a channel where one is given."""
 
     kind: str
     queue: str = ""
     items: Sequence[str] = ()
-    count: int = 0
+    wanted: int = 0
     channel: int | None = None
 
 
@@ -33,7 +33,7 @@ def written(frame: Frame) -> bytes:
     parts = [struct.pack(">B", kind)]
     if kind != _ACK:
         parts.append(struct.pack(">H", len(queue)) + queue)
-    parts.append(struct.pack(">I", frame.count if kind == _PULL else len(frame.items)))
+    parts.append(struct.pack(">I", frame.wanted if kind == _PULL else len(frame.items)))
     if kind == _PUSH:
         parts += [struct.pack(">I", len(item.encode())) + item.encode() for item in frame.items]
     elif kind == _ACK:

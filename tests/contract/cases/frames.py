@@ -19,10 +19,10 @@ CASES: Final[dict[str, Case]] = {
         [
             framed(Frame("push", "$q", ['{"to":"a"}', "[1,2]", "plain text"]), ids=["#1", "#2", "#3"]),
             framed(
-                Frame("pull", "$q", count=2), jobs=[{"id": "#1", "data": {"to": "a"}}, {"id": "#2", "data": [1, 2]}]
+                Frame("pull", "$q", wanted=2), jobs=[{"id": "#1", "data": {"to": "a"}}, {"id": "#2", "data": [1, 2]}]
             ),
-            framed(Frame("pull", "$q", count=2), jobs=[{"id": "#3", "data": "plain text"}]),
-            framed(Frame("pull", "$q", count=2), jobs=[]),
+            framed(Frame("pull", "$q", wanted=2), jobs=[{"id": "#3", "data": "plain text"}]),
+            framed(Frame("pull", "$q", wanted=2), jobs=[]),
             framed(Frame("ack", items=["#1", "#2", NOBODY]), acked=2, failed=1),
             framed(Frame("ack", items=["#1"]), acked=0, failed=1),
         ],
@@ -38,7 +38,7 @@ CASES: Final[dict[str, Case]] = {
         "A8 channel, A8 channel response",
         [
             framed(Frame("push", "$q", ["1"], channel=7), channel=7, ids=["#1"]),
-            framed(Frame("pull", "$q", count=1, channel=65_535), channel=65_535, jobs=[{"id": "#1", "data": 1}]),
+            framed(Frame("pull", "$q", wanted=1, channel=65_535), channel=65_535, jobs=[{"id": "#1", "data": 1}]),
             framed(Frame("ack", items=["#1"], channel=0), channel=0, acked=1, failed=0),
         ],
     ),
@@ -46,7 +46,7 @@ CASES: Final[dict[str, Case]] = {
         "A8 rules, A31 tcp_protocol",
         [
             Step(line({"cmd": "push", "queue": "$q", "name": "n", "data": 5}), 0, ok(id="#1")),
-            framed(Frame("pull", "$q", count=1), jobs=[{"id": "#1", "data": 5}]),
+            framed(Frame("pull", "$q", wanted=1), jobs=[{"id": "#1", "data": 5}]),
             Step(line({"cmd": "ack", "id": "#1"}), 0, ok()),
             framed(Frame("push", "$q", ["null"]), ids=["#2"]),
             Step(line({"cmd": "pull", "queue": "$q"}), 0, ok(job=held("#2", "~1", name="binary-job-0", data=None))),
@@ -61,7 +61,7 @@ CASES: Final[dict[str, Case]] = {
     ),
     "a frame before the token": Case(
         "A7 binary before auth",
-        [framed(Frame("pull", "$q", count=1), error=TEXT), Step(line({"cmd": "stats", "queue": "$q"}), 0, None)],
+        [framed(Frame("pull", "$q", wanted=1), error=TEXT), Step(line({"cmd": "stats", "queue": "$q"}), 0, None)],
         stage="tokens",
         whole="a connection does not outlive a restart",
     ),
