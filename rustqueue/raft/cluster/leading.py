@@ -6,7 +6,7 @@ when a majority has echoed a sequence that began after the read did.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from rustqueue.model import limits
@@ -100,15 +100,19 @@ class Leading:
 
     def beat(self) -> bool:
         """Heartbeats to all. False when too few have been heard from: this node leads no more."""
-        parts = self._parts
-        since_us = parts.clock.monotonic_us() - parts.timing.election_max_us
-        heard = {member: peer.heard_us for member, peer in self.peers.items()}
-        if not rules.heard_from_quorum(heard, parts.me, parts.voters(), since_us):
+        if not self.hears_most(self._parts.voters()):
             return False
         for member, peer in self.peers.items():
             peer.awaiting = False
             self._send_to(member, heartbeat=True)
         return True
+
+    def hears_most(self, voters: Collection[str]) -> bool:
+        """Whether a majority of these has been heard from within an election timeout."""
+        parts = self._parts
+        since_us = parts.clock.monotonic_us() - parts.timing.election_max_us
+        heard = {member: peer.heard_us for member, peer in self.peers.items()}
+        return rules.heard_from_quorum(heard, parts.me, voters, since_us)
 
     def send_soon(self, prompt_index: int = 0) -> None:
         """Records were appended: all that belong to one turn leave together. Somebody at another member waits for the

@@ -2,7 +2,8 @@
 
 It must not know who asked, nor how a new member is found. Invariants: a change is begun only when the one before is
 committed and an entry of the present term is, since only then do two majorities always meet (Raft, 4.1 and its
-erratum); an answer is given when the change is committed, or when it is certain that it never will be.
+erratum), and only when a majority of those that will vote is heard; an answer is given when the change is committed, or
+when it is certain that it never will be.
 """
 
 from collections.abc import Callable
@@ -129,6 +130,12 @@ class Steward:
         obstacle = self.obstacle()
         if obstacle is not None:
             raise obstacle
+        leading = self._replicator.member.leading
+        assert leading is not None, "whoever does not lead has an obstacle"
+        if not leading.hears_most(config.voters):
+            # It could not be committed, and no other change behind it: the cluster would stand still.
+            text = "Too few of the members that would vote after this change answer: start those that are down first"
+            raise Conflict("QUORUM_AT_RISK", text)
         index = self._replicator.change_members(config)
 
         def applied(reply: Reply | None) -> None:
