@@ -28,6 +28,8 @@ class Stage:
     tally: Counter[str]
     seconds: float
     """About how long a fault lasts."""
+    shape: str = ""
+    """Which of its kind the fault is, told before its first wait; figures of different ones do not belong together."""
 
     def leader(self) -> Member:
         """Who leads; anybody, when that cannot be told."""
@@ -54,6 +56,7 @@ def kill(stage: Stage) -> Steps:
     for member in killed:
         member.kill()
     stage.tally["kills"] += len(killed)
+    stage.shape = f"of {len(killed)}"
     yield stage.rng.choice([0.0, stage.a_while(), stage.a_while(2.0)])
     for member in killed:
         member.launch()
@@ -70,6 +73,7 @@ def power(stage: Stage) -> Steps:
     hit = stage.some()
     for member in hit:
         member.kill()
+    stage.shape = f"of {len(hit)}"
     yield stage.rng.choice([0.0, stage.a_while()])
     for member in hit:
         stage.tally.update({f"cut: {what}": count for what, count in member.cut_power(stage.rng).items()})
@@ -84,6 +88,7 @@ def partition(stage: Stage) -> Steps:
     numbers = [member.number for member in cluster.members]
     shape = rng.choice(["alone", "alone", "one way", "bridge", "flapping", "full"])
     one = stage.one().number
+    stage.shape = shape
     if shape == "alone":
         cluster.isolate([one])
     elif shape == "one way":
@@ -112,6 +117,7 @@ def pause(stage: Stage) -> Steps:
     paused = stage.some()[:2]
     for member in paused:
         member.pause()
+    stage.shape = f"of {len(paused)}"
     yield stage.rng.uniform(0.2, 3.0) * stage.seconds
     for member in paused:
         member.resume()

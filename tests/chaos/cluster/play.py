@@ -85,9 +85,13 @@ class Round:
 
     def _one_fault(self, kind: Kind, stage: Stage, load: Load) -> None:
         before = Counter(self.tally)
-        load.note(Event("fault", _now_us(), {"kind": kind}))
-        for seconds in FAULTS[kind](stage):
+        begin_us, stage.shape = _now_us(), ""
+        steps = FAULTS[kind](stage)
+        seconds = next(steps, None)
+        load.note(Event("fault", begin_us, {"kind": f"{kind} {stage.shape}".rstrip()}))
+        while seconds is not None:
             load.pause(seconds)
+            seconds = next(steps, None)
         details = {name: count for name, count in (self.tally - before).items()}
         load.note(Event("healed", _now_us(), {"kind": kind, **details}))
         self._cluster.check()
