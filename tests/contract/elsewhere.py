@@ -123,8 +123,6 @@ TESTS: Final[dict[str, str]] = {
 }
 """Row -> tests, with commas between, as `file::function` below `tests/`."""
 
-_BY_PROTOCOL: Final = "the published clients are asked for the protocol, which every case here speaks"
-
 NOT_SHOWN: Final[dict[str, str]] = {
     "D start durability": "`none` is taken and noted in the log: this version never answers before the disk has",
     "A23 sqlite": "a later round (decisions A27); the port and its conformance suite are there",
@@ -132,7 +130,6 @@ NOT_SHOWN: Final[dict[str, str]] = {
     "D 27": "a later round; the port and its conformance suite are there",
     "A24 workflow": "a library of Rust for its own programs; flows and follow-ups do this over the protocols",
     "A24 features": "build features of a Rust crate; ours are extras of a Python package",
-    **dict.fromkeys(("A25 node http", "A25 node tcp", "A25 python http", "A25 go http", "A25 go tcp"), _BY_PROTOCOL),
     "A26 deployment": "files of the original's repository; ours stand in Dockerfile, charts/ and examples/",
 }
 """Row -> the reason."""
