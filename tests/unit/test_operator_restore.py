@@ -1,10 +1,12 @@
 """Whether and how the init container of a pod restores."""
 
+from typing import Any
+
 import pytest
 
 from rustqueue.cli.program import build_parser
-from rustqueue_operator.pod.asking import Answer
-from rustqueue_operator.pod.restore import main, reason_against, words
+from rustqueue_operator.pod.asking import Answer, Server
+from rustqueue_operator.pod.restore import main, reason_against, serving, words
 from rustqueue_operator.pod.serve import Place
 
 NOBODY = Answer(0, {})
@@ -34,3 +36,17 @@ def test_what_does_nothing_says_why_and_succeeds(capsys: pytest.CaptureFixture[s
     environment = {"RUSTQUEUE_POD_URL": "http://127.0.0.1:1", "POD_NAME": "rq-2"}
     assert main(environment, "/backups/jobs.rqb") == 0
     assert capsys.readouterr().out == "nothing is restored: the first pod restores, and takes this one in\n"
+
+
+def test_a_question_that_is_lost_is_asked_again() -> None:
+    asked: list[Server] = []
+
+    def ask(server: Server, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> Answer:
+        asked.append(server)
+        return Answer(503 if len(asked) == 3 else 0, {})
+
+    assert serving("https://rq.queues.svc:6790", ask, 0.0).status == 503
+    assert asked == [Server("https://rq.queues.svc:6790", unverified=True)] * 3
+    asked.clear()
+    silent = serving("https://rq.queues.svc:6790", lambda *asked: Answer(0, {}), 0.0)
+    assert reason_against("rq-0", silent) == ""
