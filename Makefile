@@ -11,6 +11,7 @@ CASES ?= 20000
 SEED ?= 0
 FROM ?= 0
 KILLS ?= 200
+N ?= 100
 CHAOS_KILLS ?= $(if $(filter command% environment%,$(origin KILLS)),$(KILLS),300)
 PARTITIONS ?= 50
 CUTS ?= 50
@@ -21,7 +22,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers crash chaos sim sim-planted fuzz authz-matrix contract contract-original lock clean
+.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers bench-cluster bench-sizes failover crash chaos sim sim-planted fuzz authz-matrix contract contract-original lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,6 +67,15 @@ bench: $(STAMP) ## benchmarks of one node: a table and a JSON file
 
 bench-peers: $(STAMP) ## the same with the peers that are installed on this machine
 	$(BIN)/python -m benchmarks --peers $(ARGS)
+
+bench-cluster: $(STAMP) ## three nodes on this machine, beside RabbitMQ on three where it is installed
+	$(BIN)/python -m benchmarks --case cluster --peers --json benchmarks-cluster.json $(ARGS)
+
+bench-sizes: $(STAMP) ## three nodes with a million waiting jobs: restart, and a disk lost under load
+	$(BIN)/python -m benchmarks.sizes $(ARGS)
+
+failover: $(STAMP) ## N=100: how long nobody can write when the leader is killed or hands over, beside etcd
+	$(BIN)/python -m benchmarks.failover --trials $(N) --etcd $(ARGS)
 
 crash: $(STAMP) ## KILLS=200: kill a real node under load, check every acknowledged command
 	$(BIN)/python -m tests.chaos.crash --kills $(KILLS) $(ARGS)

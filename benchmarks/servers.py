@@ -76,10 +76,10 @@ class Starter:
         self._scratch = scratch
         self._numbers = itertools.count(1)
         self.installed_from = "the checkout"
-        self._environment = dict(ON_LOOPBACK)
+        self.environment = dict(ON_LOOPBACK)
         if not checkout:
             site = install_wheel(scratch / "wheel")
-            self._environment["PYTHONPATH"] = str(site)
+            self.environment["PYTHONPATH"] = str(site)
             self.installed_from = "a wheel built for this run"
 
     def fresh_folder(self, name: str) -> Path:
@@ -92,7 +92,7 @@ class Starter:
     def node_to_restart(self) -> Iterator[Node]:
         """A node that the case itself starts and ends."""
         folder = self.fresh_folder("node")
-        node = Node(folder, self._environment)
+        node = Node(folder, self.environment)
         try:
             yield node
         except Exception as error:

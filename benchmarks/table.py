@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.cases import cost, depth, http, latency, retention, rich, script, single, tcp
+from benchmarks.cases import cluster, cost, depth, http, latency, retention, rich, script, single, tcp
 from benchmarks.context import Context
 from benchmarks.results import CaseResult
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case; its text is the headline of its table."""
+    """One case; its text is the headline of its table. `asked` cases run only when they are named."""
 
     name: str
     about: str
     run: Callable[[Context, CaseResult], None]
+    asked: bool = False
 
 
 CASES = (
@@ -29,4 +30,5 @@ CASES = (
     Case("verbs", "server CPU for a job, verb by verb", cost.run),
     Case("rich", "metadata, priority, unique key and a dependency on every job", rich.run),
     Case("retention", "deletions equal acknowledgements", retention.run),
+    Case("cluster", "three nodes on this machine, a majority synced", cluster.run, asked=True),
 )

@@ -47,7 +47,7 @@ def run(context: Context, result: CaseResult) -> None:
         for turn in range(1 if context.quick else ROUNDS):
             for system in systems:
                 context.rest([each.server for each in systems])
-                _delivery(context, result, system, f"latency-{turn}")
+                delivery(context, result, system, f"latency-{turn}")
     with context.starter.node() as node:
         _idle(context, result, node)
     name = "push to delivery, p50"
@@ -100,7 +100,7 @@ def _percentile(values: Sequence[int], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] / 1e6
 
 
-def _delivery(context: Context, result: CaseResult, system: System, queue: str) -> None:
+def delivery(context: Context, result: CaseResult, system: System, queue: str) -> None:
     system.declare(queue)
     jobs = 300 if context.quick else JOBS
     # Shared memory: the load processes write, this process reads after they have ended.

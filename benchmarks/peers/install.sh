@@ -23,7 +23,7 @@ if command -v apt-get >/dev/null; then
     trap remove_policy EXIT
     "${as_root[@]}" apt-get update -q
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        rabbitmq-server redis-server postgresql postgresql-contrib
+        rabbitmq-server redis-server postgresql postgresql-contrib etcd-server
 else
     echo "no apt-get here: install RabbitMQ, Redis and PostgreSQL (with pgbench) by hand" >&2
 fi

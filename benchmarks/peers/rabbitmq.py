@@ -50,14 +50,15 @@ class _Receiver:
 
 
 class RabbitMq:
-    """A running broker."""
+    """A running broker, or several that keep so many copies of each queue."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, copies: int = 1) -> None:
         self.server = server
+        self._copies = copies
 
     def declare(self, queue: str) -> None:
         client = Amqp(self.server.tcp_port)
-        client.declare(queue, {"x-queue-type": "quorum", "x-quorum-initial-group-size": 1})
+        client.declare(queue, {"x-queue-type": "quorum", "x-quorum-initial-group-size": self._copies})
         client.close()
 
     def push(self, queue: str, batches: int) -> Prepare:
@@ -118,7 +119,7 @@ class RabbitMq:
         return _Receiver(self.server.tcp_port, queue)
 
 
-def _environment(folder: Path, port: int, names_port: int) -> dict[str, str]:
+def environment_of(folder: Path, port: int, names_port: int) -> dict[str, str]:
     """Everything the broker would keep elsewhere or listen on elsewhere goes to this folder and to loopback."""
     (folder / "plugins").write_text("[].\n")
     nowhere = str(folder / "none")
@@ -140,7 +141,7 @@ def _environment(folder: Path, port: int, names_port: int) -> dict[str, str]:
     }
 
 
-def _control(folder: Path, environment: dict[str, str], *words: str) -> None:
+def control(folder: Path, environment: dict[str, str], *words: str) -> None:
     program = find_program("rabbitmqctl", LIBRARY)
     command = [str(program), "-n", environment["RABBITMQ_NODENAME"], *words]
     with (folder / "control.log").open("ab") as sink:
@@ -152,7 +153,7 @@ def running(starter: Starter) -> Iterator[RabbitMq]:
     """One broker with its name server, both ended by pid."""
     program, names_program = find_program("rabbitmq-server", LIBRARY), find_program("epmd")
     folder, port, names_port = starter.fresh_folder("rabbitmq"), free_port(), free_port()
-    environment = _environment(folder, port, names_port)
+    environment = environment_of(folder, port, names_port)
     started: list[Process] = []
     try:
         # Started here rather than by the broker, which would leave it running.
@@ -162,7 +163,7 @@ def running(starter: Starter) -> Iterator[RabbitMq]:
         broker = spawn([program], folder, environment)
         started.append(broker)
         broker.wait_until(lambda: accepts(port))
-        _control(folder, environment, "await_startup")
+        control(folder, environment, "await_startup")
         yield RabbitMq(Server("rabbitmq", port, 0, (broker.pid,)))
     except (StartFailed, subprocess.SubprocessError) as error:
         raise PeerMissing(f"RabbitMQ did not start: {error}") from error
