@@ -106,6 +106,7 @@ image: $(STAMP) ## build the Dockerfile without a Docker engine (root, buildah);
 fuzz: $(STAMP) ## CASES=20000 SEED=0: requests made from the OpenAPI document, right and wrong ones, over HTTP and TCP
 	$(BIN)/python -m tests.fuzz.described --protocol http --cases $(CASES) --seed $(SEED) $(ARGS)
 	$(BIN)/python -m tests.fuzz.described --protocol tcp --cases $(CASES) --seed $(SEED) $(ARGS)
+	$(BIN)/python -m tests.fuzz.described --protocol jobs --cases $(CASES) --seed $(SEED) $(ARGS)
 
 contract: $(STAMP) ## the cases of the contract against one node, through followers, and over the death of all nodes
 	$(BIN)/python -m tests.contract $(ARGS)

@@ -120,6 +120,25 @@ TESTS: Final[dict[str, str]] = {
     "unit/test_a30.py::test_fifty_parallel_pushes_of_one_unique_key_have_one_winner",
     "A31 others": "unit/test_a30.py::test_other_origins_are_not_let_in, "
     "unit/test_cli_parsing.py::test_every_help_shows_examples",
+    "B2 metrics": "unit/test_second_system.py::test_health_and_metrics",
+    "B4 recovery": "unit/test_machine_time.py::test_a_lease_that_lapses_is_a_failed_try",
+    "B5 backoff": "unit/test_machine_kinds.py::test_a_job_goes_through_its_statuses",
+    "B5 executor": "unit/test_worker_process.py::test_an_executor_of_our_own_is_put_to_work_by_name",
+    "B5 simulator": "unit/test_worker_process.py::test_the_simulator_works_on_the_four_kinds",
+    "B5 runtime": "unit/test_worker_process.py::test_flags_come_before_variables_and_variables_before_defaults",
+    **dict.fromkeys(
+        ("B6 started", "B6 completed", "B6 duration"),
+        "unit/test_worker_process.py::test_jobs_run_and_are_counted_by_kind_and_outcome",
+    ),
+    "B6 environment": "unit/test_settings_second_system.py::test_its_variables_mean_keys_of_ours",
+    "B7 queue_ops": "unit/test_machine_kinds.py::test_a_new_job_is_answered_whole, "
+    "unit/test_machine_kinds.py::test_lists_are_filtered_and_newest_first",
+    "B7 worker_dequeue": "unit/test_worker_process.py::test_the_compose_file_of_the_second_system",
+    "B7 two workers": "unit/test_worker_process.py::test_two_processes_run_each_job_once",
+    "B7 unit": "unit/test_gateway_schemas.py::test_the_kinds_that_are_built_in",
+    "D second 6": "unit/test_worker_process.py::test_the_small_port",
+    "D second 7": "unit/test_worker_process.py::test_a_running_job_stops_at_its_next_step",
+    "D second 8": "unit/test_machine_time.py::test_a_lease_that_lapses_is_a_failed_try",
 }
 """Row -> tests, with commas between, as `file::function` below `tests/`."""
 

@@ -3,7 +3,7 @@
 A section's name is that of the original's contract (A) or of our decisions: `D 1` to `D 37` are those about the
 original, `D area` are areas of the new surface, `D name` its names,
 `D start` how nodes are started, `D detail` what else a client can see.
-Part B, the second system's, has tests of its own.
+Part B is the second system's; `D second` are our decisions about it.
 """
 
 from typing import Final
@@ -53,7 +53,14 @@ SECTIONS: Final[dict[str, str]] = {
     "A31": "api_jobs, auth_tests, tcp_protocol, tcp_auth_tests, dag_flow_tests, job_chaining_tests, "
     "schedule_api_tests, scheduler_integration, websocket_events, webhook_tests, storage_backend_tests, "
     "chaos_tests, others",
+    "B2": "create, get, list, cancel, health, metrics, docs, job, errors, rejections, payloads",
+    "B3": "status, attempts, last_error, idempotency_key",
+    "B4": "dequeue, success, failure, failure at max, cancel waiting, cancel running, recovery, terminal",
+    "B5": "backoff, executor, simulator, runtime",
+    "B6": "started, completed, duration, environment",
+    "B7": "queue_ops, api_jobs, idempotency, retry_and_cancel, worker_dequeue, cancel_running, two workers, unit",
     "D": ", ".join(str(number) for number in range(1, 38)),
+    "D second": "1, 2, 3, 4, 5, 6, 7, 8",
     "D area": "jobs, queues, dlq, bulk, pull, workers, schedules webhooks, declarative owners, cluster, scaling, "
     "transactions, auth",
     "D name": "attempt token, heartbeat reply, cancel of a running job, idempotent writes, request_id, unknown "

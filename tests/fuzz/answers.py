@@ -100,7 +100,13 @@ class HttpJudge:
 
 def code_problems(body: Any, known: frozenset[str], *, server: bool) -> Iterator[str]:
     """Whether a refusal has a code that is documented, and none that tells of a fault of ours."""
-    code = body["error"]["code"] if isinstance(body, dict) and "error" in body else None
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, str):
+        # The second system's shape: what words there are stands in its description.
+        if server and error != "unavailable":
+            yield f"a fault of the server: {error}"
+        return
+    code = error["code"] if error is not None else None
     if code is not None and code not in known:
         yield f"code {code} is not documented"
     if (server and code not in PASSING) or code == "INTERNAL_ERROR":

@@ -1,6 +1,7 @@
 """Requests generated from the description of the API, right ones and wrong ones, over HTTP and as lines over TCP.
 
-`python -m tests.fuzz.described --protocol http|tcp --cases N [--seed S] [--record]` (`make fuzz` runs both).
+`python -m tests.fuzz.described --protocol http|tcp|jobs --cases N [--seed S] [--record]` (`make fuzz` runs all).
+`jobs` are the second system's routes.
 
 Every answer must have a status that the description names, a body of the described shape, and a code that docs/api.md
 lists; nothing may be answered with 5xx but what says that it is passing. Schemathesis makes the cases, each is sent
@@ -111,6 +112,7 @@ class Cases:
     def learn(self, answer: Any) -> None:
         """Remember the ids of an answer for later cases."""
         found = [answer.get("id")] if isinstance(answer, dict) else []
+        found += [job.get("id") for job in answer] if isinstance(answer, list) else []
         for job in (answer.get("jobs") or []) if isinstance(answer, dict) else []:
             found.append(job.get("id"))
         variants = self.variants
@@ -118,17 +120,20 @@ class Cases:
 
 
 def run(ports: Ports, protocol: str, cases: int, seed: int) -> Findings:
-    """Raises nothing: what is wrong is in the findings."""
-    from tests.openapi.document import document
+    """Raises nothing: what is wrong is in the findings. `jobs` is HTTP too, by the other description."""
+    from tests.openapi import document, second
 
-    described = document()
+    described = second.document() if protocol == "jobs" else document.document()
     maker, findings = Cases(described, seed), Findings()
     with Client(ports.url("http")) as client:
         for queue in QUEUES[:2]:
+            if protocol == "jobs":
+                client.put_queue(queue, payload_schema={})  # A kind that every payload fits.
             maker.variants.known += client.push_batch(
                 queue, [{"name": "n", "data": {"x": number}} for number in range(20)]
             )
-    judge = HttpJudge(described, ports) if protocol == "http" else LineJudge(described, ports)
+    judged_by = second.with_nulls(described) if protocol == "jobs" else described
+    judge = LineJudge(described, ports) if protocol == "tcp" else HttpJudge(judged_by, ports)
     with warnings.catch_warnings(), judge:
         warnings.simplefilter("ignore")
 
@@ -156,7 +161,7 @@ def report(findings: Findings) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--protocol", choices=["http", "tcp"], default="http")
+    parser.add_argument("--protocol", choices=["http", "tcp", "jobs"], default="http")
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true")

@@ -10,6 +10,7 @@ from schemathesis import Case
 AnyCase: TypeAlias = Case[Any]
 QUEUES = ("mail", "reports", "empty")
 NAMES = ("nightly", "hook")
+KINDS = ("mail", "reports", "send_email", "resize_image", "summarize_text", "webhook_delivery")
 WAIT_MS_MAX = 5
 DEEP = [[[[[[[[[[[[[[[[{"deep": [1]}]]]]]]]]]]]]]]]]
 VALUES: tuple[Any, ...] = (
@@ -53,6 +54,8 @@ class Variants:
             path["name"] = draw.choice(NAMES)
         if "id" in path and self.known and draw.random() < 0.7:
             path["id"] = draw.choice(self.known)
+        if isinstance(case.body, dict) and "kind" in case.body and draw.random() < 0.8:
+            case.body["kind"] = draw.choice(KINDS)
         for part in (case.query, case.body):
             wait_ms = part.get("wait_ms") if isinstance(part, dict) else None
             if isinstance(part, dict) and isinstance(wait_ms, int | float):

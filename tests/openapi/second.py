@@ -309,3 +309,13 @@ def _refused(*statuses: int) -> Schema:
 def _refusal(status: int) -> Schema:
     content = {"application/json": {"schema": _ref("Error")}}
     return {"description": MEANING[status], "headers": _HEADERS, "content": content}
+
+
+def with_nulls(schema: Any) -> Any:
+    """The same for validators of JSON Schema, which know a type null and no `nullable`."""
+    if isinstance(schema, list):
+        return [with_nulls(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    changed = {key: with_nulls(value) for key, value in schema.items() if key != "nullable"}
+    return {"anyOf": [changed, {"type": "null"}]} if schema.get("nullable") is True else changed

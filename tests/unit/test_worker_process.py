@@ -127,6 +127,24 @@ async def test_the_small_port(node: Ports) -> None:
     assert (wrong.status, head.status, head.text, unready.status) == (405, 200, "", 503)
 
 
+async def test_two_processes_run_each_job_once(node: Ports) -> None:
+    ran: list[str] = []
+
+    async def engine(job: RunningJob) -> None:
+        await asyncio.sleep(0.003)
+        ran.append(job.id)
+
+    registry = WorkerRegistry()
+    registry.register_engine_factory("e", lambda: engine)
+    registry.route_queue_to_engine("shared", "e")
+    async with process(node, registry), process(node, registry), AsyncClient(node.url("tcp")) as client:
+        ids = await client.push_batch("shared", [{"name": "n", "data": number} for number in range(200)])
+        for job_id in ids:
+            await ended(client, job_id, "completed")
+
+    assert sorted(ran) == sorted(ids)
+
+
 async def test_the_simulator_works_on_the_four_kinds(node: Ports) -> None:
     async with process(node, simulator.registry(), concurrency=8) as _, AsyncClient(node.url("tcp")) as client:
         ids = [await client.push(kind, kind, {}, backoff="fixed", backoff_delay_ms=1) for kind in simulator.STEPS] * 3

@@ -20,7 +20,7 @@ from rustqueue.model.commands import Cancel, PushJobs
 from rustqueue.model.errors import ParseError, ValidationFailed
 from rustqueue.model.kinds.requests import JobCreate, KindJobGet, KindJobList
 from rustqueue.model.kinds.values import Status
-from rustqueue.model.scan import api_error, refuse_duplicate_keys
+from rustqueue.model.scan import api_error, own_colons
 from rustqueue.model.wire import Request
 
 Asked = tuple[Request, bytes]
@@ -41,6 +41,7 @@ class _Body(Struct, frozen=True):
 R = TypeVar("R", KindJobGet, KindJobList)
 
 _body: Final = msgspec.json.Decoder(_Body)
+_members: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Sent(NamedTuple):
@@ -75,8 +76,8 @@ def _creation(key: str | None, body: bytes, scope: str) -> tuple[PushJobs, JobCr
         raise ParseError("The request body is empty")
     check_whole(body)
     try:
-        refuse_duplicate_keys(body) if body.lstrip()[:1] == b"{" else None
         given = _body.decode(body)
+        _refuse_twice(body)
         create = JobCreate(
             kind=given.kind,
             payload=given.payload,
@@ -90,6 +91,19 @@ def _creation(key: str | None, body: bytes, scope: str) -> tuple[PushJobs, JobCr
         raise ValidationFailed(_plain(problem.message), (problem.details or {}).get("field"), shape=True) from None
     except ValidationFailed as error:
         raise ValidationFailed(_plain(error.message), (error.details or {}).get("field"), shape=True) from None
+
+
+def _refuse_twice(body: bytes) -> None:
+    """Raise for a member that stands twice: the decoder has kept one of them.
+
+    Outside of strings a colon always ends a key; what is left of a text without the values that were kept has more of
+    them than there are keys if one was dropped. A colon that a key spells by an escape only hides that.
+    """
+    members = _members.decode(body)
+    keys = len(members) + sum(name.count(":") for name in members)
+    if own_colons(body, map(bytes, members.values())) > keys:
+        twice = next((name for name in _Body.__struct_fields__ if body.count(f'"{name}"'.encode()) > 1), None)
+        raise ValidationFailed("a key stands twice" if twice is None else f"the key '{twice}' stands twice", twice)
 
 
 def _check_key(key: str) -> None:

@@ -2,8 +2,21 @@
 
 from typing import Final
 
-from tests.contract.cases import clients, corners, frames, heard, jobs, life, lines, queues, schedules, server, surface
+from tests.contract.cases import (
+    clients,
+    corners,
+    frames,
+    heard,
+    jobs,
+    life,
+    lines,
+    queues,
+    schedules,
+    second_system,
+    server,
+    surface,
+)
 from tests.contract.table import Case
 
-PARTS: Final = (clients, corners, frames, heard, jobs, life, lines, queues, schedules, server, surface)
+PARTS: Final = (clients, corners, frames, heard, jobs, life, lines, queues, schedules, second_system, server, surface)
 CASES: Final[dict[str, Case]] = {name: case for part in PARTS for name, case in part.CASES.items()}
