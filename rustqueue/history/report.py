@@ -135,7 +135,7 @@ def table_of(faults: list[FaultFigures]) -> list[str]:
     """A line for each kind of fault, and one above them; nothing for a history without faults."""
     if not faults:
         return []
-    kinds = max(18, *(len(each.kind) for each in faults))
+    kinds = max(24, *(len(each.kind) for each in faults))
     return [f"{'fault':<{kinds}} {'times':>6} {'calls':>9} {'failed':>8} {'gap ms p50':>11} {'max':>8}"] + [
         f"{each.kind:<{kinds}} {each.times:>6,} {each.calls:>9,} {each.failed_share:>8.2%} {each.gap_ms_p50:>11,} "
         f"{each.gap_ms_max:>8,}"

@@ -85,10 +85,12 @@ class Round:
 
     def _one_fault(self, kind: Kind, stage: Stage, load: Load) -> None:
         before = Counter(self.tally)
+        # A fault that comes while a node still starts costs what both of them cost.
+        others = "" if all(member.node.is_ready() for member in self._cluster.members) else "in recovery"
         begin_us, stage.shape = _now_us(), ""
         steps = FAULTS[kind](stage)
         seconds = next(steps, None)
-        load.note(Event("fault", begin_us, {"kind": f"{kind} {stage.shape}".rstrip()}))
+        load.note(Event("fault", begin_us, {"kind": " ".join(f"{kind} {stage.shape} {others}".split())}))
         while seconds is not None:
             load.pause(seconds)
             seconds = next(steps, None)
