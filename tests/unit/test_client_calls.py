@@ -20,18 +20,20 @@ from rustqueue.client import (
     queue_calls,
 )
 from rustqueue.client.call import Call
-from rustqueue.client.calls import cluster, schedules, webhooks
+from rustqueue.client.calls import backups, cluster, schedules, webhooks
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines
 from rustqueue.client.routes import PULL_SEVERAL, ROUTES, Route, target_of
 from rustqueue.model import commands, jobs, queries, wire
 from rustqueue.model.cluster import requests as cluster_requests
+from rustqueue.model.cluster.backups import BackupRequest
 from rustqueue.model.commands import AckItem, DlqFilter, FailItem, NewJob, PushJobs, WeightedQueue
 from rustqueue.model.jobs import JobItem, JobOptions, Owner, QueueLimits, Retention, RetentionSettings
 from rustqueue.model.tokens import Scope
 from rustqueue.model.webhooks import commands as hooks
 from rustqueue.model.webhooks.values import RetryRules
+from tests.unit.backup_calls import BACKUP_CALLS
 from tests.unit.schedule_calls import SCHEDULE_CALLS
 
 PULLED = Job(id="j1", name="n", queue="q", state="active", attempt_token="t1")
@@ -396,6 +398,7 @@ CALLS: list[tuple[str, Call[Any], object, str, Any]] = [
     ),
     ("health", queue_calls.health(), queries.Health(), "GET /health", None),
     *SCHEDULE_CALLS,
+    *BACKUP_CALLS,
 ]
 NAMES = [row[0] for row in CALLS]
 
@@ -414,7 +417,7 @@ def test_an_http_request_has_its_route(call: Call[Any], target: str, body: objec
 def test_the_routes_cover_the_vocabulary_and_are_served() -> None:
     # `auth` exists on TCP only: over HTTP the token is a header.
     verbs = {*get_args(commands.WireCommand | commands.SecretCommand), *get_args(queries.Query), queries.Health}
-    verbs |= set(get_args(cluster_requests.ClusterRequest))
+    verbs |= {*get_args(cluster_requests.ClusterRequest), *get_args(BackupRequest)}
     assert set(ROUTES) == verbs
     assert {type(call.request) for _, call, _, _, _ in CALLS} == verbs
     served = {(row.method, re.sub(r"\{\w+\}", "*", row.path), row.verb) for row in SERVED}
@@ -432,7 +435,7 @@ def tag_of(kind: type[Struct]) -> str:
 def test_both_clients_offer_every_verb_with_the_same_arguments() -> None:
     builders = {
         name: value
-        for module in (job_calls, queue_calls, token_calls, schedules, cluster)
+        for module in (job_calls, queue_calls, token_calls, schedules, cluster, backups)
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
     }
