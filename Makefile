@@ -22,7 +22,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers bench-cluster bench-sizes failover crash chaos sim sim-planted fuzz authz-matrix contract contract-original lock clean
+.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers bench-cluster bench-sizes failover crash chaos sim sim-coverage sim-planted fuzz authz-matrix contract contract-original lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -86,6 +86,13 @@ chaos: $(STAMP) ## KILLS=300 PARTITIONS=50 CUTS=50: three real nodes under kills
 sim: $(STAMP) ## SEEDS=500 FROM=0: the real node in a simulated world with power cuts and bad disks
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(ARGS)
 
+# The real network, its credentials and the real disk and threads are what the simulator puts its own in the place of.
+sim-coverage: $(STAMP) ## branches of rustqueue/raft that the simulator alone goes through: SEEDS=100 is enough
+	$(BIN)/coverage run --data-file=.coverage-sim --branch --source=rustqueue/raft \
+		-m tests.simulation --jobs 0 --seeds $(SEEDS) --from $(FROM) $(ARGS)
+	$(BIN)/coverage json -q --data-file=.coverage-sim -o coverage-sim.json --omit='rustqueue/raft/transport/*,rustqueue/raft/real.py'
+	$(BIN)/python .ci/branches.py coverage-sim.json 90 "rustqueue/raft in simulation"
+
 sim-planted: $(STAMP) ## the test of the simulator: bugs put in on purpose, each must be found
 	$(BIN)/python -m tests.simulation.planted $(ARGS)
 
@@ -122,4 +129,4 @@ lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml; ARGS=--upgr
 	@sh .ci/lock $(BIN) $(ARGS)
 
 clean: ## remove what make made
-	rm -rf $(VENV) dist build .coverage coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist build .coverage coverage.json .coverage-sim coverage-sim.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

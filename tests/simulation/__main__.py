@@ -67,8 +67,13 @@ def play_loud(seed: int, kind: str, kept: frozenset[Event] | None) -> Outcome:
 
 
 def play_all(seeds: range, kind: str, jobs: int, limit_s: float) -> Iterator[Outcome]:
-    """In order of seeds, in `jobs` processes, for at most that long."""
+    """In order of seeds, in `jobs` processes, for at most that long. 0: in this one, for a debugger or to measure."""
     ends = time.monotonic() + limit_s
+    if jobs == 0:
+        for seed in seeds:
+            if time.monotonic() < ends:
+                yield play(seed, kind)
+        return
     width = max(1, jobs) * 4
     with ProcessPoolExecutor(max_workers=max(1, jobs)) as pool:
         for first in range(seeds.start, seeds.stop, width):
@@ -188,7 +193,7 @@ def main() -> int:
     parser.add_argument("--shrink", type=int, metavar="SEED", help="find the smallest list of faults that fails")
     parser.add_argument("--keep", help="with --seed: leave out all faults but these, as --shrink prints them")
     parser.add_argument("-v", "--verbose", action="store_true", help="with --seed: print what happened last")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to use")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to use; 0: this one")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no more seeds after so many minutes")
     parser.add_argument("--record", action="store_true", help="append the result to docs/evidence/simulation.jsonl")
     options = parser.parse_args()

@@ -70,6 +70,7 @@ class ClusterWorld(World):
         rng = self._fork("cluster")
         count = rng.choice((3, 3, 3, 5))
         names = [f"n{number}" for number in range(count)]
+        self.trace.machine_type = self._member_variant.machine
         self.network = SimNetwork(self.timeline, self._fork("network"))
         self.nodes = [self._member(name, names) for name in names]
         changes = [kind for kind in MEMBERSHIP_KINDS if kind in self._kinds]

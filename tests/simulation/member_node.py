@@ -5,7 +5,7 @@ The code under test is the real one: log, seat, member, replicator and machine, 
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import msgspec
@@ -51,6 +51,8 @@ from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
 from tests.simulation.trace import Trace, TracedMachine
 
 CLUSTER_ID = b"simulated cluste"
+FIRST_INCARNATION = 1
+"""As of a real node, never 0: that one's member id is the node's, which stands for any disk."""
 
 
 _DIGEST_ENTRIES = 64
@@ -106,6 +108,7 @@ class MemberVariant:
     machine: type[Machine] = Machine
     relay: type[Relay] = Relay
     steward: type[Steward] = Steward
+    timing: Timing = field(default_factory=Timing)
     keeps_name: bool = False
     """Whether a room whose disk was lost goes on under its old name."""
     segment_bytes: int = 16_000
@@ -119,7 +122,7 @@ class SimMember:
     def __init__(self, name: str, founders: list[str], timeline: Timeline, network: SimNetwork, rng: Random) -> None:
         """Without founders it waits to be taken in."""
         self.name = name
-        self.incarnation = 0
+        self.incarnation = FIRST_INCARNATION
         self._founders = founders
         self._timeline = timeline
         self._network = network
@@ -204,12 +207,14 @@ class SimMember:
     def _make_replicator(self, process: Process, background: BackgroundExecutor) -> None:
         variant, applied_index = self.variant, self.machine.applied_index
         require(applied_index <= self.log.last_index, "I1", f"{applied_index} is applied and not in the log")
-        founding = Config(tuple(MemberRecord(name, address_of(name), True) for name in self._founders))
+        founding = Config(
+            tuple(MemberRecord(member_id(name, FIRST_INCARNATION), address_of(name), True) for name in self._founders)
+        )
         known = self.machine.members is not None
         base = self._config() if known else founding
         configs = open_configs(self.log, applied_index if known else 0, base)
         parts = self.parts = Parts(
-            self.seat, self.log, self.links, process, lambda n: self._rng.randrange(n), Timing(), configs
+            self.seat, self.log, self.links, process, lambda n: self._rng.randrange(n), self.variant.timing, configs
         )
         options = ReplicatorOptions(
             digest_every=_DIGEST_ENTRIES,

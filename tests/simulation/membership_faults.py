@@ -12,7 +12,7 @@ from rustqueue.model.cluster.requests import ClusterRequest, ClusterTransfer, Me
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import encode_command
 from tests.simulation.faults import Faults
-from tests.simulation.member_node import SimMember, address_of
+from tests.simulation.member_node import FIRST_INCARNATION, SimMember, address_of
 from tests.simulation.memberships import Memberships
 from tests.simulation.plan import Plan
 
@@ -106,7 +106,7 @@ class MembershipFaults:
         config = self._known.current
         for node in self._nodes if config is not None else ():
             assert config is not None, "asked above"
-            if node.incarnation and node.id not in config and any(config.of_node(node.name)):
+            if node.incarnation > FIRST_INCARNATION and node.id not in config and any(config.of_node(node.name)):
                 return node
         return None
 

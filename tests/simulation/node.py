@@ -41,6 +41,7 @@ class Variant:
 
     journal: type[Journal] = Journal
     replicator: type[LocalReplicator] = LocalReplicator
+    machine: type[Machine] = Machine
     segment_bytes: int = 16_000
     flush_bytes: int = 12_000
 
@@ -179,7 +180,7 @@ class SimNode:
         identity = Identity(b"simulated cluste", "n0")
         journal = self._variant.journal(self.disk, journal_thread, "j", identity, self._variant.segment_bytes)
         self.store = SimStore(self.kv)
-        machine = Machine(self.kv)
+        machine = self._variant.machine(self.kv)
         self.machine = TracedMachine(machine, self._trace)
         ports = LocalPorts(self.disk, process, background, lambda: self._rng.randbytes(16))
         options = LocalOptions(

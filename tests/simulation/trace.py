@@ -41,6 +41,8 @@ class Trace:
         self.timetables = Timetables()
         self.members = Memberships()
         self.note: Callable[[str], None] = lambda text: None
+        self.machine_type = Machine
+        """What the log is replayed into at the end: that which was tested, so that only its own words count."""
 
     def saw(self, index: int, entry: Entry, replies: Sequence[Reply], state_hash: bytes) -> None:
         """The machine of the present process has applied an entry."""
@@ -83,7 +85,7 @@ class Trace:
 
     def replay_all(self) -> bytes:
         """The state hash after all entries, in an empty machine."""
-        machine = Machine(MemoryKV())
+        machine = self.machine_type(MemoryKV())
         for index, applied in enumerate(self.applied, 1):
             replies = machine.apply(index, applied.entry)
             texts = [msgspec.json.encode(reply) for reply in replies]

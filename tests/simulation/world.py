@@ -97,6 +97,7 @@ class World:
         self._build()
 
     def _build(self) -> None:
+        self.trace.machine_type = self._variant.machine
         self.node = SimNode(self.timeline, self._fork("disk"), self.trace, self._variant)
         self.faults: Troubles = Faults(self.plan, self._fork("faults"), self.node, self._connections_lost)
         self.faults.note = self._note

@@ -66,9 +66,9 @@ def test_a_node_that_is_taken_in_votes_once_it_has_caught_up() -> None:
     bench = Bench()
     reply = bench.ask(MemberAdd(id="n3", address=address_of("n3")))
     assert isinstance(reply, ClusterInfo)
-    assert {member.id: member.voter for member in reply.members}["n3"] is False
+    assert {member.id: member.voter for member in reply.members}["n3#1"] is False
     bench.settle()
-    assert bench.leader().parts.voters() == ("n0", "n1", "n2", "n3")
+    assert bench.leader().parts.voters() == ("n0#1", "n1#1", "n2#1", "n3#1")
     assert bench.nodes[3].machine.state_hash == bench.leader().machine.state_hash
 
 
@@ -79,7 +79,7 @@ def test_a_member_that_slept_through_all_changes_is_reached_by_a_leader_that_it_
     sleeper.crash(power=False)
     bench.settle()
     assert isinstance(bench.ask(MemberAdd(id="n3", address=address_of("n3")), 6), ClusterInfo)
-    bench.leader().replicator.member.transfer("n3")
+    bench.leader().replicator.member.transfer("n3#1")
     bench.settle()
     assert bench.leader().name == "n3"
     # When it comes back

@@ -21,6 +21,8 @@ class Swarm(NamedTuple):
     fault_mean_ms: int | None = None
     latency_ms: int | None = None
     think_ms: int | None = None
+    late_ms: int | None = None
+    """So long takes what a node sends to the next one, all the time."""
 
 
 class SwarmWorld(ClusterWorld):
@@ -33,6 +35,10 @@ class SwarmWorld(ClusterWorld):
         super().__init__(seed, variant, swarm.kinds, swarm.load_s * 1_000_000)
         if swarm.latency_ms is not None:
             self.network.latency_us = swarm.latency_ms * 1_000
+        if swarm.late_ms is not None:
+            names = [node.name for node in self.nodes]
+            for source, target in zip(names, [*names[1:], names[0]], strict=True):
+                self.network.slow[source, target] = swarm.late_ms * 1_000
 
     def _think_us(self, rng: Random) -> int:
         usual_us = super()._think_us(rng)
