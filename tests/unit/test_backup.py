@@ -224,24 +224,27 @@ async def told(rig: Rig, name: str) -> ClusterInfo:
 
 
 async def test_a_lost_majority_goes_on_with_what_is_left(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as rig:
+    async with cluster(tmp_path / "lost") as lost:
         for _ in range(5):
-            await rig.ask("n0", "push", queue="q", name="n", data=1)
-        await rig.until(lambda: agree(rig))
+            await lost.ask("n0", "push", queue="q", name="n", data=1)
+        await lost.until(lambda: agree(lost))
         # The survivor is stopped while it has a majority, since a stop waits for what is on its way.
-        assert await rig.nodes.pop("n0").stop(30.0)
-        await asyncio.gather(rig.wipe("n1"), rig.wipe("n2"))
-        # Given one survivor that says how far it is
-        folder = tmp_path / "n0"
-        seen = survey(folder)
-        assert (seen.node.partition("#")[0], seen.last_entry_at is not None) == ("n0", True)
-        before = facts(folder)
-        # When it founds a new cluster
-        done = await asyncio.to_thread(force_new_cluster, folder, Founder())
-        after = facts(folder)
-        assert (after.jobs, after.state_hash) == (before.jobs, before.state_hash)
-        assert done.index == seen.last_index + 1
-        assert done.invited == {name: rig.addresses[name] for name in ("n1", "n2")}
+        assert await lost.nodes.pop("n0").stop(30.0)
+    # Given one survivor that says how far it is, and two nodes with empty disks in the places of the lost ones
+    rig = Rig(tmp_path / "left", 3)
+    folder = tmp_path / "left" / "n0"
+    shutil.copytree(tmp_path / "lost" / "n0", folder)
+    rig.addresses = lost.addresses
+    seen = survey(folder)
+    assert (seen.node.partition("#")[0], seen.last_entry_at is not None) == ("n0", True)
+    before = facts(folder)
+    # When it founds a new cluster
+    done = await asyncio.to_thread(force_new_cluster, folder, Founder())
+    after = facts(folder)
+    assert (after.jobs, after.state_hash) == (before.jobs, before.state_hash)
+    assert done.index == seen.last_index + 1
+    assert done.invited == {name: rig.addresses[name] for name in ("n1", "n2")}
+    try:
         # Then it serves, and the others come back with empty disks
         await rig.start("n0")
         await rig.led()
@@ -249,6 +252,8 @@ async def test_a_lost_majority_goes_on_with_what_is_left(tmp_path: Path) -> None
         await rig.start("n1", "n2")
         await all_vote(rig)
         assert waiting(await rig.ask("n2", "stats", queue="q")) == 6
+    finally:
+        await asyncio.gather(*(node.stop(2.0) for node in rig.nodes.values()))
 
 
 async def test_a_survivor_is_not_changed_without_being_told_what_it_costs(
