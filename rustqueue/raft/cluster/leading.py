@@ -60,7 +60,8 @@ class Leading:
         self._over = False
         self._send_asked = False
         self._round_open = False
-        self._heir: str | None = None
+        self.heir: str | None = None
+        """Who is to lead next, once this leader hands over."""
         self._heir_asked = False
         self.peers: dict[str, Peer] = {}
         self.needs_snapshot: Callable[[str], None] = lambda peer: None
@@ -310,12 +311,8 @@ class Leading:
 
     def hand_over_to(self, heir: str | None) -> None:
         """Let the heir campaign as soon as it has everything; None: call it off."""
-        self._heir, self._heir_asked = heir, False
+        self.heir, self._heir_asked = heir, False
         self._hand_over()
-
-    @property
-    def hands_over(self) -> bool:
-        return self._heir is not None
 
     def best_heir(self) -> str | None:
         """The voter with the longest log."""
@@ -324,7 +321,7 @@ class Leading:
         return max(known)[1] if known else None
 
     def _hand_over(self) -> None:
-        heir, parts = self._heir, self._parts
+        heir, parts = self.heir, self._parts
         if heir is None or self._heir_asked or heir not in self.peers:
             return
         if parts.seat.progress(heir)[0] == parts.log.last_index:

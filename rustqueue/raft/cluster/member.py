@@ -104,7 +104,7 @@ class Member:
 
     @property
     def hands_over(self) -> bool:
-        return self.leading is not None and self.leading.hands_over
+        return self.leading is not None and self.leading.heir is not None
 
     # Life.
 
