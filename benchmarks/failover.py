@@ -205,7 +205,8 @@ def measure(rig: Rig, how: How, trials: int) -> dict[str, object]:
         gaps.append(rig.trial(how))
         loads.append(os.getloadavg()[0])
         if (number + 1) % 10 == 0 or number + 1 == trials:
-            say(f"  {rig.name:<6} {how:<9} {number + 1}/{trials}: p50 {statistics.median(gaps):.0f} ms")
+            p50, p99 = percentile(gaps, 0.5), percentile(gaps, 0.99)
+            say(f"  {rig.name:<6} {how:<9} {number + 1}/{trials}: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
     return {
         "subject": rig.name,
         "what": SAYS[how],
