@@ -326,7 +326,8 @@ class Gateway:
         drains = pull.worker_id is not None and self._applied.is_draining(pull.worker_id)
         has_job = not drains and (must_ask or self._room.has_free_job(queues_of(pull)))
         if pull.wait_ms == 0 or pull.count == 0 or self._closed:
-            if has_job:
+            # Behind what is not applied yet the worker may drain no more: apply knows.
+            if has_job or must_ask:
                 self._propose(pull, raw, done, asker.placed)
             else:
                 done(nothing_for(pull))

@@ -32,6 +32,15 @@ def test_a_pull_is_brought_into_the_log_when_a_follower_may_know_of_more() -> No
     assert not behind.is_answered
     world.run()
     assert world.log.entries == [["Pull"]]
+    # And a worker that drains here may have been told otherwise by then
+    world.push("q")
+    world.ask("pull", queue="q", worker_id="w")
+    world.ask("worker_drain", worker_id="w")
+    world.run()
+    log.commit_index, entries = 9, len(world.log.entries)
+    assert not world.ask("pull", queue="q", worker_id="w").is_answered
+    world.run()
+    assert len(world.log.entries) == entries + 1
     # And when it leads for the first time, all of that holds for what the leader before it acknowledged
     assert [
         Neighbours(cast("Any", None), one, world.clock, lambda done: None, ErrandRules(1, 1)).is_behind
