@@ -19,8 +19,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.timeline = Timeline()
-        network = SimNetwork(self.timeline, Random(1))
-        fork = partial(SimMember, timeline=self.timeline, network=network)
+        self.network = SimNetwork(self.timeline, Random(1))
+        fork = partial(SimMember, timeline=self.timeline, network=self.network)
         self.nodes = [fork(name, NAMES, rng=Random(name)) for name in NAMES]
         self.nodes.append(fork("n3", [], rng=Random("n3")))
         for node in self.nodes:

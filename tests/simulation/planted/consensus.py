@@ -1,6 +1,5 @@
 """Bugs of consensus. Most of them are what pysyncobj as published does, or what papers on Raft warn of."""
 
-
 from rustqueue.gateway.relay import Errand, Relay
 from rustqueue.raft.cluster.leading import Leading, ReadDone
 from rustqueue.raft.cluster.log import MemberLog
@@ -150,21 +149,21 @@ _FLUSHING = MemberVariant(replicator=HastyReplicator, flush_bytes=400)
 _LINKS_BREAK = Swarm(("flapping", "isolate", "one way"), 15, fault_mean_ms=700, latency_ms=15, think_ms=60)
 
 BUGS = (
-    _found("follower acknowledges before durable", _with(HastyFollower), Swarm(("kill all", "slow disk"), 8), 26),
+    _found("follower acknowledges before durable", _with(HastyFollower), Swarm(("kill all", "slow disk"), 8), 34),
     _found("leader counts its own copy before durable", _leading(HastyLeading), _ALL),
     _found("acknowledged before a majority has it", _leading(LoneLeading), Swarm(("isolate", "kill leader"))),
     _found("commit over entries that were not compared", _with(GreedyCommit), _ALL),
     _found("matching entries cut", _with(CuttingMember), _STALE),
     _found("vote not persisted", MemberVariant(seat=ForgetfulSeat), _ALL),
-    _found("two votes in one term", MemberVariant(seat=GenerousSeat), _ALL, 5),
-    _found("applied before durable", _FLUSHING, Swarm(("power cut", "slow disk", "kill")), 23),
-    _found("read without asking the others", _leading(TrustingReads), _DEPOSED),
+    _found("two votes in one term", MemberVariant(seat=GenerousSeat), _ALL, 32),
+    _found("applied before durable", _FLUSHING, Swarm(("power cut", "slow disk", "kill")), 26),
+    _found("read without asking the others", _leading(TrustingReads), _DEPOSED, 24),
     _found("snapshot lacks an entry", _with(SkippingSnapshot, short_log=True), Swarm(("isolate", "kill"), 8)),
     _found(
         "cut that leaves the records",
         MemberVariant(log=LyingLog),
         Swarm(("isolate", "kill leader", "power cut"), 10),
-        2,
+        27,
     ),
     _found("errand sent again blindly", MemberVariant(relay=BlindRelay), _LINKS_BREAK),
 )
