@@ -53,8 +53,6 @@ class ClusterWorld(World):
     """Play it once."""
 
     drain_us_max = 400_000_000
-    fault_mean_us: int | None = None
-    """Every kind of fault comes that often; None: chance says which and how often."""
 
     def __init__(
         self,

@@ -76,6 +76,8 @@ class World:
     """Play it once."""
 
     drain_us_max = DRAIN_US_MAX
+    fault_mean_us: int | None = None
+    """Every kind of fault comes that often; None: chance says which and how often."""
 
     def __init__(
         self, seed: int, variant: Variant | None = None, kinds: tuple[str, ...] = KINDS, load_us: int = LOAD_US
@@ -99,8 +101,9 @@ class World:
     def _build(self) -> None:
         self.trace.machine_type = self._variant.machine
         self.node = SimNode(self.timeline, self._fork("disk"), self.trace, self._variant)
-        self.faults: Troubles = Faults(self.plan, self._fork("faults"), self.node, self._connections_lost)
-        self.faults.note = self._note
+        faults = Faults(self.plan, self._fork("faults"), self.node, self._connections_lost)
+        faults.note, faults.mean_us = self._note, self.fault_mean_us
+        self.faults: Troubles = faults
 
     def _fork(self, concern: str) -> Random:
         return Random(f"{self.seed} {concern}")
