@@ -129,6 +129,10 @@ class Relay:
     def leader_is(self, leader: str | None, leads_here: bool) -> None:
         """Somebody else leads now, or nobody, or this node."""
         self.leader = None if leads_here else leader
+        if leader is None:
+            # Who was asked may have been cut off, and lead again in a moment: as long as its link is up it answers, or
+            # says that it leads no more. A pull that was sent again would be carried out twice there.
+            return
         for errand in [errand for errand in self._errands.values() if errand.sent_to not in (None, self.leader)]:
             self._lost(errand)
         if not leads_here:
