@@ -68,9 +68,17 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in record.__dict__.items() if name not in _OWN_ATTRIBUTES}
 
 
-def start_logging(level: str, line_format: str, stream: TextIO) -> logging.Handler:
+class LogStream(logging.StreamHandler[TextIO]):
+    """Where the log of this program goes, and how loud the process was before."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.level_before = logging.getLogger().level
+
+
+def start_logging(level: str, line_format: str, stream: TextIO) -> LogStream:
     """Send the log of this program to `stream`. Returns the handler, for `stop_logging`."""
-    handler = logging.StreamHandler(stream)
+    handler = LogStream(stream)
     handler.setFormatter(JsonLines() if line_format == "json" else PrettyLines())
     root = logging.getLogger()
     root.addHandler(handler)
@@ -78,8 +86,11 @@ def start_logging(level: str, line_format: str, stream: TextIO) -> logging.Handl
     return handler
 
 
-def stop_logging(handler: logging.Handler) -> None:
-    logging.getLogger().removeHandler(handler)
+def stop_logging(handler: LogStream) -> None:
+    """Leave the logging of this process as it was before."""
+    root = logging.getLogger()
+    root.removeHandler(handler)
+    root.setLevel(handler.level_before)
     handler.flush()
 
 

@@ -49,3 +49,10 @@ def test_pretty_lines_are_for_people() -> None:
 @pytest.mark.parametrize(("level", "count"), [("trace", 3), ("debug", 3), ("warn", 2), ("error", 1)])
 def test_the_level_decides_what_is_shown(level: str, count: int) -> None:
     assert len([line for line in logged("json", level) if line]) == count
+
+
+def test_what_was_started_leaves_no_trace() -> None:
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    logged("json", "error")
+    assert (root.level, root.handlers) == before
