@@ -73,6 +73,10 @@ class Errand:
     raw: bytes
     done: Done | None
     sent_to: str | None = None
+    sent_as: int = 0
+    """Its number on the wire, which is another one each time it is sent: what is said of an earlier time is known by
+    it.
+    """
     placements: int = 0
     """Places in the log that it was given and that are not applied here yet. A waiting pull may have several."""
     doubtful: bool = False
@@ -101,6 +105,8 @@ class Relay:
         self._retry_armed = False
         self._deadline_ms = rules.deadline_ms
         self._errands: dict[int, Errand] = {}
+        self._sent: dict[int, Errand] = {}
+        """By the numbers under which they were sent last."""
         self._homeless: dict[int, Errand] = {}
         self._deadlines: Deadlines[int] = Deadlines(clock, self._out_of_time)
         self._number = rules.first_number
@@ -124,7 +130,7 @@ class Relay:
         if self._errands.get(errand.number) is errand:
             self._forget(errand)
             if errand.sent_to is not None:
-                self._links.send(errand.sent_to, Withdraw(errand.number))
+                self._links.send(errand.sent_to, Withdraw(errand.sent_as))
 
     def leader_is(self, leader: str | None, leads_here: bool) -> None:
         """Somebody else leads now, or nobody, or this node."""
@@ -156,16 +162,17 @@ class Relay:
     # Answers of the leader.
 
     def placed(self, message: Placed) -> None:
-        errand = self._errands.get(message.number)
+        errand = self._sent.get(message.number)
         if errand is None:
             return
         errand.placements += 1
-        if not self._log.expect(message.index, message.ordinal, message.term, lambda reply: self._came(errand, reply)):
+        came = partial(self._came, errand, message.number)
+        if not self._log.expect(message.index, message.ordinal, message.term, came):
             errand.placements -= 1
             self._lost(errand)
 
     def unplaced(self, message: Unplaced) -> None:
-        errand = self._errands.get(message.number)
+        errand = self._sent.get(message.number)
         if errand is None:
             return
         if not message.refusal:
@@ -179,27 +186,34 @@ class Relay:
             # Refused this time says nothing of the time before.
             self._answer(errand, _unknown_outcome if errand.doubtful else refused)
 
-    def _came(self, errand: Errand, reply: Reply | None) -> None:
+    def _came(self, errand: Errand, sent_as: int, reply: Reply | None) -> None:
         """The entry where the command was placed has been applied here, or another one in its place."""
         if self._errands.get(errand.number) is not errand:
             return
         errand.placements -= 1
+        is_latest = sent_as in self._sent
         if reply is None:
-            self._again(errand)
+            if is_latest:
+                self._again(errand)
         elif isinstance(reply, Refused) and errand.doubtful:
             # An ack may be refused as stale because it was taken the time before.
             self._answer(errand, _unknown_outcome)
         elif not (errand.waits and is_empty(reply)):
             self._answer(errand, reply)
-        elif errand.sent_to != self.leader:
+        elif is_latest and errand.sent_to != self.leader:
             self._again(errand)
 
     # Sending again, and giving up.
 
     def _send(self, errand: Errand) -> None:
         leader = self.leader
-        if leader is not None and self._links.send(leader, Forward(errand.number, errand.raw)):
+        self._sent.pop(errand.sent_as, None)
+        if errand.sent_as:
+            self._number += 1
+        errand.sent_as = self._number if errand.sent_as else errand.number
+        if leader is not None and self._links.send(leader, Forward(errand.sent_as, errand.raw)):
             errand.sent_to = leader
+            self._sent[errand.sent_as] = errand
         else:
             errand.sent_to = None
             self._homeless[errand.number] = errand
@@ -252,6 +266,7 @@ class Relay:
 
     def _forget(self, errand: Errand) -> None:
         del self._errands[errand.number]
+        self._sent.pop(errand.sent_as, None)
         self._homeless.pop(errand.number, None)
         self._deadlines.drop(errand.number)
 

@@ -13,7 +13,7 @@ def test_a_cluster_keeps_its_promises(seed: int) -> None:
     assert report.faults["elections"] > 0
 
 
-REGRESSIONS = (7, 42, 57, 125, 297, 367)
+REGRESSIONS = (7, 42, 57, 67, 99, 125, 297, 367, 573)
 """Seeds that once found something; docs/safety.md says what."""
 
 
