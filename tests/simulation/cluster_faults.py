@@ -27,7 +27,8 @@ NETWORK_KINDS = (
     "pause",
     "hand over",
 )
-CLUSTER_KINDS = (*NODE_KINDS, *NETWORK_KINDS, *MEMBERSHIP_KINDS)
+INSTALL_CUT = "install cut"
+CLUSTER_KINDS = (*NODE_KINDS, *NETWORK_KINDS, *MEMBERSHIP_KINDS, INSTALL_CUT)
 
 
 class ClusterFaults:
@@ -69,7 +70,11 @@ class ClusterFaults:
             "kill all": self._kill_all,
             "pause": self._pause,
             "hand over": self._hand_over,
+            INSTALL_CUT: self._cut_install,
         }
+        self._install_rng = fork("install faults")
+        for node, faults in zip(nodes, self._each, strict=True):
+            node.power_lost = partial(faults.die, power=True)
 
     @property
     def note(self) -> Callable[[str], None]:
@@ -112,6 +117,10 @@ class ClusterFaults:
                 mean_us = self.mean_us or 10 ** self._rng.uniform(6.3, 7.2)
                 self._plan.repeat(self, kind, Random(self._rng.getrandbits(64)), mean_us)
 
+        if INSTALL_CUT in allowed and (self._install_rng.random() < 0.7 or sure):
+            self.kinds.append(INSTALL_CUT)
+            self._plan.repeat(self, INSTALL_CUT, self._install_rng, 3_000_000)
+
     def draw_members(self, allowed: Sequence[str]) -> None:
         """Members come and go too. It has a seed of its own: the other faults are the same with and without."""
         self._members.draw(allowed, self.mean_us)
@@ -120,6 +129,8 @@ class ClusterFaults:
     def calm(self) -> None:
         self.active = self._members.active = False
         self._network.heal()
+        for node in self._nodes:
+            node.cut_install_after = None
         for faults in self._each:
             faults.calm()
 
@@ -195,6 +206,10 @@ class ClusterFaults:
         node = self._rng.choice(self._nodes)
         if node.process is not None:
             node.process.pause(self._rng.randrange(6_000_000))
+
+    def _cut_install(self) -> None:
+        """The next snapshot that this node puts in the place of its store meets a power cut, at any operation of it."""
+        self._install_rng.choice(self._nodes).cut_install_after = self._install_rng.randrange(14)
 
     def _hand_over(self) -> None:
         leader = self._leader()

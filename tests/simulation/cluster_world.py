@@ -23,7 +23,15 @@ from tests.simulation.memberships import MEMBERSHIP_EVENTS
 from tests.simulation.network import SimNetwork
 from tests.simulation.world import LOAD_US, Report, World
 
-CLUSTER_EVENTS = ("elections", "cuts", "installs", "snapshots sent", "streams broken", *MEMBERSHIP_EVENTS)
+CLUSTER_EVENTS = (
+    "elections",
+    "cuts",
+    "installs",
+    "installs cut",
+    "snapshots sent",
+    "streams broken",
+    *MEMBERSHIP_EVENTS,
+)
 """What must have happened in a run of many seeds, besides every kind of fault."""
 
 _SPARES_COUNT = 2
@@ -174,7 +182,7 @@ class ClusterWorld(World):
         members = [node.tally for node in self.nodes]
         report.faults["elections"] = len(self.trace.members.leaders)
         report.faults.update(self.trace.members.counts)
-        for name in ("cuts", "installs", "snapshots sent"):
+        for name in ("cuts", "installs", "installs cut", "snapshots sent"):
             report.faults[name] = sum(tally[name] for tally in members)
         report.faults["streams broken"] = self.network.broken_count
         return report

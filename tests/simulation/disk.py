@@ -161,6 +161,14 @@ class SimDisk:
         if offset < len(inode.live):
             inode.live[offset] ^= 1 << bit
 
+    def move_away(self, folder: str) -> None:
+        """The folder gets another name, with all that is in it, durably: it happened or it did not."""
+        self.step("rename", folder)
+        for name in self.list(folder):
+            del self._names[f"{folder}/{name}"]
+        for path in [path for path in self._durable_names if path.startswith(f"{folder}/")]:
+            del self._durable_names[path]
+
     def durable_bytes(self, path: str) -> bytes:
         return bytes(self._names[path].durable)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, Protocol
 
+from rustqueue.raft.inspect import inspect_journal
 from rustqueue.raft.journal import Journal, JournalDamaged, JournalError, NoSpace
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
@@ -157,6 +158,8 @@ class Faults:
         """Only a flipped bit may do this. The file it names is the one that was hit; a backup has it unhurt."""
         named = [flip for flip in self._flips if flip.path in str(refusal)]
         require(bool(named), "I1", f"the node refuses to start without need: {refusal}")
+        found = inspect_journal(self._node.disk, "j")
+        require(not found.sound, "I1", f"the node refuses what `rustqueue check` finds sound: {refusal}")
         self.counts["bit flip refused"] += 1
         for flip in named:
             self._flips.remove(flip)

@@ -56,6 +56,7 @@ FIRST_INCARNATION = 1
 
 
 _DIGEST_ENTRIES = 64
+_SNAPSHOT_FILES = 3
 
 
 def address_of(name: str) -> str:
@@ -63,7 +64,7 @@ def address_of(name: str) -> str:
 
 
 class SimFiles:
-    """The store of a member as files: one file that holds all rows."""
+    """The store of a member as files: some that together hold all rows."""
 
     def __init__(self, node: "SimMember", background: BackgroundExecutor) -> None:
         self._node = node
@@ -76,10 +77,11 @@ class SimFiles:
             if error is not None:
                 done(None)
                 return
-            rows = dict(node.kv.scan(b"", b"\xff", 10_000_000))
+            rows = list(node.kv.scan(b"", b"\xff", 10_000_000))
             try:
-                file = node.disk.create(f"{name}/rows")
-                file.write_at(0, msgspec.msgpack.encode(rows))
+                for part in range(_SNAPSHOT_FILES):
+                    file = node.disk.create(f"{name}/rows{part}")
+                    file.write_at(0, msgspec.msgpack.encode(dict(rows[part::_SNAPSHOT_FILES])))
             except OSError:
                 self.remove_folder(name)
                 done(None)
@@ -94,6 +96,7 @@ class SimFiles:
             self._node.disk.remove(f"{name}/{file}")
 
     def adopt(self, name: str) -> None:
+        self._node.disk.power_fails_in = self._node.cut_install_after
         self._node.exchange(name)
         self._node.machine.open(self._node.kv)
 
@@ -143,6 +146,9 @@ class SimMember:
         self.when_syncing: Callable[[int], None] | None = None
         """Called once, when the next sync of the log begins, with its duration."""
         self.gateway: Gateway | None = None
+        self.cut_install_after: int | None = None
+        """The power goes after so many operations on the disk, once a snapshot is put in the place of the store."""
+        self.power_lost: Callable[[], None] | None = None
         self.tally: Counter[str] = Counter()
         self.store = SimStore(self.kv)
         self.machine = Machine(self.kv)
@@ -174,6 +180,7 @@ class SimMember:
 
     def start(self) -> None:
         process = Process(self._timeline, self.host)
+        process.power_lost = self._power_lost
         journal_thread = SimExecutor(process, lambda: self.sync_us())
         journal_thread.began = self._sync_began
         background = BackgroundExecutor(process, lambda: 5 * self.sync_us() + self._rng.randrange(20_000))
@@ -225,7 +232,7 @@ class SimMember:
         ports = ReplicatorPorts(self.disk, background, lambda: self._rng.randbytes(16))
         self.replicator = variant.replicator(parts, self.machine_port(), self.store, ports, options)
         self.replicator.digests.own_digest = lambda: self.machine.state_hash
-        self.replicator.installed_config = self._config
+        self.replicator.installed_config = self._installed_config
         self.snapshots = Snapshots(parts, self.replicator, self.disk, "d", background)
         self.snapshots.use(SimFiles(self, background))
 
@@ -260,6 +267,17 @@ class SimMember:
     @property
     def journal(self) -> MemberLog:
         return self.log
+
+    def _power_lost(self) -> None:
+        assert self.power_lost is not None, "somebody has cut the power"
+        self.disk.power_fails_in = self.cut_install_after = None
+        self.tally["installs cut"] += 1
+        self.power_lost()
+
+    def _installed_config(self) -> Config:
+        """The last thing that is asked for when a snapshot is installed: the power did not go meanwhile."""
+        self.disk.power_fails_in = self.cut_install_after = None
+        return self._config()
 
     def _sync_began(self, duration_us: int) -> None:
         call, self.when_syncing = self.when_syncing, None
@@ -315,12 +333,15 @@ class SimMember:
 
     def exchange(self, name: str) -> None:
         """The folder takes the place of the store, which is one rename."""
-        path = f"{name}/rows" if name != "incoming" else "d/incoming/rows"
-        rows = msgspec.msgpack.decode(self.disk.read(path, 0, self.disk.size_bytes(path)), type=dict[bytes, bytes])
+        folder = name if name != "incoming" else "d/incoming"
+        rows: dict[bytes, bytes] = {}
+        for file in self.disk.list(folder):
+            path = f"{folder}/{file}"
+            text = self.disk.read(path, 0, self.disk.size_bytes(path))
+            rows |= msgspec.msgpack.decode(text, type=dict[bytes, bytes])
+        self.disk.move_away(folder)
         self.kv = SimKV(rows)
         self.store.kv = self.kv
-        self.disk.remove(path)
-        self.disk.sync_dir(name)
 
     def machine_port(self) -> StateMachine:
         return TracedMachine(self.machine, self.trace)

@@ -88,6 +88,8 @@ class Process:
         self.host = host
         self.alive = True
         self.paused_until_us = 0
+        self.power_lost: Call | None = None
+        """Called when the power goes in the middle of what the process does; None: then it must not."""
 
     def after(self, delay_us: int, call: Call) -> Call:
         cancelled = False
@@ -98,8 +100,13 @@ class Process:
             pause_us = self.paused_until_us - self.timeline.now_us
             if pause_us > 0:
                 self.timeline.after(pause_us, run)
-            else:
+            elif self.power_lost is None:
                 call()
+            else:
+                try:
+                    call()
+                except PowerLost:
+                    self.power_lost()
 
         cancel_event = self.timeline.after(delay_us, run)
 
