@@ -3,6 +3,7 @@ makes ten. It must not know what is right: most variants are wrong, some are not
 """
 
 import random
+from collections.abc import MutableMapping
 from typing import Any, TypeAlias
 
 from schemathesis import Case
@@ -11,7 +12,8 @@ AnyCase: TypeAlias = Case[Any]
 QUEUES = ("mail", "reports", "empty")
 NAMES = ("nightly", "hook")
 KINDS = ("mail", "reports", "send_email", "resize_image", "summarize_text", "webhook_delivery")
-WAIT_MS_MAX = 5
+SOON = {"wait_ms": 5, "min_index": 3, "X-RustQueue-Min-Index": 3}
+"""What a request may ask to wait for; there are more entries than that from the start."""
 DEEP = [[[[[[[[[[[[[[[[{"deep": [1]}]]]]]]]]]]]]]]]]
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 7, 255, 1_000, 2**31, -(2**31) - 1, 2**53 + 1, 2**63, 2**64, -(2**64), 0.5, 1e308),
@@ -56,10 +58,9 @@ class Variants:
             path["id"] = draw.choice(self.known)
         if isinstance(case.body, dict) and "kind" in case.body and draw.random() < 0.8:
             case.body["kind"] = draw.choice(KINDS)
-        for part in (case.query, case.body):
-            wait_ms = part.get("wait_ms") if isinstance(part, dict) else None
-            if isinstance(part, dict) and isinstance(wait_ms, int | float):
-                part["wait_ms"] = min(wait_ms, WAIT_MS_MAX)
+        for part in (case.query, case.body, case.headers):
+            if isinstance(part, MutableMapping):
+                _shorten(part)
 
     def change(self, case: AnyCase) -> None:
         """Change one thing in place."""
@@ -98,3 +99,12 @@ class Variants:
         else:
             members[key] = draw.choice(VALUES)
         return members
+
+
+def _shorten(part: MutableMapping[str, Any]) -> None:
+    for name, most in SOON.items():
+        value = part.get(name)
+        if isinstance(value, int | float):
+            part[name] = min(value, most)
+        elif isinstance(value, str) and value.isdecimal():
+            part[name] = str(min(int(value), most))
