@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from rustqueue.gateway.deadlines import Deadlines
 from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Ticket
@@ -27,6 +28,9 @@ Ready = Callable[[bool], None]
 
 OwnIndex = Callable[[ReadDone], None]
 """Asks this node's own leadership for the index that a read must see."""
+
+_GONE_MAX: Final = 64
+"""So many reads that nobody waits for any more may stay in the order of those that wait, and as many again as wait."""
 
 
 @dataclass(slots=True)
@@ -207,9 +211,13 @@ class Reader:
     def _await_index(self, query: Read, done: Done) -> Ticket:
         if self._closed:
             raise Unavailable.stopping()
-        if len(self._awaited) >= self._rules.waiting_pulls_max:
+        if len(self._early) >= self._rules.waiting_pulls_max:
             details = {"field": "min_index", "limit": self._rules.waiting_pulls_max}
             raise Limited("OVERLOADED", "Too many reads are waiting for entries of the log", details)
+        if len(self._awaited) > 2 * len(self._early) + _GONE_MAX:
+            # In one go, so that it costs a read no more than its own place, however many went.
+            self._awaited = [waiting for waiting in self._awaited if waiting[2] in self._early]
+            heapq.heapify(self._awaited)
         read = _Read(query, done, self._early)
         self._count += 1
         heapq.heappush(self._awaited, (query.min_index, self._count, read))
@@ -219,8 +227,6 @@ class Reader:
     def _too_early(self, read: _Read) -> None:
         """The entry did not come in time."""
         read.gone = True
-        self._awaited = [waiting for waiting in self._awaited if waiting[2] is not read]
-        heapq.heapify(self._awaited)
         read.done(Refused.of(Unavailable.behind(read.query.min_index, self._applied.applied_index)))
 
     def _begin(self, read: _Read) -> None:

@@ -72,6 +72,20 @@ def test_reads_that_wait_are_bounded_and_answered_when_the_node_stops() -> None:
     assert world.ask("list_queues", min_index=7).code == "SHUTTING_DOWN"
 
 
+def test_clients_that_went_away_take_nobodys_place() -> None:
+    # Given many reads of entries that never come, whose clients have gone
+    world = World(GatewayLimits(waiting_pulls_max=1))
+    for _ in range(200):
+        asked = world.ask("list_queues", min_index=1_000_000)
+        assert asked.ticket is not None
+        asked.ticket.cancel()
+    # When another one waits for the next entry
+    asked = world.ask("list_queues", min_index=1)
+    world.push("mail")
+    # Then it is answered.
+    assert asked.reply["queues"][0]["name"] == "mail"
+
+
 def test_a_result_that_is_waited_for_can_be_read_from_here() -> None:
     # Given a local wait for the result of a job
     world = World()
