@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.cluster.disk import CREATED, HEADER, SYNC_BEGUN, SYNCED, WRITTEN, cut_power, read_records, unsynced_of
+from tests.chaos.cluster.disk import (
+    CREATED,
+    HEADER,
+    SYNC_BEGUN,
+    SYNCED,
+    WRITTEN,
+    cut_power,
+    end_life,
+    read_records,
+    unsynced_of,
+)
 from tests.chaos.cluster.shim import Control, compile_shim
 
 # Writes over the front of a synced file, then behind it; a second file is never synced at all.
@@ -106,3 +116,16 @@ def test_a_write_during_a_sync_is_not_covered_by_it(tmp_path: Path) -> None:
     # Then only the second one may go
     files = unsynced_of(read_records(tmp_path / "record"))
     assert [write.offset for write in files["/f"].writes] == [5]
+
+
+def test_what_a_kill_broke_off_is_not_taken_for_a_part_of_the_next_life(tmp_path: Path) -> None:
+    # Given a life that was killed while it wrote down a write with a lot of old bytes, of which few were written
+    record = tmp_path / "record"
+    broken = HEADER.pack(WRITTEN, 2, 0, 4_096, 4_096, 4_096) + b"/f" + b"old"
+    record.write_bytes(a_record(WRITTEN, "/f", 0, 5) + broken)
+    # When the next one writes, and syncs the file
+    end_life(record)
+    with record.open("ab") as next_life:
+        next_life.write(a_record(SYNC_BEGUN, "/f", 7) + a_record(SYNCED, "/f", 7) + a_record(WRITTEN, "/f", 9, 5))
+    # Then what it told is understood: only its last write may go.
+    assert [write.offset for write in unsynced_of(read_records(record))["/f"].writes] == [9]

@@ -5,7 +5,8 @@ file some front part of its unsynced writes survives, the next one may survive i
 is undone. A file whose name was never made durable by a sync of its folder may be gone with it.
 
 It must not know what a file means. Invariants: a write that a sync followed stays; what was written down of a node that
-was only killed still counts, since a killed process leaves its pages unsynced.
+was only killed still counts, since a killed process leaves its pages unsynced. A kill may break off the record that is
+being written; it goes before the node's next process writes to the same file.
 """
 
 import os
@@ -62,6 +63,13 @@ def read_records(path: Path) -> Iterator[Record]:
             kind, os.fsdecode(data[at : at + path_bytes]), offset, length, old_size, data[at + path_bytes : end]
         )
         at = end
+
+
+def end_life(path: Path) -> None:
+    """Take away a last record that a kill broke off, before another process writes behind it."""
+    if path.exists():
+        whole = sum(HEADER.size + len(os.fsencode(record.path)) + len(record.old) for record in read_records(path))
+        os.truncate(path, whole)
 
 
 def unsynced_of(records: Iterator[Record]) -> dict[str, Unsynced]:

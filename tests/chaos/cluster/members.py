@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.chaos.clients import Door
-from tests.chaos.cluster.disk import cut_power
+from tests.chaos.cluster.disk import cut_power, end_life
 from tests.chaos.cluster.network import Network
 from tests.chaos.cluster.shim import Control
 from tests.chaos.nodes import PROBE_PAUSE_S, Node, NodeFault
@@ -49,6 +49,7 @@ class Member:
         return self.node.life.name
 
     def launch(self) -> None:
+        end_life(self.record)
         self.node.launch()
         self.runs = True
 
