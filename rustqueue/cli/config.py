@@ -9,7 +9,7 @@ import os
 from rustqueue.cli.output import as_json, as_text
 from rustqueue.cli.parsing import Failed, UsageError
 from rustqueue.cli.table import Commands
-from rustqueue.settings import Loaded, SettingsError, load_with_sources
+from rustqueue.settings import CONSENT_FLAG, Loaded, SettingsError, load_with_sources
 from rustqueue.settings.pages import defaults, environment_template, flag_of, in_force, toml_template
 from rustqueue.settings.told import KEYS
 
@@ -61,6 +61,12 @@ def declare_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http-port", metavar="PORT", dest="short_http_port", help="same as --server-http-port")
     parser.add_argument("--tcp-port", metavar="PORT", dest="short_tcp_port", help="same as --server-tcp-port")
     parser.add_argument("--data", metavar="DIR", dest="short_data", help="same as --storage-path")
+    parser.add_argument(
+        CONSENT_FLAG,
+        action="store_true",
+        dest="data_loss_accepted",
+        help="take settings with which acknowledged jobs may be lost: raft.fsync none",
+    )
     group = parser.add_argument_group(
         "settings", "Every key of the settings file is a flag; the environment has it as RUSTQUEUE_SECTION__KEY."
     )
@@ -72,7 +78,8 @@ def declare_settings(parser: argparse.ArgumentParser) -> None:
 def loaded(arguments: argparse.Namespace) -> Loaded:
     """What file, environment and flags say together."""
     try:
-        return load_with_sources(arguments.config, os.environ, setting_flags(arguments))
+        flags, accepted = setting_flags(arguments), arguments.data_loss_accepted
+        return load_with_sources(arguments.config, os.environ, flags, data_loss_accepted=accepted)
     except SettingsError as error:
         raise UsageError(str(error)) from None
 

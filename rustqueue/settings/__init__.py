@@ -6,7 +6,14 @@ inert.
 """
 
 from rustqueue.settings.cluster import ClusterSettings, ClusterTls
-from rustqueue.settings.loading import Loaded, SettingsError, load_settings, load_with_sources, setting_keys
+from rustqueue.settings.loading import (
+    CONSENT_FLAG,
+    Loaded,
+    SettingsError,
+    load_settings,
+    load_with_sources,
+    setting_keys,
+)
 from rustqueue.settings.sections import (
     AuthSettings,
     CompatSettings,
@@ -27,6 +34,7 @@ from rustqueue.settings.sections import (
 )
 
 __all__ = [
+    "CONSENT_FLAG",
     "AuthSettings",
     "ClusterSettings",
     "ClusterTls",

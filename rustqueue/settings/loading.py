@@ -25,7 +25,6 @@ _SHORT_ENVIRONMENT: Final = {"RUSTQUEUE_HTTP_PORT": "server.http_port", "RUSTQUE
 _QUEUE_LIMIT_KEYS: Final = frozenset({"rate_limit_per_second", "rate_limit_burst"})
 
 _ORIGINAL_STORE: Final = "it set up the original's stores; here every acknowledgement waits for fsync"
-_DASHBOARD: Final = "this version serves no dashboard"
 _NO_EFFECT: Final = {
     "storage.durability": _ORIGINAL_STORE,
     "storage.redb_durability": _ORIGINAL_STORE,
@@ -35,15 +34,17 @@ _NO_EFFECT: Final = {
     "scheduler.tick_interval_ms": "what is due is done when it is due, not at intervals",
     "scheduler.stall_check_interval_ms": "a lease that ends is seen when it ends, not at intervals",
     "retention.failed_ttl": "no job ends as failed: failed jobs are retried or dead",
-    "dashboard.enabled": _DASHBOARD,
-    "dashboard.path_prefix": _DASHBOARD,
 }
 """Known keys without an effect, and why: said in the log of a node that sets one."""
 
-_REFUSED: Final[dict[tuple[str, object], str]] = {
-    ("raft.fsync", "none"): "this version never acknowledges before the disk has",
+CONSENT_FLAG: Final = "--i-accept-data-loss"
+_NEEDS_CONSENT: Final[dict[tuple[str, object], tuple[str, str]]] = {
+    ("raft.fsync", "none"): (
+        "a power cut may then take jobs that were acknowledged; leave it at 'majority'",
+        "this version waits for the disk all the same",
+    ),
 }
-"""Values that promise what is not there, or give up what we promise."""
+"""Values that give up what we promise: why they are refused, and what becomes of them with the flag."""
 
 
 class SettingsError(Exception):
@@ -67,8 +68,14 @@ def load_settings(config_path: str | None, environment: Mapping[str, str], flags
     return load_with_sources(config_path, environment, flags).settings
 
 
-def load_with_sources(config_path: str | None, environment: Mapping[str, str], flags: Mapping[str, str]) -> Loaded:
-    """The same, and where everything came from."""
+def load_with_sources(
+    config_path: str | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, str],
+    *,
+    data_loss_accepted: bool = False,
+) -> Loaded:
+    """The same, and where everything came from. Values that may cost jobs are taken only with `data_loss_accepted`."""
     notes: list[str] = []
     rates: dict[str, Rate] = {}
     given = _from_file(config_path, notes, rates)
@@ -83,6 +90,7 @@ def load_with_sources(config_path: str | None, environment: Mapping[str, str], f
     for key, (value, source) in given.items():
         section, _, name = key.partition(".")
         values[section][name] = _converted(key, value, source)
+        notes += _consented(key, value, source, data_loss_accepted)
         if key in _NO_EFFECT:
             notes.append(f"{key} (from {source}) has no effect: {_NO_EFFECT[key]}")
     sections: dict[str, Any] = {section: struct(**values[section]) for section, struct in _SECTIONS.items()}
@@ -192,13 +200,22 @@ def _is_text(wanted: Any) -> bool:
 
 
 def _converted(key: str, value: object, source: str) -> object:
-    refusal = _REFUSED.get((key, value)) if isinstance(value, bool | str) else None
-    if refusal is not None:
-        raise SettingsError(f"{key} = {_shown(key, value)} (from {source}): {refusal}")
     try:
         return msgspec.convert(value, _FIELD_TYPES[key])
     except msgspec.ValidationError as error:
         raise SettingsError(f"{key} = {_shown(key, value)} (from {source}): {error}") from None
+
+
+def _consented(key: str, value: object, source: str, accepted: bool) -> list[str]:
+    """What the log has to say of a value that gives something up; without consent it is refused."""
+    found = _NEEDS_CONSENT.get((key, value)) if isinstance(value, str) else None
+    if found is None:
+        return []
+    refusal, note = found
+    where = f"{key} = {_shown(key, value)} (from {source})"
+    if not accepted:
+        raise SettingsError(f"{where}: {refusal}, or say {CONSENT_FLAG}")
+    return [f"{where} has no effect: {note}"]
 
 
 def _shown(key: str, value: object) -> str:

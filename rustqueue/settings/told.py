@@ -105,7 +105,8 @@ KEYS: Final = {
     "cluster.insecure": "Links without TLS: whoever reaches the port is believed.",
     "cluster.heartbeat_ms": "How often a leader says that it is there.",
     "cluster.election_timeout_ms": "How long nodes wait for a leader: a range from which each draws.",
-    "raft.fsync": "`majority`: an acknowledged write is on the disks of most nodes.",
+    "raft.fsync": "`majority`: an acknowledged write is on the disks of most nodes. "
+    "`none` is refused without the flag `--i-accept-data-loss`, and has no effect with it.",
     "security.key_file": "Key that seals secrets, the same on all nodes; empty: one is made beside the data.",
     "limits.command_deadline_ms": "After so long without an answer of the log a command is answered OUTCOME_UNKNOWN.",
     "limits.line_deadline_ms": "How long a TCP line that has begun may take.",

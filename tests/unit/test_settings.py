@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rustqueue.model.jobs import NodeDefaults, Rate
-from rustqueue.settings import Settings, SettingsError, load_settings, setting_keys
+from rustqueue.settings import Settings, SettingsError, load_settings, load_with_sources, setting_keys
 from tests.unit.tcp_client import a_node, connected
 
 # The original's whole file (contract A19), with every key at its default and two that a node would have set.
@@ -107,8 +107,6 @@ def test_the_originals_file_works_and_every_key_without_effect_is_named(config: 
     assert settings.node_defaults().max_attempts == 5
     named = sorted(note.split()[0].rstrip(":") for note in settings.notes)
     assert named == [
-        "dashboard.enabled",
-        "dashboard.path_prefix",
         "retention.failed_ttl",
         "scheduler.stall_check_interval_ms",
         "scheduler.tick_interval_ms",
@@ -183,7 +181,7 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ("[server]\ntrusted_proxies = ['10.0.0.1/8']\n", "10.0.0.1/8 has host bits set"),
         ("[server]\ncors_origins = ['example.org']\n", "server.cors_origins = ['example.org']"),
         ("[webhooks]\nallowed_networks = ['10.0.0.0/33']\n", "webhooks.allowed_networks"),
-        ("[raft]\nfsync = 'none'\n", "never acknowledges before the disk has"),
+        ("[raft]\nfsync = 'none'\n", "a power cut may then take jobs that were acknowledged"),
         ("[storage]\nbackend = 'sqlite'\n", "storage.backend = 'sqlite'"),
         (
             "[queues.mail]\nrate_limit_brst = 1\n",
@@ -198,6 +196,30 @@ def test_a_wrong_file_is_refused(config: Path, text: str, problem: str) -> None:
         load(config)
     assert problem in str(refused.value)
     assert str(config) in str(refused.value)
+
+
+def test_what_may_cost_jobs_needs_consent() -> None:
+    # Given the value on a single node and on a member of a cluster
+    single = {"raft.fsync": "none"}
+    member = single | {
+        "cluster.enabled": "true",
+        "cluster.peers": "n0=127.0.0.1:6800,n1=127.0.0.1:6801,n2=127.0.0.1:6802",
+        "cluster.insecure": "true",
+    }
+    for flags in (single, member):
+        # Then neither takes it, and the refusal names the way out
+        with pytest.raises(SettingsError) as refused:
+            load_with_sources(None, {}, flags)
+        assert str(refused.value) == (
+            "raft.fsync = 'none' (from --raft-fsync): a power cut may then take jobs that were acknowledged; "
+            "leave it at 'majority', or say --i-accept-data-loss"
+        )
+        # And with consent the log says what became of it
+        settings = load_with_sources(None, {}, flags, data_loss_accepted=True).settings
+        assert settings.notes == (
+            "raft.fsync = 'none' (from --raft-fsync) has no effect: this version waits for the disk all the same",
+        )
+    assert load_with_sources(None, {}, {}, data_loss_accepted=True).settings.notes == ()
 
 
 def test_a_named_file_must_exist(config: Path) -> None:
