@@ -4,6 +4,7 @@ It must not know any command. Invariant: whatever is wrong with the words become
 """
 
 import argparse
+import difflib
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -40,6 +41,12 @@ class Parser(argparse.ArgumentParser):
         keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         keywords.setdefault("allow_abbrev", False)
         super().__init__(**keywords)  # type: ignore[arg-type]  # argparse takes them one by one, we only pass them on.
+
+    def refuse_words(self, words: list[str]) -> NoReturn:
+        """Words that this command does not know, the first of them with the flag that it may have been meant to be."""
+        flag = words[0].partition("=")[0]
+        close = difflib.get_close_matches(flag, list(self._option_string_actions), n=1) if flag.startswith("-") else []
+        self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {close[0]}?" if close else ""))
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USAGE, f"{self.prog}: {message} (see `{self.prog} --help`)\n")

@@ -69,7 +69,9 @@ def run(words: list[str]) -> int:
     """Run one command line and give its exit code."""
     parser = build_parser()
     try:
-        arguments = parser.parse_args(words)
+        arguments, unknown = parser.parse_known_args(words)
+        if unknown:
+            arguments.parser.refuse_words(unknown)
         return _answer(arguments) if hasattr(arguments, "ask") else int(arguments.run(arguments))
     except SystemExit as end:
         # argparse ends the process for --help, --version and wrong words; here that is an answer like any other.

@@ -52,4 +52,5 @@ class Commands:
         parser: Parser = self._actions.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=examples(*lines)
         )
+        parser.set_defaults(parser=parser)
         return parser

@@ -134,7 +134,17 @@ def test_a_setting_given_by_both_flags_must_agree() -> None:
         ),
         (
             ["serve", "--server-http-prot", "1"],
-            "rustqueue: unrecognized arguments: --server-http-prot 1 (see `rustqueue --help`)",
+            "rustqueue serve: unrecognized arguments: --server-http-prot 1; did you mean --server-http-port? "
+            "(see `rustqueue serve --help`)",
+        ),
+        (
+            ["queues", "list", "--outptu=json"],
+            "rustqueue queues list: unrecognized arguments: --outptu=json; did you mean --output? "
+            "(see `rustqueue queues list --help`)",
+        ),
+        (
+            ["cancel", "ID", "OTHER"],
+            "rustqueue cancel: unrecognized arguments: OTHER (see `rustqueue cancel --help`)",
         ),
         (["serve", "--raft-fsync", "none"], None),
         (["serve", "--config", "/nowhere/rustqueue.toml"], None),
