@@ -180,8 +180,11 @@ class Machine:
                 yield key[1:-1].decode("ascii"), queues.counts(rows.decode_counters(value))
             start = found[-1][0] + b"\0"
 
-    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None = None) -> list[Reply]:
+    def apply(
+        self, index: int, entry: Entry, commands: Sequence[Command] | None = None, unread: bool = False
+    ) -> list[Reply]:
         """Apply one entry and write its rows. `commands` are the entry's commands if they are decoded already.
+        `unread`: nobody waits for the replies here; none are given, and those that cost something are not even made.
 
         If the store refuses the write (a full disk), its error comes out and the same call may be made again later:
         nothing is decided twice, only the write is repeated.
@@ -201,6 +204,8 @@ class Machine:
         replies: list[Reply] = []
         for ordinal, command in enumerate(commands):
             tx.ordinal = ordinal
+            # Of a command with a key the reply becomes part of the state.
+            tx.unread = unread and getattr(command, "idempotency_key", None) is None
             try:
                 replies.append(self._one(tx, command))
             except ProgramTooOld:
@@ -208,7 +213,7 @@ class Machine:
             except Exception as error:
                 raise ApplyFault(index, ordinal, command) from error
         self._seal(tx)
-        return self._write(tx, replies)
+        return self._write(tx, [] if unread else replies)
 
     def _refuse(self, tx: Tx, count: int) -> list[Reply]:
         """The entry is one that apply could not take. The hash tells a node that refuses it from one that does not."""

@@ -42,6 +42,7 @@ class Tx:
         "seed",
         "settled",
         "term",
+        "unread",
     )
 
     def __init__(self, view: View, index: int, term: int, now_ms: int, seed: bytes) -> None:
@@ -59,6 +60,8 @@ class Tx:
         """Jobs that the command being applied has ended: ids by queue, outcome and block ordinal."""
         self.reply_room = limits.ENTRY_REPLIES_BYTES_MAX
         """Payload that the pulls of this entry may still answer with, together."""
+        self.unread = False
+        """Whether nobody will read the reply of the command being applied. No row may depend on it."""
         self._ids_made = 0
         self._numbers = 0
 

@@ -154,12 +154,12 @@ class MeasuredMachine:
     def now_ms(self) -> int:
         return self._machine.now_ms
 
-    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None) -> list[Reply]:
+    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None, unread: bool = False) -> list[Reply]:
         # A tick has an entry of its own; what a replay applies is not measured.
         if not commands or not isinstance(commands[0], Tick):
-            return self._machine.apply(index, entry, commands)
+            return self._machine.apply(index, entry, commands, unread)
         started_ns = time.perf_counter_ns()
-        replies = self._machine.apply(index, entry, commands)
+        replies = self._machine.apply(index, entry, commands, unread)
         self._tick_applied((time.perf_counter_ns() - started_ns) // 1_000)
         return replies
 

@@ -208,7 +208,7 @@ class LocalReplicator:
         for record in self._journal.read_from(self._machine.applied_index + 1):
             entry = decode_entry(record.payload)
             try:
-                self._machine.apply(record.index, entry, None)
+                self._machine.apply(record.index, entry, None, unread=True)
             except Exception as error:
                 if self._options.survivable(error) or isinstance(error, ProgramTooOld):
                     raise

@@ -131,8 +131,10 @@ class StateMachine(Protocol):
         """The stamp of the last applied entry."""
         ...
 
-    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None) -> list[Reply]:
-        """One reply for each command; `commands` spares decoding them from the entry."""
+    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None, unread: bool = False) -> list[Reply]:
+        """One reply for each command; `commands` spares decoding them from the entry. `unread`: nobody wants the
+        replies, so none are given. The state is the same.
+        """
         ...
 
     def next_due_ms(self) -> int | None:

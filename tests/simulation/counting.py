@@ -24,7 +24,7 @@ class CountingMachine:
         self.before_apply: Callable[[int], None] | None = None
         self.entries: list[tuple[int, list[bytes]]] = []
 
-    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None) -> list[Reply]:
+    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None, unread: bool = False) -> list[Reply]:
         assert index == self.applied_index + 1, "entries come in order, each once"
         assert entry.now_ms >= self.now_ms, "time does not go back"
         if self.before_apply is not None:

@@ -247,6 +247,30 @@ def test_an_entry_refused_by_a_full_store_is_written_later_and_decided_once() ->
     assert (other.state_hash, other.applied_index) == (machine.state_hash, machine.applied_index)
 
 
+def test_replies_that_nobody_reads_are_not_made_and_the_state_does_not_tell() -> None:
+    # Given entries with all that a pull may meet: own leases of jobs, a key, several queues
+    entries = [
+        entry({"cmd": "push_batch", "queue": "q", "jobs": [{"name": "n", "data": n} for n in range(5)]}),
+        entry({"cmd": "push", "queue": "q", "name": "n", "options": {"lease_ms": 7_000}}),
+        entry({"cmd": "push", "queue": "p", "name": "n"}),
+        entry({"cmd": "pull", "queue": "q", "count": 2}, {"cmd": "pull", "queue": "q", "idempotency_key": "k"}),
+        entry({"cmd": "pull", "queues": [{"queue": "p"}, {"queue": "q"}], "count": 9}),
+        entry({"cmd": "pull", "queue": "q", "idempotency_key": "k"}),
+    ]
+    read, unread = Machine(MemoryKV()), Machine(MemoryKV())
+    replies = []
+    for index, one in enumerate(entries, 1):
+        # When one machine applies them for somebody and another one for nobody
+        replies = read.apply(index, one)
+        # Then the other gives no replies
+        assert unread.apply(index, one, None, unread=True) == []
+        # And their states are equal
+        assert unread.state_hash == read.state_hash
+    # And whoever repeats the pull with the key gets the same from both
+    again = entry({"cmd": "pull", "queue": "q", "idempotency_key": "k"})
+    assert unread.apply(7, again) == read.apply(7, again) == replies
+
+
 def test_what_another_version_wrote_is_not_touched() -> None:
     rig = Rig()
     rig.push()

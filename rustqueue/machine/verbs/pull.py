@@ -196,11 +196,11 @@ def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_
     if len(groups) == 1:
         [(lease_ms, group)] = groups.items()
         return _lease_block(state, tx, command, lease_ms, group)
-    jobs: dict[bytes, Job] = {}
+    jobs: dict[str, Job] = {}
     for lease_ms, group in groups.items():
         leased = _lease_block(state, tx, command, lease_ms, group)
-        jobs.update((item.id, job) for item, job in zip(group, leased, strict=True))
-    return [jobs[job_id] for job_id in ids]
+        jobs.update((job.id, job) for job in leased)
+    return [] if tx.unread else [jobs[id_text(job_id)] for job_id in ids]
 
 
 def _ready_ms(items: list[_Taken]) -> list[int] | None:
@@ -231,6 +231,8 @@ def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list
         block.ids.append(job_id)
         if lease.times_out_at is not None and lease.times_out_at < ends_at:
             ends_at = lease.times_out_at
+        if tx.unread:
+            continue
         job = render.leased_job(lease, row, started, expires)
         if command.with_parent_results and row.extras is not None and row.extras.depends_on:
             room -= add_parent_results(state, tx, job, row.extras.depends_on, room)

@@ -4,8 +4,12 @@ It must not know who forwarded what, nor why. Invariant: whoever expects a reply
 """
 
 from collections.abc import Callable
+from typing import Final
 
-from rustqueue.model.replies import Reply
+from rustqueue.model.errors import Unavailable
+from rustqueue.model.replies import Refused, Reply
+
+_unknown_outcome: Final = Refused.of(Unavailable.unknown_outcome())
 
 
 class Placements:
@@ -25,10 +29,18 @@ class Placements:
         self._expected.setdefault(index, []).append((term, ordinal, done))
         return True
 
+    def awaits(self, index: int) -> bool:
+        """Whether anybody waits for a reply of this entry."""
+        return index in self._expected
+
     def applied(self, index: int, term: int, replies: list[Reply]) -> None:
+        """`replies` may be empty for an entry that nobody waited for when its apply began."""
         if self._expected:
             for placed_term, ordinal, done in self._expected.pop(index, ()):
-                done(replies[ordinal] if placed_term == term else None)
+                if placed_term != term:
+                    done(None)
+                else:
+                    done(replies[ordinal] if replies else _unknown_outcome)
 
     def lost_up_to(self, index: int, reply: Reply) -> None:
         """The entries were not applied here, their result came as a whole."""

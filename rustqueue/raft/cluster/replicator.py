@@ -393,7 +393,9 @@ class ClusterReplicator:
     def _apply(self, index: int, entry: Entry, commands: Sequence[Command] | None, bytes_count: int) -> None:
         started_us = self._clock.monotonic_us()
         try:
-            replies = self._machine.apply(index, entry, commands)
+            # What a member applies that serves nobody, no other will ever read.
+            unread = index not in self._rounds and not self.placements.awaits(index)
+            replies = self._machine.apply(index, entry, commands, unread)
         except Exception as error:
             if self._options.survivable(error):
                 self._hold()

@@ -38,9 +38,11 @@ class _Numbered(Machine):
 class OwnClockMachine(_Numbered):
     """Each replica asks its own clock: every third machine is a millisecond ahead."""
 
-    def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None = None) -> list[Reply]:
+    def apply(
+        self, index: int, entry: Entry, commands: Sequence[Command] | None = None, unread: bool = False
+    ) -> list[Reply]:
         later = Entry(entry.version, entry.term, entry.now_ms + self.number % 3, entry.seed, entry.commands)
-        return super().apply(index, later, commands)
+        return super().apply(index, later, commands, unread)
 
 
 class SetOrderMachine(_Numbered):
