@@ -16,15 +16,17 @@ from rustqueue.machine.state import State
 from rustqueue.machine.tx import Tx
 from rustqueue.machine.verbs import pull
 from rustqueue.model import limits, replies
-from rustqueue.model.commands import Command, Pull
+from rustqueue.model.commands import Command, NewJob, Pull, PushJobs, RunTransaction
 from rustqueue.model.errors import IdempotencyMismatch
 from rustqueue.model.ids import consecutive_texts, parse_id
-from rustqueue.model.jobs import Job
+from rustqueue.model.jobs import Job, JobOptions
 from rustqueue.model.replies import OneSchedule, Pulled, PulledOne, PushedBatch, Refused, Reply
 from rustqueue.model.times import to_text
 
 _STEP_MS: Final = 10_000
 _encoder: Final = msgspec.msgpack.Encoder()
+_NOTHING: Final = JobOptions()
+_COMPARED: Final = tuple(name for name in JobOptions.__struct_fields__ if name != "traceparent")
 
 
 def digest_of(key: str) -> bytes:
@@ -32,9 +34,30 @@ def digest_of(key: str) -> bytes:
 
 
 def request_hash(command: Command) -> bytes:
-    """Hash of everything that was asked, but for what only correlates."""
-    plain = msgspec.structs.replace(command, request_id=None)
+    """Hash of everything that was asked, but for what only correlates: a client that asks again may do so under another
+    request id and in another span.
+    """
+    plain: Any = msgspec.structs.replace(command, request_id=None)
+    if isinstance(plain, PushJobs):
+        plain = _meant(plain)
+    elif isinstance(plain, RunTransaction):
+        operations: Any = [_meant(one) if isinstance(one, PushJobs) else one for one in plain.operations]
+        plain = msgspec.structs.replace(plain, operations=operations)
     return blake2b(_encoder.encode((type(command).__name__, plain)), digest_size=16).digest()
+
+
+def _meant(push: PushJobs) -> PushJobs:
+    """The push, each job with the same form of options however they were spelled, flat, nested or beside other fields
+    of the request.
+    """
+    jobs = [job if job.options is None else NewJob(job.name, job.data, _untraced(job.options)) for job in push.jobs]
+    return msgspec.structs.replace(push, jobs=jobs)
+
+
+def _untraced(options: JobOptions) -> JobOptions | None:
+    """None for nothing but a trace: the options are then what a push without any has."""
+    told = JobOptions(**{name: getattr(options, name) for name in _COMPARED})
+    return None if told == _NOTHING else told
 
 
 def repeated(state: State, tx: Tx, command: Command, key: str) -> Reply | None:

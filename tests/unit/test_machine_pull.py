@@ -194,6 +194,21 @@ def test_a_key_used_for_something_else_is_refused() -> None:
         assert rig.refused(cmd, idempotency_key="k", **fields) == MISMATCH
 
 
+def test_a_repeat_may_come_under_another_request_id_in_another_span_and_in_another_spelling() -> None:
+    rig = Rig()
+    given = {"priority": 3, "metadata": {"a": 1}}
+    first = rig.do("push", queue="q", name="n", idempotency_key="k", request_id=1, traceparent="00-1", **given)
+    plain = rig.do("push", queue="q", name="n", idempotency_key="p", request_id=1)
+    pushes = [{"cmd": "push", "queue": "q", "name": "n", "traceparent": f"00-{number}", **given} for number in (1, 2)]
+    several = rig.do("tx", operations=pushes[:1], idempotency_key="t")
+
+    assert rig.do("push", queue="q", name="n", idempotency_key="k", request_id=2, options=given) == first
+    assert rig.do("push", queue="q", name="n", idempotency_key="p", request_id=2, traceparent="00-2") == plain
+    assert rig.do("tx", operations=pushes[1:], idempotency_key="t") == several
+    other = {**given, "metadata": {"a": 2}}
+    assert rig.refused("push", queue="q", name="n", idempotency_key="k", **other) == MISMATCH
+
+
 def test_a_refusal_is_not_remembered() -> None:
     rig = Rig()
     rig.do("queue_pause", queue="q")
