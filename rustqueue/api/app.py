@@ -22,6 +22,7 @@ from aiohttp import hdrs
 from rustqueue.api import answers, events
 from rustqueue.api.compose import compose, decode, guards, reading
 from rustqueue.api.connection import Connection, Exchange, Unpaused
+from rustqueue.api.context import HEADER, context_of, with_context
 from rustqueue.api.events import EventClient
 from rustqueue.api.ports import Door, HttpOptions, Services
 from rustqueue.api.refusals import (
@@ -34,7 +35,7 @@ from rustqueue.api.refusals import (
     too_many_connections,
     too_many_followers,
 )
-from rustqueue.api.routes import FOR_MACHINES, Route, Router, Source, routes_with_metrics
+from rustqueue.api.routes import FOR_MACHINES, Body, Route, Router, Source, routes_with_metrics
 from rustqueue.api.second import answers as second
 from rustqueue.api.second.asking import Sent, asked
 from rustqueue.api.second.routes import beside, speaks
@@ -214,7 +215,7 @@ class HttpShell:
             request, line = _asked(route, parameters, query, headers, body)
         done: Callable[[Reply], None] = partial(self._done, exchange)
         if self.around is not None:
-            done = self.around("http", request, headers.get("traceparent"), done)
+            done = self.around("http", request, headers.get(HEADER), done)
         ticket = self._gateway.submit(request, line, done, principal)
         if ticket is not None and exchange.is_open:
             exchange.ticket = ticket
@@ -368,7 +369,9 @@ def _asked(
 ) -> tuple[Request, bytes]:
     """The request of one of our own routes, and the line that TCP would send for it."""
     guarded = guards(headers) if route.guarded else reading(headers) if route.is_read else ()
-    line = compose(route, parameters, query, headers.get("Idempotency-Key"), body, guarded)
+    context = context_of(headers) if route.body is Body.PUSH else None
+    told = body if context is None else with_context(body, context)
+    line = compose(route, parameters, query, headers.get("Idempotency-Key"), told, guarded)
     return decode(route, line, body), line
 
 

@@ -65,7 +65,7 @@ class RequestSpans:
                 attributes[f"rustqueue.{name}"] = value
         if isinstance(request, PushJobs):
             attributes["messaging.batch.message_count"] = len(request.jobs)
-        links = [link for text in carried if (link := _link_to(text)) is not None]
+        links = [link for text in carried if text != parent and (link := _link_to(text)) is not None]
         span = self._tracer.start_span(verb, context=context, kind=SpanKind.SERVER, attributes=attributes, links=links)
         return partial(_ended, span, done) if span.is_recording() else done
 

@@ -94,6 +94,7 @@ class Creation(Struct, frozen=True, gc=False):
     max_attempts: int | None
     key: str | None
     scope: str
+    traceparent: str | None = None
 
 
 class PushJobs(Struct, frozen=True, gc=False):

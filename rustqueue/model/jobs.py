@@ -37,6 +37,7 @@ QueueText = Annotated[str, Meta(min_length=1, max_length=limits.QUEUE_NAME_BYTES
 NameText = Annotated[str, Meta(min_length=1, max_length=limits.NAME_BYTES_MAX)]
 FlowText = Annotated[str, Meta(min_length=1, max_length=limits.FLOW_ID_BYTES_MAX)]
 Tag = Annotated[str, Meta(max_length=limits.TAG_BYTES_MAX)]
+TraceContext = Annotated[str, Meta(max_length=limits.TRACEPARENT_BYTES_MAX)]
 WorkerText = Annotated[str, Meta(max_length=limits.WORKER_ID_BYTES_MAX)]
 
 
@@ -66,7 +67,7 @@ class JobOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     depends_on: Annotated[list[IdText | int], Meta(max_length=limits.DEPENDS_ON_MAX)] | None = None
     flow_id: FlowText | None = None
     on_parent_failure: ParentFailurePolicy | None = None
-    traceparent: Annotated[str, Meta(max_length=limits.TRACEPARENT_BYTES_MAX)] | None = None
+    traceparent: TraceContext | None = None
 
 
 class JobItem(JobOptions, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):

@@ -117,7 +117,8 @@ def creation(wire: JobCreate) -> PushJobs:
 
 def _created(wire: JobCreate) -> PushJobs:
     job = NewJob(wire.kind, bytes(wire.payload), None)
-    return PushJobs(wire.kind, [job], True, creation=Creation(wire.max_attempts, wire.key, wire.scope))
+    terms = Creation(wire.max_attempts, wire.key, wire.scope, wire.traceparent)
+    return PushJobs(wire.kind, [job], True, creation=terms)
 
 
 def _normalised(wire: Push | PushBatch) -> PushJobs:

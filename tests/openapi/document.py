@@ -26,6 +26,12 @@ from tests.openapi.schemas import (
 
 FILE = Path(__file__).resolve().parents[2] / "rustqueue" / "dashboard" / "static" / "openapi.json"
 BEARER = "bearer"
+CONTEXT: Schema = {
+    "name": "traceparent",
+    "in": "header",
+    "description": "W3C trace context that jobs carry unless they name one; what is none is passed over.",
+    "schema": {"type": "string"},
+}
 _ABOUT = """A durable job queue. TCP on port 6789 takes the same verbs, a JSON line each.
 
 Every answer is a JSON object with `ok`; times are RFC 3339 in UTC, durations milliseconds. Unknown keys are refused by
@@ -171,6 +177,8 @@ def _header_parameters(route: Route) -> list[Schema]:
         schema: Schema = {"type": "string", "minLength": 1, "maxLength": limits.IDEMPOTENCY_KEY_BYTES_MAX}
         text = "A repeat with the same key within ten minutes answers as the first did."
         found.append({"name": "Idempotency-Key", "in": "header", "description": text, "schema": schema})
+    if route.body is Body.PUSH:
+        found.append(CONTEXT)
     if issubclass(kind, Guarded):
         fields = fields_of(route.verb)
         texts = {

@@ -9,6 +9,7 @@ import rustqueue
 from rustqueue.gateway.kinds import BUILT_IN
 from rustqueue.model import limits
 from rustqueue.model.kinds.values import MAX_ATTEMPTS_DEFAULT, Status
+from tests.openapi.document import CONTEXT
 from tests.openapi.schemas import Schema
 
 FILE: Final = Path(__file__).resolve().parents[2] / "rustqueue" / "dashboard" / "static" / "jobs-openapi.json"
@@ -190,7 +191,7 @@ def _create() -> Schema:
         "summary": "Create a job",
         "description": "Creates a job, or finds the one that was created under the same key before.",
         "tags": ["Jobs"],
-        "parameters": [key],
+        "parameters": [key, CONTEXT],
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {
             "201": _job("A new job."),

@@ -75,6 +75,14 @@ def test_a_new_job_is_answered_whole() -> None:
     assert rig.pulled(1, queue=KIND) == [job_id]
 
 
+def test_a_job_carries_the_trace_of_the_request_that_created_it() -> None:
+    rig = Rig()
+    job_id = created(rig, traceparent="00-1", key="k")["job"]["id"]
+
+    assert created(rig, traceparent="00-2", key="k")["job"]["id"] == job_id
+    assert rig.job(job_id)["traceparent"] == "00-1"
+
+
 def test_a_job_goes_through_its_statuses() -> None:
     rig = Rig()
     job_id = created(rig, max_attempts=2)["job"]["id"]

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from rustqueue.api.compose import check_whole
+from rustqueue.api.context import context_of
 from rustqueue.api.refusals import shown
 from rustqueue.api.routes import Route, decoded
 from rustqueue.model import ids, limits, wire
@@ -56,7 +57,7 @@ def asked(route: Route, path: Mapping[str, str], query: str, sent: Sent) -> Aske
     """What is asked. Raises `ApiError`."""
     headers = sent.headers
     if route.verb == "job_create":
-        create = _creation(headers.get("Idempotency-Key"), sent.body, sent.scope)
+        create = _creation(headers.get("Idempotency-Key"), sent)
         return create[0], wire.encode_command(create[1])
     request: Request
     if route.verb == "job_list":
@@ -68,8 +69,9 @@ def asked(route: Route, path: Mapping[str, str], query: str, sent: Sent) -> Aske
     return request, wire.encode_command(request)
 
 
-def _creation(key: str | None, body: bytes, scope: str) -> tuple[PushJobs, JobCreate]:
+def _creation(key: str | None, sent: Sent) -> tuple[PushJobs, JobCreate]:
     """The header wins over the member of the body."""
+    body = sent.body
     if key is not None:
         _check_key(key)
     if not body:
@@ -83,7 +85,8 @@ def _creation(key: str | None, body: bytes, scope: str) -> tuple[PushJobs, JobCr
             payload=given.payload,
             max_attempts=given.max_attempts,
             key=given.idempotency_key if key is None else key,
-            scope=scope,
+            scope=sent.scope,
+            traceparent=context_of(sent.headers),
         )
         return wire.creation(create), create
     except msgspec.MsgspecError as error:

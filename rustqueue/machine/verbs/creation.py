@@ -62,4 +62,5 @@ def _options(wanted: Creation, defaults: JobOptions) -> JobOptions:
         max_attempts=max_attempts,
         backoff="decorrelated_jitter" if jittered else None,
         backoff_delay_ms=own_delay_ms,
+        traceparent=wanted.traceparent,
     )

@@ -5,14 +5,14 @@ from typing import Annotated
 from msgspec import Meta, Raw
 
 from rustqueue.model import limits
-from rustqueue.model.jobs import IdText, QueueText
+from rustqueue.model.jobs import IdText, QueueText, TraceContext
 from rustqueue.model.kinds.values import Status
 from rustqueue.model.requests import IdempotencyKey, Reading, Request
 
 
 class JobCreate(Request, frozen=True, kw_only=True, tag="!job_create"):
     """How the log spells a job that was created by its kind. `scope` says whose key `key` is: two clients with tokens
-    of their own may choose the same one by chance.
+    of their own may choose the same one by chance. `traceparent` is the header of that name.
     """
 
     kind: QueueText
@@ -20,6 +20,7 @@ class JobCreate(Request, frozen=True, kw_only=True, tag="!job_create"):
     max_attempts: Annotated[int, Meta(ge=1, le=limits.ATTEMPTS_MAX)] | None = None
     key: IdempotencyKey | None = None
     scope: str = ""
+    traceparent: TraceContext | None = None
 
 
 class KindJobGet(Reading, frozen=True, kw_only=True, tag="!kind_job_get"):

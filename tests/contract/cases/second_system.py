@@ -5,9 +5,10 @@ A kind of the case is a queue of the case with a payload schema, since all cases
 
 from typing import Any, Final
 
-from tests.conformance.bodies import ask
+from tests.conformance.bodies import ask, ok
 from tests.conformance.protocols import NOBODY, Json
-from tests.contract.table import ANY, Case, Step, http
+from tests.contract.cases.surface import TRACE, TRACE_SHOWN
+from tests.contract.table import ANY, Case, Step, http, job
 
 SCHEMA: Final = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
 BODY: Final = {"kind": "$q", "payload": {"text": "lorem"}}
@@ -66,6 +67,27 @@ CASES: Final[dict[str, Case]] = {
             Step(http("GET", "//jobs?kind=$q&offset=1&limit=7000"), 200, [kind_job("#1")]),
             Step(http("GET", "//jobs?kind=$q&status=running"), 200, []),
             Step(http("GET", f"//jobs/{NOBODY}"), 404, NOT_FOUND),
+        ],
+        differs="second 1",
+    ),
+    "kinds: a trace": Case(
+        "D second 1",
+        [
+            DECLARED,
+            Step(http("POST", "//jobs", BODY, traceparent=TRACE), 201, kind_job("#1")),
+            Step(
+                http("GET", "/jobs/#1"),
+                200,
+                ok(
+                    job=job(
+                        "#1",
+                        name="$q",
+                        data=BODY["payload"],
+                        traceparent=TRACE_SHOWN,
+                        backoff="decorrelated_jitter",
+                    )
+                ),
+            ),
         ],
         differs="second 1",
     ),

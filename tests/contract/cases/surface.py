@@ -22,6 +22,10 @@ from tests.contract.cases.lines import told
 from tests.contract.cases.words import ALIVE, acked, died, get, nothing, pull, push, pushed, shown, started
 from tests.contract.table import ANY, NUMBER, Case, Step, held, http, job, line
 
+TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+AGAIN: Final = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
+TRACE_SHOWN: Final = "00-0af7651916cd43dd8448eb211c80319c-~1-01"
+"""The id of a span looks like what chance made, and stands as that in bodies."""
 NAMES: Final = ("q", "a", "b", "none", "other", "new", "w", "s", "h", "f", "k", "next")
 """What the tables of conformance call their queues, workers, schedules, webhooks, flows and keys."""
 _QUOTED: Final = re.compile(rf"'({'|'.join(NAMES)})'")
@@ -119,6 +123,32 @@ CASES: Final[dict[str, Case]] = {
                 200,
                 ok(job=job("#2", ttl_ms=100, state="dlq", last_error="expired")),
                 until=True,
+            ),
+        ],
+        differs="name push options",
+    ),
+    "a trace that a header names": Case(
+        "D name push options",
+        [
+            Step(http("POST", "/queues/$q/jobs", {"name": "n", "data": 1}, traceparent=TRACE), 201, ok(id="#1")),
+            shown(traceparent=TRACE_SHOWN),
+            Step(
+                http("POST", "/queues/$q/jobs", [{"name": "n", "data": 1, "traceparent": "00-1"}], traceparent=TRACE),
+                201,
+                ok(ids=["#2"]),
+            ),
+            shown("#2", traceparent="00-1"),
+            Step(http("POST", "/queues/$q/jobs", {"name": "n", "data": 1}, traceparent="00-1"), 201, ok(id="#3")),
+            shown("#3"),
+            Step(
+                http("POST", "/queues/$q/jobs", {"name": "n", "data": 1}, Idempotency_Key="$k", traceparent=TRACE),
+                201,
+                ok(id="#4"),
+            ),
+            Step(
+                http("POST", "/queues/$q/jobs", {"name": "n", "data": 1}, Idempotency_Key="$k", traceparent=AGAIN),
+                201,
+                ok(id="#4"),
             ),
         ],
         differs="name push options",
