@@ -40,6 +40,20 @@ def test_the_job_knows_the_service_its_token_and_its_authority(helm: Helm) -> No
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
 
 
+def test_one_backup_is_made_at_once_and_one_with_another_image(helm: Helm, kubectl: Kubectl) -> None:
+    objects = helm.template(BACKUP, namespace=kubectl.namespace)
+    kubectl.apply(*objects, dry=True)
+    (job,), (cron_job,) = of_kind(objects, "Job"), of_kind(objects, "CronJob")
+    assert job["spec"] == cron_job["spec"]["jobTemplate"]["spec"]
+    names = [
+        one["metadata"]["name"]
+        for tag in ("1", "1", "2")
+        for one in of_kind(helm.template(BACKUP, f"--set=image.tag=v{tag}"), "Job")
+    ]
+    # A Job cannot be changed, so another one needs another name.
+    assert names[0] == names[1] != names[2]
+
+
 def test_the_volume_of_backups_outlives_the_release_or_is_a_given_one(helm: Helm) -> None:
     (claim,) = of_kind(helm.template(BACKUP), "PersistentVolumeClaim")
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
