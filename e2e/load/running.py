@@ -83,6 +83,10 @@ class Load:
 
     def finish(self, out: Path) -> Outcome:
         """End it, leave the history in the folder, and judge."""
+        return leave(self.end(), out)
+
+    def end(self) -> History:
+        """End it; what it saw and what was done meanwhile."""
         self.kubectl.run("exec", NAME, "--", "touch", STOP)
         until("the load to end", lambda: self.kubectl.works("exec", NAME, "--", "ls", DONE), END_DEADLINE_S, every=0.5)
         lines = self.kubectl.run("exec", NAME, "--", "cat", HISTORY).splitlines()
@@ -90,14 +94,7 @@ class Load:
         history = read_lines(lines)
         assert history.complete, f"the load wrote no state: {self.kubectl.run('logs', NAME)[-2000:]}"
         history.events += self.events
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / "history.jsonl").open("wb") as file:
-            file.writelines(map(encode_line, history.lines()))
-        state = history.snapshot
-        (out / "state.json").write_text(json.dumps({"jobs": state.jobs, "counts": state.counts}))
-        outcome = outcome_of(history)
-        (out / "outcome.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
-        return outcome
+        return history
 
     def go_on(self) -> None:
         """Until clients are served again, for a while."""
@@ -141,6 +138,18 @@ class Load:
             spec["nodeName"] = self.node
         labels = {"app.kubernetes.io/name": "load"}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME, "labels": labels}, "spec": spec}
+
+
+def leave(history: History, out: Path) -> Outcome:
+    """Write a history into a folder and judge it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "history.jsonl").open("wb") as file:
+        file.writelines(map(encode_line, history.lines()))
+    state = history.snapshot
+    (out / "state.json").write_text(json.dumps({"jobs": state.jobs, "counts": state.counts}))
+    outcome = outcome_of(history)
+    (out / "outcome.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
+    return outcome
 
 
 def read_lines(lines: Iterable[str]) -> History:

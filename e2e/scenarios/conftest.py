@@ -4,7 +4,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +29,13 @@ class Space:
     cluster: Cluster
     kubectl: Kubectl
     out: Path
+    others: list["Space"] = field(default_factory=list)
+
+    def another(self, suffix: str) -> "Space":
+        """One more namespace, for a second release; it goes with this one."""
+        space = opened(self.cluster, f"{self.kubectl.namespace}-{suffix}", self.out / suffix)
+        self.others.append(space)
+        return space
 
     def load(self, target: Target, node: str | None = None, prefix: str = "") -> Load:
         load = Load(self.kubectl, target, node, prefix)
@@ -38,7 +45,10 @@ class Space:
     def judge(self, load: Load) -> Outcome:
         """End the load: nothing acknowledged may be lost, nothing may have happened twice."""
         load.go_on()
-        outcome = load.finish(self.out)
+        return self.sound(load.finish(self.out))
+
+    def sound(self, outcome: Outcome) -> Outcome:
+        """Nothing is lost, nothing happened twice, and something happened at all."""
         assert (outcome.problems, outcome.broken) == ([], []), f"see {self.out}"
         assert outcome.completed > 0
         return outcome
@@ -66,22 +76,27 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Space]:
-    name = f"e2e-{next(numbers)}"
-    out = out_folder() / request.node.name
+    mine = opened(cluster, f"e2e-{next(numbers)}", out_folder() / request.node.name)
+    yield mine
+    if request.node.stash.get(failed, False):
+        for each in (mine, *mine.others):
+            keep_evidence(each)
+    mend(cluster)
+    for each in (mine, *mine.others):
+        cluster.kubectl.run("delete", "namespace", each.kubectl.namespace, "--wait=false")
+
+
+def opened(cluster: Cluster, namespace: str, out: Path) -> Space:
     cluster.kubectl.apply(
         {
             "apiVersion": "v1",
             "kind": "Namespace",
-            "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+            "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
         }
     )
-    mine = Space(cluster, cluster.kubectl.within(name), out)
-    mine.kubectl.wait_account()
-    yield mine
-    if request.node.stash.get(failed, False):
-        keep_evidence(mine)
-    mend(cluster)
-    cluster.kubectl.run("delete", "namespace", name, "--wait=false")
+    space = Space(cluster, cluster.kubectl.within(namespace), out)
+    space.kubectl.wait_account()
+    return space
 
 
 @pytest.fixture(scope="session")

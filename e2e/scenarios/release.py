@@ -19,6 +19,14 @@ NAME = "jobs"
 SERVICE = f"{NAME}-rustqueue"
 HELM_DEADLINE_S = 300
 
+# As fresh as the last acknowledged write: what a node says of the state that a backup of it would hold.
+STATE = (
+    "import os; from rustqueue.client import Client; "
+    "client = Client('http://127.0.0.1:6790', token=os.environ['RUSTQUEUE_AUTH__TOKENS']); "
+    "backup = client.begin_backup(); client.end_backup(backup.id); "
+    "print(backup.manifest.index, backup.manifest.state_hash)"
+)
+
 # Small enough for three nodes that share two processors.
 VALUES: Object = {
     "image": {"repository": "rustqueue", "tag": "dev", "pullPolicy": "Never"},
@@ -95,6 +103,12 @@ class Release:
         begin = time.monotonic()
         until(f"all members of {SERVICE} to be ready", self.all_ready, seconds, every=0.3)
         return time.monotonic() - begin
+
+
+def states(release: Release) -> set[str]:
+    """Applied index and state hash of every node; one when they have applied the same entries to the same end."""
+    words = ("-c", "rustqueue", "--", "python", "-c", STATE)
+    return {release.kubectl.run("exec", pod["metadata"]["name"], *words).strip() for pod in release.members()}
 
 
 def merged(values: Object, more: Object) -> Object:

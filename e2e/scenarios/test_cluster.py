@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,9 @@ HEALTH = (
 )
 
 
-def installed(release: Release) -> float:
+def installed(release: Release, **more: Any) -> float:
     """Three members, each on a node of its own: else a test that takes one node away would take the majority."""
-    seconds = release.install(replicas=3)
+    seconds = release.install(replicas=3, **more)
     hosts = {pod["spec"]["nodeName"] for pod in release.members()}
     assert len(hosts) == 3, hosts
     return seconds

@@ -1,0 +1,154 @@
+"""A backup taken under load becomes a second release in another namespace, with the state that it had."""
+
+import base64
+import re
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from e2e.cluster.machine import MachineCluster
+from e2e.harness.kubectl import Object
+from e2e.harness.waiting import until
+from e2e.load.held import Cut, held
+from e2e.load.running import RESTRICTED, RESTRICTED_POD, leave
+from e2e.scenarios.conftest import Space
+from e2e.scenarios.release import IMAGE, SERVICE, Release, states
+from e2e.scenarios.test_cluster import GAP_S, installed
+from e2e.scenarios.test_members import wait_members
+from rustqueue.history.verdict import ms_of
+
+pytestmark = pytest.mark.slow
+
+JOB_S = 120
+STATES_S = 90
+SHARED = "backups"
+TOLD = re.compile(
+    r"^(?P<file>/backups/\S+)\nstate of (?P<at>\S+), entry (?P<index>\d+) of term \d+, hash (?P<hash>\w+)\n"
+)
+RESTORED = re.compile(r"^/data holds the state of (?P<at>\S+), hash (?P<hash>\w+)\n")
+
+
+class Backup(NamedTuple):
+    """What the CronJob's pod said of the file that it wrote."""
+
+    file: str
+    cut: Cut
+    state_hash: str
+    taken_at: str
+
+
+def backed_up(release: Release) -> Backup:
+    """As a person asks for one at once."""
+    kubectl, begin_us = release.kubectl, now_us()
+    kubectl.run("create", "job", "now", f"--from=cronjob/{SERVICE}-backup")
+    kubectl.wait_condition("job", "now", "Complete", seconds=JOB_S)
+    said = kubectl.run("logs", "job/now")
+    told = TOLD.search(said)
+    assert told is not None, said
+    cut = Cut(begin_us, now_us(), ms_of(told["at"]))
+    return Backup(told["file"].removeprefix("/backups/"), cut, told["hash"], told["at"])
+
+
+def backup_jobs(release: Release) -> list[bool]:
+    """Whether each of them has done what it was made for."""
+    return [bool(job["status"].get("succeeded")) for job in release.kubectl.items("jobs")]
+
+
+def now_us() -> int:
+    return time.monotonic_ns() // 1_000
+
+
+def reader(claim: str) -> Object:
+    """A pod that does nothing but mount the backups, so that they can be copied away."""
+    container = {
+        "name": "reader",
+        "image": IMAGE,
+        "imagePullPolicy": "Never",
+        "command": ["sleep", "3600"],
+        "securityContext": RESTRICTED,
+        "volumeMounts": [{"name": "backups", "mountPath": "/backups", "readOnly": True}],
+    }
+    spec = {
+        "terminationGracePeriodSeconds": 0,
+        "securityContext": RESTRICTED_POD,
+        "containers": [container],
+        "volumes": [{"name": "backups", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": spec}
+
+
+def copy_away(release: Release, file: str, folder: Path) -> None:
+    kubectl = release.kubectl
+    kubectl.apply(reader(f"{SERVICE}-backup"))
+    kubectl.wait_condition("pod", "reader", "Ready")
+    text = kubectl.run("exec", "reader", "--", "base64", f"/backups/{file}")
+    kubectl.run("delete", "pod", "reader", "--wait=false")
+    (folder / file).write_bytes(base64.b64decode(text))
+
+
+def shared_folder(space: Space) -> Path:
+    """What stands for a network file system: one folder of this machine, seen by pods on all nodes."""
+    assert isinstance(space.cluster, MachineCluster), "nodes in containers share no folder"
+    name = f"{SHARED}-{space.kubectl.namespace}"
+    folder = space.cluster.folder / name
+    folder.mkdir()
+    size, modes = {"storage": "1Gi"}, ["ReadOnlyMany"]
+    volume = {"capacity": size, "accessModes": modes, "hostPath": {"path": str(folder), "type": "Directory"}}
+    claim = {"accessModes": modes, "resources": {"requests": size}, "storageClassName": "", "volumeName": name}
+    space.kubectl.apply(
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": SHARED}, "spec": claim},
+    )
+    return folder
+
+
+def carry_seal(old: Release, new: Release) -> str:
+    """The keys of webhooks' secrets are not in a backup; the name of the Secret that has them in the new namespace."""
+    data = old.kubectl.get("secret", f"{SERVICE}-seal")["data"]
+    name = "seal-of-before"
+    new.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
+    return name
+
+
+def test_a_backup_becomes_a_release_in_another_namespace(space: Space, release: Release) -> None:
+    installed(release, backup={"enabled": True})
+    load = space.load(release.target(), prefix="old-")
+    wait_members(release, 3)
+    until("the backup of the install", lambda: backup_jobs(release) == [True], JOB_S, every=0.5)
+    load.note("backup")
+    backup = backed_up(release)
+    load.go_on()
+
+    # When a second release begins with it, while the first one goes on
+    other = space.another("restored")
+    second = Release(space.cluster, other.kubectl)
+    copy_away(release, backup.file, shared_folder(other))
+    seal = {"existingSecret": carry_seal(release, second)}
+    load.note("restored beside it")
+    seconds = second.install(
+        replicas=3, seal=seal, restore={"existingClaim": SHARED, "file": backup.file}, backup={"enabled": True}
+    )
+    # Then it began with the state of the backup
+    said = other.kubectl.run("logs", f"{SERVICE}-0", "--container=restore")
+    told = RESTORED.search(said)
+    assert told is not None, said
+    assert (told["hash"], told["at"]) == (backup.state_hash, backup.taken_at)
+    # And serves with three members, also without the values that restored it
+    again = other.load(second.target(), prefix="new-")
+    wait_members(second, 3)
+    again.note("values of the restore removed", install_s=round(seconds, 1))
+    second.upgrade(replicas=3, seal=seal)
+    again.go_on()
+    load.go_on()
+
+    # And nothing is lost: not of the first release, and of the second nothing that was in the backup
+    before, after = load.end(), again.end()
+    after.calls = [*held(before.calls, backup.cut), *after.calls]
+    after.events = [*before.events, *after.events]
+    first_outcome, outcome = leave(before, space.out / "old"), leave(after, space.out)
+    space.sound(first_outcome)
+    space.sound(outcome)
+    assert first_outcome.gap_s < GAP_S
+    until("three nodes with the same state", lambda: len(states(second)) == 1, STATES_S, every=1)
