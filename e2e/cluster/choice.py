@@ -20,9 +20,9 @@ def chosen() -> str:
     return name
 
 
-def image(folder: Path) -> Path:
-    """The image as an archive that every node can be given."""
-    return kind.image(folder) if chosen() == "kind" else images.build()
+def image(folder: Path, tag: str = "dev", root: Path = images.ROOT) -> Path:
+    """The image of a checkout as an archive that every node can be given."""
+    return kind.image(folder, tag, root) if chosen() == "kind" else images.build(tag, root)
 
 
 def cluster(folder: Path) -> Cluster:

@@ -11,8 +11,7 @@ from pathlib import Path
 from e2e.harness.kubectl import Kubectl
 
 NAME = "rustqueue-e2e"
-IMAGE = "rustqueue:dev"
-ROOT = Path(__file__).resolve().parent.parent.parent
+IMAGE = "rustqueue"
 BOOT_DEADLINE_S = 600
 CHAINS = (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o"))
 
@@ -30,11 +29,11 @@ def call(*words: str, text: str | None = None) -> str:
     return done.stdout
 
 
-def image(folder: Path) -> Path:
-    """The repository's Dockerfile, built by the Docker engine."""
-    archive = folder / "rustqueue.tar"
-    call("docker", "build", "--tag", IMAGE, str(ROOT))
-    call("docker", "save", "--output", str(archive), IMAGE)
+def image(folder: Path, tag: str, root: Path) -> Path:
+    """The Dockerfile of a checkout, built by the Docker engine."""
+    archive = folder / f"rustqueue-{tag}.tar"
+    call("docker", "build", "--tag", f"{IMAGE}:{tag}", str(root))
+    call("docker", "save", "--output", str(archive), f"{IMAGE}:{tag}")
     return archive
 
 

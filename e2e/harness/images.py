@@ -31,14 +31,14 @@ class ImageFault(Exception):
     """The image cannot be built here; the sentence says why."""
 
 
-def context_key() -> str:
+def context_key(root: Path) -> str:
     """A name for everything that goes into the image."""
     digest = hashlib.sha256()
-    folders = [*(ROOT / name for name in CONTEXT), *(ROOT / name for name in CONTEXT_PACKAGES)]
+    folders = [*(root / name for name in CONTEXT), *(root / name for name in CONTEXT_PACKAGES)]
     files = {path for folder in folders for path in ([folder] if folder.is_file() else folder.rglob("*"))}
     for path in sorted(files):
         if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode())
+            digest.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -64,22 +64,33 @@ class Buildah:
         return bool(self.run("images", "--quiet", "--filter", f"reference={name}"))
 
 
-def build(tag: str = "dev") -> Path:
-    """The image as an archive under the name NAME:tag; nothing is done if the same was built before."""
+def copy_context(folder: Path) -> None:
+    """All that an image is built from, so that a test can change it."""
+    for name in (*CONTEXT, *CONTEXT_PACKAGES):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(ROOT / name, target)
+
+
+def build(tag: str = "dev", root: Path = ROOT) -> Path:
+    """The image of a checkout as an archive under the name NAME:tag; nothing is done if the same was built before."""
     folder = cache_root() / "image"
     folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / f"rustqueue-{tag}-{context_key()}.tar"
+    archive = folder / f"rustqueue-{tag}-{context_key(root)}.tar"
     # Two that want the same image: the second finds what the first has built.
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if archive.exists():
             archive.touch()
         else:
-            _build(folder, tag, archive)
+            _build(folder, f"{NAME}:{tag}", archive, root)
     return archive
 
 
-def _build(folder: Path, tag: str, archive: Path) -> None:
+def _build(folder: Path, name: str, archive: Path, root: Path) -> None:
     buildah = Buildah(folder)
     if not buildah.has(BASE):
         _make_base(buildah, base_layer(folder))
@@ -91,12 +102,12 @@ def _build(folder: Path, tag: str, archive: Path) -> None:
         "--build-arg",
         f"BASE_IMAGE={BASE}",
         "--tag",
-        f"{NAME}:{tag}",
+        name,
     ]
-    buildah.run(*words, *_pip_arguments(), ROOT)
+    buildah.run(*words, *_pip_arguments(), root)
     unfinished = folder / "unfinished.tar"
     unfinished.unlink(missing_ok=True)
-    buildah.run("push", f"{NAME}:{tag}", f"docker-archive:{unfinished}:{NAME}:{tag}")
+    buildah.run("push", name, f"docker-archive:{unfinished}:{name}")
     unfinished.rename(archive)
     _forget_old(buildah, folder)
 

@@ -38,11 +38,15 @@ CHANGES: Final = (
 def make(folder: Path) -> Path:
     """A folder to run `python -m rustqueue` in."""
     sources = Path(rustqueue.__file__).parent
-    package = folder / "rustqueue"
-    shutil.copytree(sources, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(sources, folder / "rustqueue", ignore=shutil.ignore_patterns("__pycache__"))
+    change(folder)
+    return folder
+
+
+def change(folder: Path) -> None:
+    """Make the sources in a folder those of the next release."""
     for name, old, new in CHANGES:
-        path = package / name
+        path = folder / "rustqueue" / name
         text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{name} has {text.count(old)} places like {old!r}"
         path.write_text(text.replace(old, new), encoding="utf-8")
-    return folder
