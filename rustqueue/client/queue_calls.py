@@ -127,6 +127,9 @@ def get_queue(queue: str) -> Call[QueueInfo]:
 
 def put_queue(queue: str, **settings: Unpack[QueueOptions]) -> Call[QueueInfo]:
     """Replace all settings of a queue; creates it. A missing `mode` keeps the present one."""
+    unknown = sorted(settings.keys() - QueueOptions.__annotations__.keys() - Declaration.__annotations__.keys())
+    if unknown:
+        raise InvalidRequest("VALIDATION_ERROR", f"{unknown[0]!r} is no setting of a queue", 400)
     defaults, schema = settings.get("defaults"), settings.get("payload_schema")
     try:
         request = commands.QueueSet(

@@ -492,5 +492,7 @@ def test_what_cannot_be_sent_is_said_before_sending() -> None:
         job_calls.push_batch("q", [{"name": "a", "nope": 1}])  # type: ignore[typeddict-unknown-key]
     with pytest.raises(InvalidRequest, match="VALIDATION_ERROR"):
         queue_calls.put_queue("q", limits={"nope": 1})  # type: ignore[typeddict-unknown-key]
+    with pytest.raises(InvalidRequest, match="'lease' is no setting of a queue"):
+        queue_calls.put_queue("q", lease=5)  # type: ignore[call-arg]
     with pytest.raises(InvalidRequest, match="TOO_LARGE"):
         Lines().encode(job_calls.push_batch("q", [{"name": "a", "data": "x" * 17_000_000}]).request, None, None)
