@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rustqueue.cli.node import missing_extra
 from rustqueue.cli.output import Shown, table
-from rustqueue.cli.parsing import bounded
+from rustqueue.cli.parsing import bounded, host_port
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client
 from rustqueue.client.calls.cluster import Cluster
@@ -29,7 +29,9 @@ def add(commands: Commands) -> None:
         "rustqueue cluster add n3 10.0.0.4:6800",
     )
     parser.add_argument("id", metavar="NODE")
-    parser.add_argument("address", metavar="HOST:PORT", help="where its peer port answers: its `advertise`")
+    parser.add_argument(
+        "address", type=host_port, metavar="HOST:PORT", help="where its peer port answers: its `advertise`"
+    )
     parser = group.add("remove", remove_member, "let a member go", "rustqueue cluster remove n3")
     parser.add_argument("id", metavar="MEMBER")
     parser = group.add(
@@ -40,7 +42,7 @@ def add(commands: Commands) -> None:
         "rustqueue cluster replace n1 --address 10.0.0.9:6800",
     )
     parser.add_argument("id", metavar="NODE")
-    parser.add_argument("--address", metavar="HOST:PORT", help="where it is now, else where it was")
+    parser.add_argument("--address", type=host_port, metavar="HOST:PORT", help="where it is now, else where it was")
     parser = group.add(
         "transfer",
         transfer,

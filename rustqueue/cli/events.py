@@ -5,7 +5,7 @@ import os
 
 import msgspec
 
-from rustqueue.cli.parsing import UsageError, add_connection, bounded, reach, token_of, url_of
+from rustqueue.cli.parsing import UsageError, add_connection, bounded, ca_file_of, reach, token_of, url_of
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client
 from rustqueue.client.stream.session import StreamEvent
@@ -33,8 +33,9 @@ def add(commands: Commands) -> None:
 
 def events(arguments: argparse.Namespace) -> int:
     url, as_json = url_of(arguments, os.environ), getattr(arguments, "output", "text") == "json"
-    reach(url)
-    with Client(url, token=token_of(arguments, os.environ)) as client:
+    ca_file = ca_file_of(arguments, os.environ)
+    reach(url, ca_file)
+    with Client(url, token=token_of(arguments, os.environ), ca_file=ca_file) as client:
         try:
             told = client.subscribe(
                 events=arguments.events, queues=arguments.queues, job_id=arguments.job_id, after=arguments.after

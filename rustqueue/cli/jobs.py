@@ -151,7 +151,10 @@ def _push_file(arguments: argparse.Namespace, client: Client) -> Shown:
 
 def file_text(path: str) -> str:
     """The text of a file, or of standard input for `-`. An argument type."""
-    return text_or_file(path if path == "-" else f"@{path}")
+    try:
+        return text_or_file(path if path == "-" else f"@{path}")
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("@")) from None
 
 
 def _batches_in(text: str) -> Iterator[list[NewJob]]:

@@ -137,7 +137,7 @@ def bench(arguments: argparse.Namespace) -> int:
         ca_file=ca_file_of(arguments, os.environ),
     )
     url = url_of(arguments, environment)
-    reach(url)
+    reach(url, load.ca_file)
     result = measure(url, token_of(arguments, os.environ), load)
     print(as_json(result) if getattr(arguments, "output", "text") == "json" else table_of(result))
     return 0

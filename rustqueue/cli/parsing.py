@@ -6,6 +6,7 @@ It must not know any command. Invariant: whatever is wrong with the words become
 import argparse
 import difflib
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from rustqueue.client.address import Address
-from rustqueue.client.errors import NetworkError
+from rustqueue.client.errors import InvalidRequest, NetworkError
 from rustqueue.client.token import Token, TokenFile
 
 EXIT_FAILED = 1
@@ -48,6 +49,14 @@ class Parser(argparse.ArgumentParser):
         close = difflib.get_close_matches(flag, list(self._option_string_actions), n=1) if flag.startswith("-") else []
         self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {close[0]}?" if close else ""))
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """For a command that is not there the nearest one, not the whole list, which `--help` tells."""
+        known = action.choices
+        if isinstance(action, argparse._SubParsersAction) and known is not None and value not in known:
+            close = difflib.get_close_matches(str(value), list(known), n=1)
+            self.error(f"unknown command {str(value)!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        super()._check_value(action, value)
+
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USAGE, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
 
@@ -73,7 +82,9 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ca-file", default=quiet, metavar="FILE", help="certificate authorities to trust (or RUSTQUEUE_CA_FILE)"
     )
-    group.add_argument("--timeout-s", type=float, default=quiet, metavar="S", help="give up after S seconds (else 30)")
+    group.add_argument(
+        "--timeout-s", type=positive_s, default=quiet, metavar="S", help="give up after S seconds (else 30)"
+    )
     group.add_argument("--output", choices=["text", "json"], default=quiet, help="form of the answer (else text)")
 
 
@@ -97,17 +108,25 @@ def url_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str
     return f"http://{f'[{host}]' if ':' in host else host}:{text}"
 
 
-def reach(url: str) -> None:
+def reach(url: str, ca_file: str | None) -> None:
     """Fail at once where no node listens: the client would go on trying, which helps programs and annoys people."""
     try:
         address = Address.parse(url)
+        tls = address.tls_context(ca_file)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    where = f"{address.host}:{address.port}"
     try:
-        socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S).close()
+        with socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S) as plain:
+            if tls is not None:
+                tls.wrap_socket(plain, server_hostname=address.host).close()
+    except ssl.SSLCertVerificationError as error:
+        reason = f"shows a certificate that is not trusted: {error.verify_message}; name its authority with --ca-file"
+        raise NetworkError(f"{where} {reason}", sent=False) from None
+    except ssl.SSLError as error:
+        raise NetworkError(f"{where} speaks no TLS ({error.reason}): is it http:// or tcp://?", sent=False) from None
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise NetworkError(f"cannot connect to {address.host}:{address.port}: {reason}", sent=False) from None
+        raise NetworkError(f"cannot connect to {where}: {error.strerror or error}", sent=False) from None
 
 
 def token_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Token | None:
@@ -119,7 +138,14 @@ def token_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> T
         token, path = environment.get("RUSTQUEUE_TOKEN"), environment.get("RUSTQUEUE_TOKEN_FILE")
     if token:
         return token
-    return TokenFile(path) if path else None
+    if not path:
+        return None
+    found = TokenFile(path)
+    try:
+        found()
+    except InvalidRequest as error:
+        raise UsageError(error.message) from None
+    return found
 
 
 def ca_file_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
@@ -147,6 +173,25 @@ def json_text(value: str) -> Raw:
     except msgspec.MsgspecError as error:
         raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
     return Raw(text.encode())
+
+
+def host_port(text: str) -> str:
+    """An address, for argparse."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return text
+
+
+def positive_s(text: str) -> float:
+    """A time above zero, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above zero")
+    return value
 
 
 def bounded(low: int, high: int) -> Callable[[str], int]:

@@ -28,6 +28,7 @@ from rustqueue.cli.rescue import backups, folders
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client, RustQueueError
 from rustqueue.client.errors import NetworkError
+from rustqueue.reasons import reason_of
 
 TIMEOUT_S_DEFAULT = 30.0
 EXIT_INTERRUPTED = 130
@@ -90,17 +91,19 @@ def run(words: list[str]) -> int:
         # The reader of our output went away (`rustqueue jobs | head`): nothing is left to be said, also at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except OSError as error:
+        return _complain(reason_of(error), EXIT_FAILED)
 
 
 def _answer(arguments: argparse.Namespace) -> int:
-    url, token = url_of(arguments, os.environ), token_of(arguments, os.environ)
+    url, token, ca_file = (
+        url_of(arguments, os.environ),
+        token_of(arguments, os.environ),
+        ca_file_of(arguments, os.environ),
+    )
     timeout_s = getattr(arguments, "timeout_s", TIMEOUT_S_DEFAULT)
-    reach(url)
-    try:
-        client = Client(url, token=token, timeout_s=timeout_s, ca_file=ca_file_of(arguments, os.environ))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    with client:
+    reach(url, ca_file)
+    with Client(url, token=token, timeout_s=timeout_s, ca_file=ca_file) as client:
         shown: Shown = arguments.ask(arguments, client)
     if getattr(arguments, "output", "text") == "json":
         print(as_json(shown.value))

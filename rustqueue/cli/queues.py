@@ -16,6 +16,7 @@ from rustqueue.client.results import Bulk, QueueSummary
 from rustqueue.model import limits
 from rustqueue.model.jobs import Counts
 
+_HEADINGS = ("Waiting", "Active", "Delayed", "Blocked", "Completed", "DLQ")
 STATES = ("waiting", "active", "delayed", "blocked", "completed", "dlq")
 
 
@@ -130,7 +131,7 @@ def list_queues(arguments: argparse.Namespace, client: Client) -> Shown:
 
 def queues_table(queues: list[QueueSummary]) -> str:
     rows = [(queue.name, *_counts(queue.counts), queue.mode) for queue in queues]
-    return table(["Queue", *(state.capitalize() for state in STATES), "Mode"], rows) if rows else "no queues"
+    return table(["Queue", *_HEADINGS, "Mode"], rows) if rows else "no queues"
 
 
 def _counts(counts: Counts) -> list[int]:

@@ -61,9 +61,9 @@ def create(arguments: argparse.Namespace, client: Client) -> Shown:
 
 def list_tokens(arguments: argparse.Namespace, client: Client) -> Shown:
     found = client.tokens()
-    headings = ["Id", "Name", "Scopes", "Created", "Expires"]
+    headings = ["ID", "Name", "Scopes", "Created", "Expires"]
     lines = [(t.id, t.name, " ".join(map(_scope_text, t.scopes)), t.created_at, t.expires_at or "-") for t in found]
-    return Shown({"ok": True, "tokens": found}, table(headings, lines) if lines else "No tokens found.")
+    return Shown({"ok": True, "tokens": found}, table(headings, lines) if lines else "no tokens")
 
 
 def _scope_text(given: Scope) -> str:

@@ -45,7 +45,9 @@ class Address(NamedTuple):
         try:
             context = ssl.create_default_context(cafile=ca_file)
         except OSError as error:
-            raise ValueError(f"cannot use the certificate authorities in {ca_file}: {error}") from error
+            raise ValueError(
+                f"cannot use the certificate authorities in {ca_file}: {error.strerror or error}"
+            ) from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 

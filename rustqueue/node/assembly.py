@@ -45,6 +45,7 @@ from rustqueue.node.doors.second_system import KindError, jobs_shell, kinds_of
 from rustqueue.node.doors.shells import Shell, start_all, stop_all, those_of
 from rustqueue.node.keeping.backups import BackupOffice, BackupParts
 from rustqueue.node.keeping.configuring import NotConfigured, configure
+from rustqueue.node.keeping.place import data_folder
 from rustqueue.node.keeping.refused import RefusedError, read_refused
 from rustqueue.node.keeping.unfinished import UnfinishedRestore, refuse_unfinished
 from rustqueue.node.membership import LoneCouncil
@@ -69,6 +70,7 @@ from rustqueue.raft.real import LoopClock, OsDisk, ThreadExecutor
 from rustqueue.raft.records import Identity
 from rustqueue.raft.space import SpaceRules
 from rustqueue.raft.transport import CredentialsError
+from rustqueue.reasons import reason_of
 from rustqueue.seal import SealError
 from rustqueue.settings import Settings
 from rustqueue.storage import StorageError, StoreFullError, open_store
@@ -152,7 +154,7 @@ class Node:
         except _CANNOT_START as error:
             await self._leave_cluster()
             self._undo_all()
-            raise NodeError(str(error)) from error
+            raise NodeError(reason_of(error)) from error
         except BaseException:
             await self._leave_cluster()
             self._undo_all()
@@ -394,9 +396,7 @@ class Node:
             temporary = tempfile.TemporaryDirectory(prefix="rustqueue-")
             self._undo.append(temporary.cleanup)
             return temporary.name
-        folder = os.path.abspath(self.settings.storage.path)
-        disk.make_dir(folder)
-        return folder
+        return data_folder(disk, self.settings.storage.path)
 
     def _thread(self, loop: asyncio.AbstractEventLoop, name: str) -> ThreadExecutor:
         executor = ThreadExecutor(loop, name)

@@ -55,7 +55,7 @@ class Certificates:
         try:
             found = [os.stat(path) for path in self._files]
         except OSError as error:
-            raise TlsError(f"cannot read {error.filename}: {error.strerror}") from error
+            raise TlsError(f"cannot read the certificate or key {error.filename}: {error.strerror}") from error
         return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
 
     def _made(self) -> ssl.SSLContext:

@@ -96,6 +96,10 @@ def read_backup(path: Path, into: Path | None = None) -> BackupManifest:
                 part = known.name
                 _read_file(path, archive, known, into)
     except (tarfile.TarError, EOFError) as error:
+        if part == LIST:
+            raise BackupDamaged(
+                path, part, f"cannot be read ({error}): this is no backup, or its beginning is damaged"
+            ) from error
         raise BackupDamaged(path, part, f"cannot be read: {error}") from error
     if into is not None:
         _sync_folder(into)

@@ -94,8 +94,8 @@ def _trust_problems(cluster: ClusterSettings) -> Iterator[tuple[str, str]]:
         yield "cluster.insecure", f"{given[0]} says the opposite: leave one of them out"
     elif not cluster.insecure and missing:
         reason = (
-            f"members must know each other, and {', '.join(missing)} is missing: set tls_cert, tls_key and tls_ca, or "
-            "insecure = true where nobody else can reach the peer port"
+            f"members must know each other, and there is no {', no '.join(missing)}: set tls_cert, tls_key and tls_ca, "
+            "or insecure = true where nobody else can reach the peer port"
         )
         yield "cluster.enabled", reason
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from rustqueue.model.jobs import Rate
+from rustqueue.reasons import reason_of
 from rustqueue.settings import second_system
 from rustqueue.settings.checks import problems
 from rustqueue.settings.pages import SECRETS
@@ -130,7 +131,9 @@ def _from_file(path: str | None, notes: list[str], rates: dict[str, Rate]) -> di
         if path is None:
             return {}
         raise SettingsError(f"the configuration file {path} does not exist") from None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"cannot read the configuration file {reason_of(error)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read the configuration file {path or DEFAULT_CONFIG_PATH}: {error}") from error
     source = path or DEFAULT_CONFIG_PATH
     given: dict[str, Given] = {}

@@ -164,7 +164,7 @@ def test_queues_are_listed(shell: Shell, queue: str) -> None:
     shell.push("--queue", queue, "--name", "greet")
     listed = [line.split() for line in shell("queues", "list")[1].splitlines()]
     status = [line.split() for line in shell("status")[1].splitlines()]
-    assert listed[0] == ["Queue", "Waiting", "Active", "Delayed", "Blocked", "Completed", "Dlq", "Mode"]
+    assert listed[0] == ["Queue", "Waiting", "Active", "Delayed", "Blocked", "Completed", "DLQ", "Mode"]
     assert [queue, "1", "0", "0", "0", "0", "0", "normal"] in listed
     assert status[0] == ["Queue", "Waiting", "Active", "Delayed", "Done", "Failed", "DLQ"]
     assert [queue, "1", "0", "0", "0", "0", "0"] in status

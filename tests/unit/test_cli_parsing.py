@@ -2,6 +2,8 @@
 
 import argparse
 import shlex
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,6 +148,26 @@ def test_a_setting_given_by_both_flags_must_agree() -> None:
             ["cancel", "ID", "OTHER"],
             "rustqueue cancel: unrecognized arguments: OTHER (see `rustqueue cancel --help`)",
         ),
+        (["psh"], "rustqueue: unknown command 'psh'; did you mean 'push'? (see `rustqueue --help`)"),
+        (["zzz"], "rustqueue: unknown command 'zzz' (see `rustqueue --help`)"),
+        (
+            ["push", "--queue", "q", "--file", "nowhere.jsonl"],
+            "rustqueue push: argument --file: nowhere.jsonl: No such file or directory (see `rustqueue push --help`)",
+        ),
+        (
+            ["status", "--timeout-s", "-1"],
+            "rustqueue status: argument --timeout-s: -1 is not above zero (see `rustqueue status --help`)",
+        ),
+        (["status", "--token-file", "nope"], "rustqueue: cannot read the token in nope: No such file or directory"),
+        (
+            ["cluster", "add", "n3", "10.0.0.4"],
+            "rustqueue cluster add: argument HOST:PORT: '10.0.0.4' is not HOST:PORT "
+            "(see `rustqueue cluster add --help`)",
+        ),
+        (
+            ["status", "--url", "https://127.0.0.1:1", "--ca-file", "nope.pem"],
+            "rustqueue: cannot use the certificate authorities in nope.pem: No such file or directory",
+        ),
         (["serve", "--raft-fsync", "none"], None),
         (["serve", "--config", "/nowhere/rustqueue.toml"], None),
     ],
@@ -169,6 +191,36 @@ def test_no_connection_is_one_line_and_code_3(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr()
     assert (code, shown.out) == (3, "")
     assert shown.err == "rustqueue: cannot connect to 127.0.0.1:1: Connection refused\n"
+
+
+def test_tls_where_none_is_spoken_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    # Given somebody who answers a handshake as an HTTP node does
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+
+        def answer() -> None:
+            connection, _ = plain.accept()
+            with connection:
+                connection.recv(1_000)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        # When it is asked over TLS
+        port = plain.getsockname()[1]
+        code = run(["status", "--url", f"https://127.0.0.1:{port}"])
+        thread.join()
+    # Then nobody waits for the end of the repeats
+    shown = capsys.readouterr()
+    assert (code, shown.out, shown.err.count("\n")) == (3, "", 1)
+    assert shown.err.startswith(f"rustqueue: 127.0.0.1:{port} speaks no TLS (")
+
+
+def test_a_file_of_the_system_that_cannot_be_had_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing.rqb"
+    code = run(["backup", "verify", str(missing)])
+    assert (code, capsys.readouterr().err) == (1, f"rustqueue: {missing}: No such file or directory\n")
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,10 +202,23 @@ async def test_a_port_in_use_is_refused_and_the_folder_let_go(tmp_path: Path) ->
     storage = StorageSettings(path=str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = ServerSettings(host="127.0.0.1", http_port=taken.getsockname()[1], tcp_port=0)
-        with pytest.raises(NodeError, match="address already in use"):
+        with pytest.raises(NodeError, match="for HTTP: Address already in use: stop what listens there"):
             await Node(settings_for_tests(server=server, storage=storage)).start()
     async with a_node(storage=storage) as node:
         assert node.ready() == (True, "")
+
+
+async def test_a_data_folder_that_cannot_be_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path, reason in (
+        (file, f"the data folder {file} is a file"),
+        (file / "x", f"cannot make the data folder {file}/x"),
+    ):
+        with pytest.raises(NodeError) as refused:
+            await Node(settings_for_tests(storage=StorageSettings(path=str(path)))).start()
+        assert str(refused.value).startswith(reason)
+        assert str(refused.value).endswith("give another one with --data (storage.path)")
 
 
 def test_notes_about_settings_are_logged_and_secrets_are_not(tmp_path: Path) -> None:

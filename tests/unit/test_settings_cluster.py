@@ -32,8 +32,8 @@ def test_good_ones(cluster: ClusterSettings) -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "says"),
     [
-        ({"insecure": False}, "enabled", "tls_cert, tls_key, tls_ca is missing: set tls_cert, tls_key and tls_ca, or"),
-        ({"insecure": False, "tls_cert": "c", "tls_key": "k"}, "enabled", "tls_ca is missing"),
+        ({"insecure": False}, "enabled", "no tls_cert, no tls_key, no tls_ca: set tls_cert, tls_key and tls_ca, or"),
+        ({"insecure": False, "tls_cert": "c", "tls_key": "k"}, "enabled", "there is no tls_ca: set"),
         ({"tls_ca": "a"}, "insecure", "tls_ca says the opposite"),
         ({"peers": []}, "enabled", "give peers for the first members of a cluster, or join"),
         ({"join": "h:1"}, "enabled", "and not both"),

@@ -9,6 +9,7 @@ from rustqueue.cli.parsing import Failed, UsageError, bounded
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client
 from rustqueue.model.cluster.backups import BackupManifest
+from rustqueue.reasons import reason_of
 from rustqueue.rescue.archive import BackupDamaged, read_backup, write_backup
 
 _TIMEOUT_S: Final = 600.0
@@ -30,7 +31,7 @@ def add(commands: Commands) -> None:
         "rustqueue backup create /backups/          # the name tells time and entry",
         "rustqueue backup create /backups/ --keep 7 # and only the last seven of them stay",
     )
-    parser.add_argument("file", metavar="FILE|DIR", type=Path)
+    parser.add_argument("file", metavar="FILE|DIR")
     # Before it answers, the node reads all of its store once.
     parser.set_defaults(timeout_s=_TIMEOUT_S)
     parser.add_argument("--keep", type=bounded(1, 10_000), metavar="N", help="remove all but the newest N of DIR")
@@ -42,15 +43,20 @@ def add(commands: Commands) -> None:
 
 
 def create(arguments: argparse.Namespace, client: Client) -> Shown:
-    folder: Path | None = arguments.file if arguments.file.is_dir() else None
+    target = Path(arguments.file)
+    folder = target if target.is_dir() else None
+    if folder is None and arguments.file.endswith("/"):
+        raise UsageError(f"there is no folder {arguments.file}: make it first")
     if folder is None and arguments.keep is not None:
         raise UsageError("--keep needs a folder to look into")
     begun = client.begin_backup()
     manifest = begun.manifest
-    path: Path = arguments.file if folder is None else folder / _name_of(manifest)
+    path = target if folder is None else folder / _name_of(manifest)
     try:
         write_backup(path, manifest, lambda name, offset: client.read_backup(begun.id, name, offset))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
         raise Failed(f"{path}: {error}") from None
     finally:
         client.end_backup(begun.id)
@@ -76,7 +82,7 @@ def verify(arguments: argparse.Namespace) -> int:
     try:
         manifest = read_backup(arguments.file)
     except (BackupDamaged, OSError) as error:
-        raise Failed(str(error)) from None
+        raise Failed(reason_of(error)) from None
     told = {"ok": True, "file": str(arguments.file), **_as_told(manifest)}
     print(as_json(told) if arguments.output == "json" else f"{arguments.file} is whole\n{_text_of(manifest)}")
     return 0

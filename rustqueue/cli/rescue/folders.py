@@ -9,6 +9,7 @@ from rustqueue.cli.node import missing_extra
 from rustqueue.cli.output import as_json
 from rustqueue.cli.parsing import EXIT_FAILED, Failed, UsageError, bounded
 from rustqueue.cli.table import Commands
+from rustqueue.reasons import reason_of
 from rustqueue.rescue.archive import BackupDamaged
 
 
@@ -83,7 +84,7 @@ def restore(arguments: argparse.Namespace) -> int:
     try:
         done = restored(arguments.file, arguments.data, Founder(node, address, others))
     except (BackupDamaged, RescueError, StorageError, OSError) as error:
-        raise Failed(str(error)) from None
+        raise Failed(reason_of(error)) from None
     print(f"{done.folder} holds the state of {done.taken_at}, hash {done.state_hash}")
     print(f"cluster {done.cluster_id}, member {done.member}, entry {done.index} of term {done.term}")
     return 0
@@ -131,7 +132,7 @@ def recover(arguments: argparse.Namespace) -> int:
             return EXIT_FAILED
         done = force_new_cluster(arguments.folder, Founder(*_founder(arguments)))
     except (RescueError, JournalError, StorageError, ProgramTooOld, RefusedError, OSError) as error:
-        raise Failed(str(error)) from None
+        raise Failed(reason_of(error)) from None
     print(f"{done.folder} is the only member, {done.member}, of the new cluster {done.cluster_id}")
     print(f"state {done.state_hash}, entry {done.index} of term {done.term}")
     if done.invited:
