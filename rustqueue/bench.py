@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from rustqueue.client import AsyncClient
-from rustqueue.client.job_calls import NewJob
+from rustqueue.client.calls.jobs import NewJob
 from rustqueue.client.token import Token
 
 WAIT_MS = 2_000

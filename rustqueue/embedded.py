@@ -16,8 +16,8 @@ import msgspec
 
 from rustqueue.client.aio import AsyncClient
 from rustqueue.client.call import Answer, Call, read_answer
+from rustqueue.client.calls.jobs import Queues
 from rustqueue.client.errors import RustQueueError
-from rustqueue.client.job_calls import Queues
 from rustqueue.client.lines import Lines
 from rustqueue.client.stream.session import StreamEvent
 from rustqueue.client.work.handlers import Handler

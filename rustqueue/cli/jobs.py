@@ -15,7 +15,7 @@ from rustqueue.cli.output import Shown, as_json, count_of, shortened, table
 from rustqueue.cli.parsing import Failed, Parser, UsageError, bounded, json_text, text_or_file
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client
-from rustqueue.client.job_calls import JobFilters, NewJob, PullOptions, PushOptions
+from rustqueue.client.calls.jobs import JobFilters, NewJob, PullOptions, PushOptions
 from rustqueue.client.results import Job
 from rustqueue.model import limits
 from rustqueue.model.jobs import JobItem

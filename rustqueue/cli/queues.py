@@ -11,7 +11,7 @@ from rustqueue.cli.output import Shown, as_json, count_of, table
 from rustqueue.cli.parsing import Parser, UsageError, bounded, json_text
 from rustqueue.cli.table import Commands
 from rustqueue.client import Client
-from rustqueue.client.queue_calls import QueueOptions, Redrive
+from rustqueue.client.calls.queues import QueueOptions, Redrive
 from rustqueue.client.results import Bulk, QueueSummary
 from rustqueue.model import limits
 from rustqueue.model.jobs import Counts

@@ -7,6 +7,7 @@ with Client("http://127.0.0.1:6790") as client:
 """
 
 from rustqueue.client.aio import AsyncClient
+from rustqueue.client.calls.jobs import NewJob
 from rustqueue.client.errors import (
     Conflict,
     InvalidRequest,
@@ -17,7 +18,6 @@ from rustqueue.client.errors import (
     Unauthorized,
     Unavailable,
 )
-from rustqueue.client.job_calls import NewJob
 from rustqueue.client.results import Job
 from rustqueue.client.stream.session import StreamEvent
 from rustqueue.client.sync import Client

@@ -1,6 +1,6 @@
 """A call: one request of the vocabulary together with how its answer is read. No I/O, no clock.
 
-The verbs build calls (`job_calls`, `queue_calls`), a framing turns a call into bytes and bytes into answers
+The verbs build calls (`calls`), a framing turns a call into bytes and bytes into answers
 (`lines`, `http11`), and the two shells (`sync`, `aio`) carry them. Invariant: a call can be sent any number of times.
 """
 

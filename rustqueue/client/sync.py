@@ -12,11 +12,13 @@ from functools import partial, wraps
 from types import TracebackType
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 
-from rustqueue.client import insight_calls, job_calls, queue_calls
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Consistency, Framing, as_fresh, nothing, read_answer, signed_as
 from rustqueue.client.calls import backups, schedules, webhooks
 from rustqueue.client.calls import cluster as cluster_calls
+from rustqueue.client.calls import insight as insight_calls
+from rustqueue.client.calls import jobs as job_calls
+from rustqueue.client.calls import queues as queue_calls
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
 from rustqueue.client.results import Job, Parent

@@ -15,9 +15,12 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from rustqueue.client import AsyncClient, Client, RustQueueError, insight_calls, job_calls, queue_calls
+from rustqueue.client import AsyncClient, Client, RustQueueError
 from rustqueue.client.call import Call
 from rustqueue.client.calls import backups, cluster, schedules, webhooks
+from rustqueue.client.calls import insight as insight_calls
+from rustqueue.client.calls import jobs as job_calls
+from rustqueue.client.calls import queues as queue_calls
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of

@@ -10,17 +10,12 @@ import pytest
 from msgspec import Raw, Struct
 
 from rustqueue.api.routes import ROUTES as SERVED
-from rustqueue.client import (
-    AsyncClient,
-    Client,
-    InvalidRequest,
-    Job,
-    insight_calls,
-    job_calls,
-    queue_calls,
-)
+from rustqueue.client import AsyncClient, Client, InvalidRequest, Job
 from rustqueue.client.call import Call
 from rustqueue.client.calls import backups, cluster, schedules, webhooks
+from rustqueue.client.calls import insight as insight_calls
+from rustqueue.client.calls import jobs as job_calls
+from rustqueue.client.calls import queues as queue_calls
 from rustqueue.client.calls import tokens as token_calls
 from rustqueue.client.http11 import Http11
 from rustqueue.client.lines import Lines

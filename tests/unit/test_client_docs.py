@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rustqueue.client import Client, Worker, job_calls
+from rustqueue.client import Client, Worker
+from rustqueue.client.calls import jobs as job_calls
 from tests.unit.node_in_thread import Ports, node_in_thread, node_settings
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "client.md").read_text(encoding="utf-8")

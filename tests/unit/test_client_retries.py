@@ -13,11 +13,11 @@ from rustqueue.client import (
     ServerFault,
     Unauthorized,
     Unavailable,
-    job_calls,
-    queue_calls,
 )
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, read_answer
+from rustqueue.client.calls import jobs as job_calls
+from rustqueue.client.calls import queues as queue_calls
 from rustqueue.client.errors import refusal
 from rustqueue.client.results import Acked, Bulk
 from rustqueue.client.retries import Attempts, pause_s

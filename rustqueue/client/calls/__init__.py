@@ -1,1 +1,1 @@
-"""Families of verbs beside jobs and queues: each builds the calls that the clients offer as methods."""
+"""The verbs, a module for each family: each builds the calls that the clients offer as methods."""

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from rustqueue.client.call import Call, nothing, reader, whole
+from rustqueue.client.calls.jobs import PushOptions, options_for_wire
+from rustqueue.client.calls.queues import Declaration
 from rustqueue.client.errors import InvalidRequest
-from rustqueue.client.job_calls import PushOptions, options_for_wire
-from rustqueue.client.queue_calls import Declaration
 from rustqueue.model import schedules
 from rustqueue.model.jobs import JobOptions, Owner
 from rustqueue.model.schedules import MissedPolicy, OverlapPolicy

@@ -6,8 +6,8 @@ import msgspec
 from msgspec import UNSET, Struct, field
 
 from rustqueue.client.call import Call, nothing, reader, whole
+from rustqueue.client.calls.queues import Declaration
 from rustqueue.client.errors import InvalidRequest, NotFound, RustQueueError
-from rustqueue.client.queue_calls import Declaration
 from rustqueue.client.results import Declared
 from rustqueue.model.jobs import Owner
 from rustqueue.model.webhooks import commands

@@ -13,8 +13,8 @@ from typing import Final
 from msgspec import Struct
 
 from rustqueue.client.aio import AsyncClient
+from rustqueue.client.calls.jobs import PullOptions, Queues
 from rustqueue.client.errors import RustQueueError
-from rustqueue.client.job_calls import PullOptions, Queues
 from rustqueue.client.results import Job, Lease
 from rustqueue.client.work.handlers import Broken, Handler, Handlers, Outcome, is_async, logger, run_async
 from rustqueue.client.work.heartbeats import Heartbeats

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypedDict, TypeVar, Unpack
 
 from rustqueue.client.aio import AsyncClient
-from rustqueue.client.job_calls import Queues
+from rustqueue.client.calls.jobs import Queues
 from rustqueue.client.token import Token
 from rustqueue.client.tracing.carried import Tracing, traced
 from rustqueue.client.work.handlers import Handler, Handlers, logger

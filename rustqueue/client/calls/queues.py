@@ -6,8 +6,8 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from rustqueue.client.call import Call, nothing, reader, whole
+from rustqueue.client.calls.jobs import PushOptions, options_for_wire
 from rustqueue.client.errors import InvalidRequest, NotFound, RustQueueError
-from rustqueue.client.job_calls import PushOptions, options_for_wire
 from rustqueue.client.results import (
     Bulk,
     FlowPage,
