@@ -179,7 +179,7 @@ class ClusterSide:
         self.log.open()
         finish_install(self._disk, self._folder, self.log)
         self._hard_state = HardState(self._disk, journal_folder)
-        self._hard_state.open()
+        self._hard_state.open(self.log.last_index)
         if self.log.last_index < parts.machine.applied_index:
             raise JournalError(
                 f"the store has applied entry {parts.machine.applied_index}, but the journal ends at "

@@ -9,7 +9,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from rustqueue.raft.journal import JournalDamaged
+from rustqueue.raft.journal import JournalDamaged, JournalError
 from rustqueue.raft.ports import Disk, File
 
 SLOT_BYTES = 512
@@ -36,20 +36,32 @@ class HardState:
         self._file: File | None = None
         self.current = TermVote(0, None)
 
-    def open(self) -> None:
-        """Read what is there, or begin with term 0."""
+    def open(self, last_index: int = 0) -> None:
+        """Read what is there, or begin with term 0. Raises `JournalError` where a log that ends at `last_index` tells
+        of a past: a node that begins anew could vote a second time in a term.
+        """
         self._disk.make_dir(self._folder)
         try:
             self.current = self.read()
         except FileNotFoundError:
+            self._refuse_past(last_index)
             self._create()
             return
+        if self.current.term == 0:
+            self._refuse_past(last_index)
         self._file = self._disk.open(self._path)
         self._disk.sync_dir(self._folder)
         if self.current.term > 0:
             # What was read may be in the page cache only, left by a store whose sync failed. Before anybody is told,
             # it has to be safe.
             self.store(self.current)
+
+    def _refuse_past(self, last_index: int) -> None:
+        if last_index > 0:
+            raise JournalError(
+                f"{self._path}: missing or empty, although the journal holds entries. Put the file back, or restore "
+                f"from a backup; a member of a cluster can also be wiped and replaced."
+            )
 
     def read(self) -> TermVote:
         """The newer slot; a file in which nothing was ever stored holds none, which is term 0."""

@@ -164,13 +164,8 @@ class LocalReplicator:
     def start(self) -> None:
         """Open the log, replay what the store has not got, and take proposals. Blocks until then; may raise."""
         self._journal.open()
-        self._hard_state.open()
+        self._hard_state.open(self._journal.last_index)
         if self.term == 0:
-            if self._journal.last_index > 0:
-                raise JournalError(
-                    f"{self._journal.folder}/hardstate: missing or empty, although the journal holds entries. Put the "
-                    f"file back, or restore from a backup."
-                )
             self._hard_state.store(TermVote(1, self._journal.identity.node_id))
         self._check_meets()
         replayed_bytes = self._replay()

@@ -208,7 +208,7 @@ class SimMember:
         self.log.open()
         finish_install(self.disk, "d", self.log)
         hard_state = HardState(self.disk, "j")
-        hard_state.open()
+        hard_state.open(self.log.last_index)
         self.seat = variant.seat(self.id, hard_state)
 
     def _make_replicator(self, process: Process, background: BackgroundExecutor) -> None:

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from rustqueue.raft.hardstate import SLOT_BYTES, HardState, TermVote
-from rustqueue.raft.journal import JournalDamaged
+from rustqueue.raft.journal import JournalDamaged, JournalError
 from tests.simulation.disk import SimDisk
 
 
@@ -71,3 +71,19 @@ def test_a_flipped_bit_in_the_newer_copy_is_refused(offset: int) -> None:
     disk.flip_bit("j/hardstate", SLOT_BYTES + offset, 2)
     with pytest.raises(JournalDamaged, match="term and vote"):
         opened(disk)
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_whoever_has_a_log_does_not_begin_without_its_term_and_vote(is_empty: bool) -> None:
+    # Given a disk from which the file was lost, or on which nothing was ever stored in it.
+    disk = SimDisk()
+    if is_empty:
+        HardState(disk, "j").open()
+
+    # When a node opens it whose log holds entries, then it is told which file is missing, and none is made.
+    with pytest.raises(JournalError, match="j/hardstate: missing or empty"):
+        HardState(disk, "j").open(last_index=7)
+    assert disk.list("j") == (["hardstate"] if is_empty else [])
+
+    # And a node without entries begins with term 0.
+    HardState(disk, "j").open(last_index=0)
