@@ -132,6 +132,6 @@ def api_error(error: msgspec.MsgspecError) -> ApiError:
         return ValidationFailed(f"'{field}': {reason}", field, limit=int(found[1]))
     if "matching regex" in reason:
         return ValidationFailed(f"'{field}' may not hold such a text or key", field)
-    if reason.startswith("Invalid enum value") or "out of range" in reason.lower():
+    if reason.startswith(("Invalid enum value", "Invalid value")) or "out of range" in reason.lower():
         return ValidationFailed(f"'{field}': {reason}", field)
     return ValidationFailed(f"'{field or 'request'}': {reason}", field or "request", shape=True)

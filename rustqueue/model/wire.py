@@ -318,7 +318,7 @@ def _plain(value: Any) -> Any:
 def check_job(job: NewJob, at: str, data_missing: bool = False) -> None:
     """Names and sizes of one job. `at` is put before field names in errors."""
     if data_missing:
-        raise ValidationFailed("Object missing required field `data`", f"{at}data", shape=True)
+        raise ValidationFailed(f"missing field '{at}data'", f"{at}data", shape=True)
     check_name(job.name, f"{at}name", limits.NAME_BYTES_MAX)
     _check_payload(job.data, f"{at}data", limits.DATA_BYTES_MAX)
     if job.options is not None:

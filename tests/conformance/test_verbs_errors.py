@@ -48,6 +48,11 @@ MISTAKES: dict[str, tuple[tuple[str, Json], int, Json]] = {
     "duration over ten years": (a_push(ttl_ms=TEN_YEARS_MS + 1), 400, {"field": "ttl_ms", "limit": TEN_YEARS_MS}),
     "number beyond 64 bits": (a_push(timeout_ms=2**64), 400, {"field": "timeout_ms", "limit": TEN_YEARS_MS}),
     "unknown value of an enum": (a_push(backoff="cubic"), 400, {"field": "backoff"}),
+    "a verb that no transaction has": (
+        ("tx", {"operations": [{"cmd": "pull", "queue": "q"}]}),
+        400,
+        {"field": "operations[0].cmd"},
+    ),
     "given twice with different values": (
         a_push(priority=1, options={"priority": 2}),
         400,

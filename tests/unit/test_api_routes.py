@@ -294,8 +294,8 @@ MISTAKES: list[tuple[str, str, bytes, type[ApiError], str]] = [
     ("POST", f"/api/v1/jobs/{JOB}/fail", b"{}", ValidationFailed, "missing field 'error'"),
     ("POST", f"/api/v1/jobs/{JOB}/fail", b'{"err\xffr":1}', ParseError, "not valid UTF-8 (byte 5)"),
     ("POST", f"/api/v1/jobs/{JOB}/fail", b'{"error"}', ParseError, "not valid JSON"),
-    ("POST", "/api/v1/queues/q/jobs", b'{"name":"n"}', ValidationFailed, "missing required field `data`"),
-    ("POST", "/api/v1/queues/q/jobs", b'[{"name":"n"}]', ValidationFailed, "missing required field `data`"),
+    ("POST", "/api/v1/queues/q/jobs", b'{"name":"n"}', ValidationFailed, "missing field 'data'"),
+    ("POST", "/api/v1/queues/q/jobs", b'[{"name":"n"}]', ValidationFailed, "missing field 'jobs[0].data'"),
     ("POST", "/api/v1/queues/q/jobs", b"[" * 5_000 + b"]" * 5_000, ValidationFailed, "nested deeper than 64"),
     # Queries.
     ("GET", "/api/v1/queues/q/jobs?count=", b"", ValidationFailed, "'count' is not a whole number"),
