@@ -163,7 +163,7 @@ class Gateway:
                 command, raw, done = prepare(step, request, done)
             self._payload_rules.check(command)
             if neighbours is not None and not neighbours.leads:
-                return self._forward(neighbours, command, raw, done)
+                return self._forward(neighbours, command, raw, done, behind_own)
             asker = NOBODY_SPECIAL
             if principal.tenant and isinstance(request, Pull):
                 asker = Asker(refusal=partial(permits.refusal, principal, request, self._applied))
@@ -265,16 +265,18 @@ class Gateway:
 
     # In a cluster.
 
-    def _forward(self, neighbours: Neighbours, command: Command, raw: bytes, done: Done) -> Ticket | None:
+    def _forward(
+        self, neighbours: Neighbours, command: Command, raw: bytes, done: Done, behind_own: bool
+    ) -> Ticket | None:
         if self._closed:
             done(_stopping)
             return None
-        return neighbours.relay.forward(command, raw, done)
+        return neighbours.relay.forward(command, raw, done, behind_own)
 
-    def _serve(self, command: Command, raw: bytes, done: Done, placed: PlacedAt) -> Ticket | None:
+    def _serve(self, command: Command, raw: bytes, done: Done, placed: PlacedAt, behind_own: bool) -> Ticket | None:
         """A command of another node's client."""
         try:
-            return self._command(command, raw, done, False, Asker(placed=placed))
+            return self._command(command, raw, done, behind_own, Asker(placed=placed))
         except ApiError as error:
             done(Refused.of(error))
             return None

@@ -52,7 +52,9 @@ class Leadership(Protocol):
 class Serve(Protocol):
     """How the gateway takes a command of another node; a ticket means that it may wait."""
 
-    def __call__(self, command: Command, raw: bytes, done: Done, placed: PlacedAt) -> Ticket | None: ...
+    def __call__(
+        self, command: Command, raw: bytes, done: Done, placed: PlacedAt, behind_own: bool
+    ) -> Ticket | None: ...
 
 
 class _Guest:
@@ -152,7 +154,7 @@ class Neighbours:
             # A newer program let it through, before all members knew what it means.
             self._links.send(peer, Unplaced(message.number, _unknown_here))
             return
-        ticket = self.serve(command, message.raw, done, guest.stands_at)
+        ticket = self.serve(command, message.raw, done, guest.stands_at, message.behind_own)
         if ticket is not None:
             guest.ticket = ticket
             self._guests[key] = guest

@@ -72,6 +72,7 @@ class Errand:
     command: Command
     raw: bytes
     done: Done | None
+    behind_own: bool = False
     sent_to: str | None = None
     sent_as: int = 0
     """Its number on the wire, which is another one each time it is sent: what is said of an earlier time is known by
@@ -115,10 +116,13 @@ class Relay:
         self.take: Callable[[Errand], None] = lambda errand: None
         """Called with an errand that can be done here, since this node has come to lead."""
 
-    def forward(self, command: Command, raw: bytes, done: Done) -> Errand:
-        """Send a command to the leader, as soon as there is one. `done` is called once, unless it is withdrawn."""
+    def forward(self, command: Command, raw: bytes, done: Done, behind_own: bool = False) -> Errand:
+        """Send a command to the leader, as soon as there is one. `done` is called once, unless it is withdrawn.
+
+        `behind_own`: the caller has commands on their way that this one comes after.
+        """
         self._number += 1
-        errand = Errand(self, self._number, command, raw, done)
+        errand = Errand(self, self._number, command, raw, done, behind_own)
         self._errands[errand.number] = errand
         waits_ms = command.wait_ms if isinstance(command, Pull) else 0
         self._deadlines.put(errand.number, waits_ms + self._deadline_ms)
@@ -211,7 +215,8 @@ class Relay:
         if errand.sent_as:
             self._number += 1
         errand.sent_as = self._number if errand.sent_as else errand.number
-        if leader is not None and self._links.send(leader, Forward(errand.sent_as, errand.raw)):
+        message = Forward(errand.sent_as, errand.raw, errand.behind_own)
+        if leader is not None and self._links.send(leader, message):
             errand.sent_to = leader
             self._sent[errand.sent_as] = errand
         else:

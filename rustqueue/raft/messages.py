@@ -99,10 +99,13 @@ class SnapshotTaken(Struct, array_like=True, tag=7, frozen=True, gc=False):
 
 
 class Forward(Struct, array_like=True, tag=8, frozen=True, gc=False):
-    """A command that a client gave to a member that does not lead, as it is logged. `number` is the sender's."""
+    """A command that a client gave to a member that does not lead, as it is logged. `number` is the sender's.
+    `behind_own`: the same client has commands on their way that this one comes after.
+    """
 
     number: int
     raw: bytes
+    behind_own: bool = False
 
 
 class Placed(Struct, array_like=True, tag=9, frozen=True, gc=False):
