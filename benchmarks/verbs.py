@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from benchmarks.load import LoadFailed, Script
 
@@ -104,6 +104,31 @@ def end_to_end(queue: str, batches: int) -> Script:
             expect_ok((yield ack_batch_line(ids)))
         moved += len(ids)
     return moved
+
+
+def end_to_end_pipelined(queue: str, batches: int) -> Script:
+    """The same in one write a batch: the acknowledgement of the last one, a push, and a pull of what that pushed.
+
+    Requests of a connection are taken and answered in order, so the pull finds the push. Every answer is looked at, the
+    one to an acknowledgement with the next batch.
+    """
+    push_and_pull, ack, moved = push_batch_line(queue) + pull_line(queue), b"", 0
+    for _ in range(batches):
+        *_, pulled = yield from _lines(ack + push_and_pull, 3 if ack else 2)
+        ids = ids_in(pulled)
+        ack = ack_batch_line(ids) if ids else b""
+        moved += len(ids)
+    if ack:
+        yield from _lines(ack, 1)
+    return moved
+
+
+def _lines(requests: bytes, count: int) -> Generator[bytes, bytes, list[bytes]]:
+    """Sends several requests at once and reads until all answers are there."""
+    reply = yield requests
+    while reply.count(b"\n") < count:
+        reply += yield b""
+    return [expect_ok(line) for line in reply.splitlines()]
 
 
 def single_pull_and_ack(queue: str, jobs: int) -> Script:
