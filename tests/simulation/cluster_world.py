@@ -24,6 +24,7 @@ from tests.simulation.network import SimNetwork
 from tests.simulation.world import LOAD_US, Report, World
 
 CLUSTER_EVENTS = (
+    "foundings",
     "elections",
     "cuts",
     "installs",
@@ -69,21 +70,22 @@ class ClusterWorld(World):
         kinds: tuple[str, ...] = CLUSTER_KINDS,
         load_us: int = LOAD_US,
     ) -> None:
-        self._member_variant = variant or MemberVariant()
+        self._variant_given = variant
         super().__init__(seed, None, kinds, load_us)
 
     def _build(self) -> None:
         rng = self._fork("cluster")
-        count = rng.choice((3, 3, 3, 5))
-        names = [f"n{number}" for number in range(count)]
+        self._member_variant = self._variant_given or MemberVariant().being(self._oddities())
+        count, is_lone = rng.choice((3, 3, 3, 5)), self._member_variant.odd.is_lone
+        names = [f"n{number}" for number in range(1 if is_lone else count)]
         self.trace.machine_type = self._member_variant.machine
         self.network = SimNetwork(self.timeline, self._fork("network"))
         self.nodes = [self._member(name, names) for name in names]
         changes = [kind for kind in MEMBERSHIP_KINDS if kind in self._kinds]
-        if self._kinds is CLUSTER_KINDS and self._fork("members").random() >= 0.6:
+        if self._kinds is CLUSTER_KINDS and self._fork("members").random() >= 0.6 and not is_lone:
             changes = []
         if changes:
-            self.nodes += [self._member(f"n{number}", []) for number in range(count, count + _SPARES_COUNT)]
+            self.nodes += [self._member(f"n{number}", []) for number in range(len(names), len(names) + _SPARES_COUNT)]
         self._choice = self._fork("which node")
         faults = ClusterFaults(self.plan, self._fork, self.nodes, self.network, self._node_lost, self.trace.members)
         faults.note = self._note
@@ -182,7 +184,7 @@ class ClusterWorld(World):
         members = [node.tally for node in self.nodes]
         report.faults["elections"] = len(self.trace.members.leaders)
         report.faults.update(self.trace.members.counts)
-        for name in ("cuts", "installs", "installs cut", "snapshots sent"):
+        for name in ("foundings", "cuts", "installs", "installs cut", "snapshots sent"):
             report.faults[name] = sum(tally[name] for tally in members)
         report.faults["streams broken"] = self.network.broken_count
         return report

@@ -142,7 +142,8 @@ class Faults:
             return
         try:
             node.start()
-            self.note(f"started, the log ends at {node.journal.last_index}, cut: {node.journal.cut}")
+            if node.process is not None:
+                self.note(f"started, the log ends at {node.journal.last_index}, cut: {node.journal.cut}")
         except (OSError, StoreFullError, NoSpace) as error:
             # A disk or store that is full or fails during the start: the operator tries again.
             require(self.active, "I25", f"the node does not start on a sound disk: {error}")

@@ -4,8 +4,8 @@ The code under test is the real one: log, seat, member, replicator and machine, 
 """
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import msgspec
@@ -22,6 +22,7 @@ from rustqueue.raft.cluster.config import Config, config_of
 from rustqueue.raft.cluster.install import Snapshots, finish_install
 from rustqueue.raft.cluster.log import MemberLog
 from rustqueue.raft.cluster.parts import Parts, ReplicatorOptions, ReplicatorPorts, Timing, open_configs
+from rustqueue.raft.cluster.passport import read_passport
 from rustqueue.raft.cluster.replicator import ClusterReplicator
 from rustqueue.raft.cluster.snapshots import Checkpoint, read_note
 from rustqueue.raft.cluster.syncobj import Seat
@@ -30,12 +31,13 @@ from rustqueue.raft.hardstate import HardState
 from rustqueue.raft.links import Hello, member_id
 from rustqueue.raft.membership.acquaintance import Acquaintance, is_looked_at
 from rustqueue.raft.membership.steward import Steward
-from rustqueue.raft.messages import PROTOCOL_VERSION, Message
+from rustqueue.raft.messages import Message
 from rustqueue.raft.ports import StateMachine
 from rustqueue.raft.records import Identity
 from rustqueue.raft.space import SpaceRules
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
+from tests.simulation.founder import FOLDER, SimFounder, hello_of
 from tests.simulation.ledger import require
 from tests.simulation.network import SimLinks, SimNetwork
 from tests.simulation.node import (
@@ -47,6 +49,7 @@ from tests.simulation.node import (
     SimStore,
     wire_schedules,
 )
+from tests.simulation.oddities import PLAIN, Oddities, too_early
 from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
 from tests.simulation.trace import Trace, TracedMachine
 
@@ -55,12 +58,16 @@ FIRST_INCARNATION = 1
 """As of a real node, never 0: that one's member id is the node's, which stands for any disk."""
 
 
-_DIGEST_ENTRIES = 64
 _SNAPSHOT_FILES = 3
 
 
 def address_of(name: str) -> str:
     return f"{name}:1"
+
+
+def config_of_founders(names: Sequence[str]) -> Config:
+    """Of a cluster whose nodes have founded it already."""
+    return Config(tuple(MemberRecord(member_id(name, FIRST_INCARNATION), address_of(name), True) for name in names))
 
 
 class SimFiles:
@@ -81,7 +88,8 @@ class SimFiles:
             try:
                 for part in range(_SNAPSHOT_FILES):
                     file = node.disk.create(f"{name}/rows{part}")
-                    file.write_at(0, msgspec.msgpack.encode(dict(rows[part::_SNAPSHOT_FILES])))
+                    filler = bytes(node.variant.odd.filler_bytes)
+                    file.write_at(0, msgspec.msgpack.encode((dict(rows[part::_SNAPSHOT_FILES]), filler)))
             except OSError:
                 self.remove_folder(name)
                 done(None)
@@ -114,9 +122,14 @@ class MemberVariant:
     timing: Timing = field(default_factory=Timing)
     keeps_name: bool = False
     """Whether a room whose disk was lost goes on under its old name."""
-    segment_bytes: int = 16_000
-    flush_bytes: int = 12_000
-    kept_bytes: int = 40_000
+    segment_bytes: int = PLAIN.segment_bytes
+    flush_bytes: int = PLAIN.flush_bytes
+    kept_bytes: int = PLAIN.kept_bytes
+    odd: Oddities = PLAIN
+
+    def being(self, odd: Oddities) -> "MemberVariant":
+        segment_bytes, flush_bytes = odd.segment_bytes, odd.flush_bytes
+        return replace(self, odd=odd, segment_bytes=segment_bytes, flush_bytes=flush_bytes, kept_bytes=odd.kept_bytes)
 
 
 class SimMember:
@@ -126,7 +139,10 @@ class SimMember:
         """Without founders it waits to be taken in."""
         self.name = name
         self.incarnation = FIRST_INCARNATION
-        self._founders = founders
+        self._peers = founders
+        self._founded = config_of_founders(founders)
+        self._founder: SimFounder | None = None
+        self.cluster_id = CLUSTER_ID
         self._timeline = timeline
         self._network = network
         self._rng = rng
@@ -172,13 +188,41 @@ class SimMember:
         assert self.process is None, "the power is off"
         if not self.variant.keeps_name:
             self.incarnation += 1
-            self._founders = []
+            self._founded = Config(())
         self.disk, self.kv = SimDisk(DISK_BYTES), SimKV()
 
     def _hello(self) -> Hello:
-        return Hello(PROTOCOL_VERSION, PROTOCOL_VERSION, CLUSTER_ID, self.name, self.incarnation, address_of(self.name))
+        return hello_of(self.name, self.incarnation, address_of(self.name), self.cluster_id)
 
     def start(self) -> None:
+        """A new process. It is not up at once where the cluster is still to be found."""
+        if self._founder is None and self._belongs():
+            self._start_member()
+
+    def _belongs(self) -> bool:
+        """Whether it knows its cluster; if not, it begins to look for one."""
+        if not self.variant.odd.founds:
+            return True
+        passport = read_passport(self.disk, FOLDER)
+        if passport is not None and passport.cluster_id is not None:
+            self.cluster_id, self._founded = passport.cluster_id, passport.founders or Config(())
+            return True
+        # Who founded a cluster alone and then lost its disk would found another one: its operator must not let it.
+        is_to_join = not self._peers or (len(self._peers) == 1 and self.incarnation > FIRST_INCARNATION)
+        peers = {} if is_to_join else {name: address_of(name) for name in self._peers}
+        join = address_of("n1" if self.name == "n0" else "n0") if is_to_join else None
+        own = hello_of(self.name, self.incarnation, address_of(self.name))
+        process = Process(self._timeline, self.host)
+        founder = self._founder = SimFounder(own, peers, join, self.disk, process, self._rng)
+        founder.ended = self._founding_ended
+        founder.start(self._network)
+        return False
+
+    def _founding_ended(self) -> None:
+        self._founder = None
+        self.tally["foundings"] += 1
+
+    def _start_member(self) -> None:
         process = Process(self._timeline, self.host)
         process.power_lost = self._power_lost
         journal_thread = SimExecutor(process, lambda: self.sync_us())
@@ -201,7 +245,7 @@ class SimMember:
         self.replicator.start()
 
     def _open_log(self, journal_thread: SimExecutor) -> None:
-        variant, identity = self.variant, Identity(CLUSTER_ID, self.id)
+        variant, identity = self.variant, Identity(self.cluster_id, self.id)
         self.log = variant.log(self.disk, journal_thread, "j", identity, variant.segment_bytes, variant.kept_bytes)
         if read_note(self.disk, "d") is not None and self.disk.list("d/incoming"):
             self.exchange("incoming")
@@ -214,17 +258,18 @@ class SimMember:
     def _make_replicator(self, process: Process, background: BackgroundExecutor) -> None:
         variant, applied_index = self.variant, self.machine.applied_index
         require(applied_index <= self.log.last_index, "I1", f"{applied_index} is applied and not in the log")
-        founding = Config(
-            tuple(MemberRecord(member_id(name, FIRST_INCARNATION), address_of(name), True) for name in self._founders)
-        )
         known = self.machine.members is not None
-        base = self._config() if known else founding
+        base = self._config() if known else self._founded
         configs = open_configs(self.log, applied_index if known else 0, base)
         parts = self.parts = Parts(
             self.seat, self.log, self.links, process, lambda n: self._rng.randrange(n), self.variant.timing, configs
         )
         options = ReplicatorOptions(
-            digest_every=_DIGEST_ENTRIES,
+            digest_every=variant.odd.digest_every,
+            pending_bytes=variant.odd.pending_bytes,
+            entry_bytes=variant.odd.entry_bytes,
+            entry_commands=variant.odd.entry_commands,
+            too_early=too_early if variant.odd.lacks_cancel else None,
             flush=FlushRules(log_bytes=variant.flush_bytes, interval_ms=5_000),
             space=SpaceRules(reserve_bytes=DISK_BYTES // 16),
             survivable=lambda error: isinstance(error, StoreFullError),
@@ -244,7 +289,7 @@ class SimMember:
         self.acquaintance = Acquaintance(self._hello, self.links, process)
         self.acquaintance.config = lambda: parts.config
         self.steward = self.variant.steward(parts, replicator)
-        about = About(CLUSTER_ID.hex(), "simulated", lambda: self.machine.state.meta.feature_level)
+        about = About(self.cluster_id.hex(), "simulated", lambda: self.machine.state.meta.feature_level)
         self.council = Council(parts, replicator, self.steward, self.acquaintance.look, about)
 
     def _make_door(self, process: Process) -> Gateway:
@@ -338,7 +383,7 @@ class SimMember:
         for file in self.disk.list(folder):
             path = f"{folder}/{file}"
             text = self.disk.read(path, 0, self.disk.size_bytes(path))
-            rows |= msgspec.msgpack.decode(text, type=dict[bytes, bytes])
+            rows |= msgspec.msgpack.decode(text, type=tuple[dict[bytes, bytes], bytes])[0]
         self.disk.move_away(folder)
         self.kv = SimKV(rows)
         self.store.kv = self.kv

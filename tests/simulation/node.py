@@ -5,7 +5,7 @@ replicator, gateway and machine, wired as a node wires them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -21,13 +21,14 @@ from rustqueue.model.replies import HealthInfo, Reply
 from rustqueue.node.timetables import ScheduleRows
 from rustqueue.raft.cluster.replicator import ClusterReplicator
 from rustqueue.raft.flush import FlushRules
-from rustqueue.raft.journal import Journal
+from rustqueue.raft.journal import Journal, stored_identity
 from rustqueue.raft.local import LocalOptions, LocalPorts, LocalReplicator
 from rustqueue.raft.records import Identity
 from rustqueue.raft.space import SpaceRules
 from rustqueue.storage import StoreFullError
 from rustqueue.storage.memory import FlushMark, MemoryKV
 from tests.simulation.disk import SimDisk
+from tests.simulation.oddities import PLAIN, Oddities, too_early
 from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
 from tests.simulation.trace import Trace, TracedMachine
 
@@ -42,8 +43,12 @@ class Variant:
     journal: type[Journal] = Journal
     replicator: type[LocalReplicator] = LocalReplicator
     machine: type[Machine] = Machine
-    segment_bytes: int = 16_000
-    flush_bytes: int = 12_000
+    segment_bytes: int = PLAIN.segment_bytes
+    flush_bytes: int = PLAIN.flush_bytes
+    odd: Oddities = PLAIN
+
+    def being(self, odd: Oddities) -> "Variant":
+        return replace(self, segment_bytes=odd.segment_bytes, flush_bytes=odd.flush_bytes, odd=odd)
 
 
 class SimKV(MemoryKV):
@@ -177,7 +182,8 @@ class SimNode:
         journal_thread = SimExecutor(process, lambda: self.sync_us())
         journal_thread.began = self._sync_began
         background = BackgroundExecutor(process, lambda: 5 * self.sync_us() + self._rng.randrange(20_000))
-        identity = Identity(b"simulated cluste", "n0")
+        identity = stored_identity(self.disk, "j") or Identity(b"simulated cluste", "n0")
+        odd = self._variant.odd
         journal = self._variant.journal(self.disk, journal_thread, "j", identity, self._variant.segment_bytes)
         self.store = SimStore(self.kv)
         machine = self._variant.machine(self.kv)
@@ -187,6 +193,11 @@ class SimNode:
             flush=FlushRules(log_bytes=self._variant.flush_bytes, interval_ms=5_000),
             space=SpaceRules(reserve_bytes=DISK_BYTES // 16),
             survivable=lambda error: isinstance(error, StoreFullError),
+            pending_bytes=odd.pending_bytes,
+            entry_bytes=odd.entry_bytes,
+            entry_commands=odd.entry_commands,
+            group=odd.group,
+            too_early=too_early if odd.lacks_cancel else None,
         )
         self.replicator = self._variant.replicator(self.machine, self.store, journal, ports, options)
         self.replicator.on_fatal = self._stopped

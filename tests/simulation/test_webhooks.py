@@ -109,6 +109,7 @@ class DeliveryWorld(ClusterWorld):
     """A cluster whose leader is killed again and again, with jobs that expire and a webhook that tells of it."""
 
     drain_us_max = 300_000_000
+    odd = False
 
     def __init__(self, seed: int, jobs_count: int, load_s: int) -> None:
         self._jobs_count = jobs_count

@@ -27,6 +27,7 @@ from tests.simulation.clients import QUEUES, Call, Script, Session, canceller, p
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.ledger import JobFacts, Violation, require
 from tests.simulation.node import SimNode, Variant
+from tests.simulation.oddities import PLAIN, Oddities, draw
 from tests.simulation.plan import Plan
 from tests.simulation.timeline import Timeline
 from tests.simulation.trace import Trace, request_of
@@ -76,6 +77,9 @@ class World:
     """Play it once."""
 
     drain_us_max = DRAIN_US_MAX
+    odd = True
+    """Whether chance may set the nodes up in other ways than by default."""
+
     fault_mean_us: int | None = None
     """Every kind of fault comes that often; None: chance says which and how often."""
 
@@ -84,7 +88,7 @@ class World:
     ) -> None:
         self.seed = seed
         self._load_us = load_us
-        self._variant = variant or Variant()
+        self._variant = variant or Variant().being(self._oddities())
         self.timeline = Timeline()
         self.plan = Plan(self.timeline)
         self.calls: list[Call] = []
@@ -104,6 +108,9 @@ class World:
         faults = Faults(self.plan, self._fork("faults"), self.node, self._connections_lost)
         faults.note, faults.mean_us = self._note, self.fault_mean_us
         self.faults: Troubles = faults
+
+    def _oddities(self) -> Oddities:
+        return draw(self._fork("oddities")) if self.odd else PLAIN
 
     def _fork(self, concern: str) -> Random:
         return Random(f"{self.seed} {concern}")

@@ -28,6 +28,8 @@ class Swarm(NamedTuple):
 class SwarmWorld(ClusterWorld):
     """A cluster's world as its swarm says."""
 
+    odd = False
+
     def __init__(self, seed: int, variant: MemberVariant, swarm: Swarm) -> None:
         self._swarm = swarm
         if swarm.fault_mean_ms is not None:
