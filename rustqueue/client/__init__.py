@@ -26,6 +26,7 @@ from rustqueue.client.work.outbox import WorkerCounts
 from rustqueue.client.work.registry import UnknownEngine, WorkerRegistry
 from rustqueue.client.work.running import JobCancelled, RunningJob
 from rustqueue.client.work.worker import Worker, WorkerOptions
+from rustqueue.client.work.workflow import Workflow, WorkflowStep
 
 __all__ = [
     "AsyncClient",
@@ -49,4 +50,6 @@ __all__ = [
     "WorkerCounts",
     "WorkerOptions",
     "WorkerRegistry",
+    "Workflow",
+    "WorkflowStep",
 ]

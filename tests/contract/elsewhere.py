@@ -75,6 +75,7 @@ TESTS: Final[dict[str, str]] = {
     "A23 in_memory": "conformance/test_kv.py::test_behaves_as_a_sorted_dict",
     "A24 builders": "unit/test_embedded.py::test_the_root_offers_it_and_stays_light",
     "A24 methods": "unit/test_embedded.py::test_the_methods_of_the_contract",
+    "A24 workflow": "unit/test_workflow.py::test_a_stage_gets_what_the_one_before_it_made",
     "A24 registry": "unit/test_embedded.py::test_the_registry_dispatches_by_metadata_then_by_queue",
     "A24 dispatch": "unit/test_embedded.py::test_the_registry_dispatches_by_metadata_then_by_queue",
     "A24 axum": "unit/test_embedded.py::test_the_example_in_a_web_application",
@@ -147,7 +148,6 @@ NOT_SHOWN: Final[dict[str, str]] = {
     "A23 sqlite": "a later round (decisions A27); the port and its conformance suite are there",
     "A23 postgres": "a later round (decisions A27); the port and its conformance suite are there",
     "D 27": "a later round; the port and its conformance suite are there",
-    "A24 workflow": "a library of Rust for its own programs; flows and follow-ups do this over the protocols",
     "A24 features": "build features of a Rust crate; ours are extras of a Python package",
     "A26 deployment": "files of the original's repository; ours stand in Dockerfile, charts/ and examples/",
 }
