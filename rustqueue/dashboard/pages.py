@@ -47,7 +47,7 @@ def pages_of(*, dashboard: bool, prefix: str) -> dict[str, Page]:
         _DOCS: _page("docs.html"),
         f"{_DOCS}/": _page("docs.html"),
     }
-    found |= {f"{_DOCS}/{name}": _page(name) for name in _DOCS_FILES}
+    found |= {f"{_DOCS}/{name}": _page(name) for name in (*_DOCS_FILES, "landing.js")}
     if dashboard:
         names = ("style.css", "dashboard.js", "views.js", "server.js", "elements.js", "mark.svg")
         found |= {f"{prefix}/{name}": _page(name) for name in names}

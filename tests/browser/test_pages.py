@@ -198,3 +198,22 @@ FOREIGN = (
 def sorted_as_there(texts: Sequence[str]) -> list[str]:
     """As JavaScript sorts: by UTF-16 units."""
     return sorted(texts, key=lambda text: text.encode("utf-16-be"))
+
+
+async def test_no_page_is_wider_than_a_telephone(tmp_path: Path) -> None:
+    async with opened(tmp_path, "/") as (node, client, tab):
+        # Given names and errors that are longer than a line
+        await dead(client, "reports.monthly.with-a-name.that-goes-on-and-on.and-on", ("could not reach " + "x" * 80,))
+        await tab.send("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+        url = f"http://127.0.0.1:{node.http.port}"
+        shown_by_path = {
+            "/": f"curl -X POST {url}/",
+            "/dashboard#overview": "Log entries applied",
+            "/dashboard#dlq": "could not reach",
+            "/api/v1/docs": "Transactions",
+        }
+        for path, text in shown_by_path.items():
+            await tab.open("about:blank")
+            await tab.open(url + path)
+            await tab.until(shows(text))
+            await tab.until("document.documentElement.scrollWidth <= 390")

@@ -15,8 +15,11 @@ byId("operations").replaceChildren(
 
 // Paragraphs, with what stands between backticks as code.
 function prose(text) {
-  return text.split("\n\n").map((paragraph) =>
-    el("p", {}, paragraph.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part))));
+  return text.split("\n\n").map((paragraph) => el("p", {}, marked(paragraph)));
+}
+
+function marked(text) {
+  return text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
 }
 
 function anchor(name) {
@@ -31,7 +34,7 @@ function section(tag) {
 
 function block(path, method, operation) {
   const details = el("details", { id: operation.operationId },
-    el("summary", {}, el("span", { class: "method" }, method), el("code", {}, path), " ", el("span", { class: "quiet" }, operation.summary)));
+    el("summary", {}, el("span", { class: "method" }, method), el("code", {}, path), " ", el("span", { class: "quiet" }, marked(operation.summary))));
   details.addEventListener("toggle", () => {
     if (details.open && details.childElementCount === 1) details.append(...inside(path, method, operation));
   });

@@ -17,7 +17,7 @@ export function el(tag, properties, ...children) {
 export function table(headings, rows) {
   return el("table", {},
     el("thead", {}, el("tr", {}, headings.map((heading) => el("th", {}, heading)))),
-    el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((cell) => el("td", {}, cell))))));
+    el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((cell, place) => el("td", { "data-heading": headings[place] }, cell))))));
 }
 
 export function number(value) {

@@ -80,7 +80,7 @@ async function deadLetters(act) {
     listed.map((queue) => el("option", { value: queue.name, selected: queue.name === chosen.queue }, `${queue.name} (${number(queue.counts.dlq)})`)));
   const retryAll = act(() => ask("POST", path("queues", chosen.queue, "dlq", "retry"), {}));
   const rows = jobs.map((job) => [
-    el("span", { class: "mono", title: job.id }, job.id.slice(0, 13)), job.name, job.last_error ?? "",
+    el("span", { class: "mono" }, job.id), job.name, job.last_error ?? "",
     `${job.attempt}/${job.max_attempts}`, time(job.updated_at),
     el("button", { "data-act": "retry", "data-job": job.id, onclick: act(() => ask("POST", path("jobs", job.id, "retry"))) }, "Retry"),
   ]);
@@ -115,8 +115,8 @@ function scheduleCard(schedule, act) {
 async function events(act) {
   const clear = act(() => { happened.length = 0; });
   return el("div", {}, el("h2", {}, "Live events"),
-    el("div", { class: "row" }, el("span", { class: "quiet" }, `the latest ${EVENTS_MAX} at most`), el("button", { "data-act": "clear", onclick: clear }, "Clear")),
-    el("div", { class: "log mono", id: "log" }, happened.map(line)));
+    el("div", { class: "row" }, el("span", { class: "quiet" }, `since this page was opened, the latest ${EVENTS_MAX} at most`), el("button", { "data-act": "clear", onclick: clear }, "Clear")),
+    el("div", { class: "log mono", id: "log" }, happened.length ? happened.map(line) : "Nothing has happened since then."));
 }
 
 function line(event) {
