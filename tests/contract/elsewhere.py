@@ -140,6 +140,23 @@ TESTS: Final[dict[str, str]] = {
     "D second 6": "unit/test_worker_process.py::test_the_small_port",
     "D second 7": "unit/test_worker_process.py::test_a_running_job_stops_at_its_next_step",
     "D second 8": "unit/test_machine_time.py::test_a_lease_that_lapses_is_a_failed_try",
+    "Faults receiver that hangs": "unit/test_webhook_sender.py::"
+    "test_a_receiver_without_an_answer_costs_its_time_and_no_more, "
+    "unit/test_webhook_duty.py::test_receivers_that_hang_hold_up_nobody_else",
+    "Faults receiver that lies": "unit/test_webhook_sender.py::test_an_answer_is_what_its_status_says",
+    "Faults receiver that answers slowly": "unit/test_webhook_sender.py::"
+    "test_a_receiver_without_an_answer_costs_its_time_and_no_more, "
+    "unit/test_webhook_sender.py::test_a_body_without_an_end_is_not_read_to_its_end",
+    "Faults receiver that redirects": "unit/test_webhook_sender.py::test_a_redirect_is_not_followed",
+    "Faults receiver that is down for a day": "unit/test_webhook_duty.py::"
+    "test_a_receiver_that_is_down_for_a_day_holds_up_nobody_and_gets_everything_then",
+    "Faults full outbox": "unit/test_machine_webhooks.py::test_a_full_outbox_drops_and_counts_and_holds_nothing_up, "
+    "unit/test_machine_webhooks.py::test_all_outboxes_together_are_bounded",
+    "Faults stalled followers": "unit/test_api_events.py::"
+    "test_a_follower_that_does_not_read_is_cut_and_the_rest_go_on, unit/test_event_stream.py::"
+    "test_sleepers_cost_nothing",
+    "Faults secrets": "unit/test_canaries.py::test_no_secret_sings, unit/test_token_secrets.py::"
+    "test_tokens_are_in_no_file_log_list_metric_or_error, unit/test_webhook_node.py::test_no_secret_shows_anywhere",
 }
 """Row -> tests, with commas between, as `file::function` below `tests/`."""
 

@@ -14,11 +14,11 @@ HEAD: Final = """\
 
 Made by `python -m tests.contract.page` from the tables in `tests/contract`; a test holds it against them.
 
-Each row of the contract of the original (A), of the second system (B) and of our decisions (D) has a case, a test of
-another kind, or a reason. Names without a path are cases: `make contract` plays them against one node, through the
-followers of a cluster, and over the death of all nodes in the middle of each; `make test` the first two. `make
-contract-original` plays those that are not marked with † against the original itself, and both must agree but for what
-is listed at the end.
+Each row of the contract of the original (A), of the second system (B), of our decisions (D) and of what clients and
+receivers do wrong (Faults) has a case, a test of another kind, or a reason. Names without a path are cases: `make
+contract` plays them against one node, through the followers of a cluster, and over the death of all nodes in the middle
+of each; `make test` the first two. `make contract-original` plays those that are not marked with † against the original
+itself, and both must agree but for what is listed at the end.
 """
 
 

@@ -207,7 +207,8 @@ class Mouth:
             self._stack.push_async_callback(self._wire.close)
         answer = await self._wire.ask(method, target, body, headers)
         is_json = answer.headers.get("content-type", "").startswith("application/json")
-        return Heard(answer.status, msgspec.json.decode(answer.body) if is_json else answer.body.decode())
+        whole = is_json and method != "HEAD"
+        return Heard(answer.status, msgspec.json.decode(answer.body) if whole else answer.body.decode())
 
     async def _framed(self, frame: Frame) -> Json:
         meant = frame._replace(queue=self._play.meant(frame.queue), items=self._play.meant(list(frame.items)))

@@ -3,7 +3,7 @@
 A section's name is that of the original's contract (A) or of our decisions: `D 1` to `D 37` are those about the
 original, `D area` are areas of the new surface, `D name` its names,
 `D start` how nodes are started, `D detail` what else a client can see.
-Part B is the second system's; `D second` are our decisions about it.
+Part B is the second system's; `D second` are our decisions about it. `Faults` are bad words and bad neighbours.
 """
 
 from typing import Final
@@ -70,5 +70,8 @@ SECTIONS: Final[dict[str, str]] = {
     "D detail": "tokens, preconditions, values, mode of a queue, schedules, cascade, custom_id in use, STALE_ATTEMPT, "
     "with_parent_results, sweeps, workers, consistency, jobs with a known key, result expired, flags of settings, "
     "cors host, second webhook secret, tcp verbs",
+    "Faults": "cron, zone, url, schema, scope, token, filter, cursor, receiver that hangs, receiver that lies, "
+    "receiver that answers slowly, receiver that redirects, receiver that is down for a day, full outbox, "
+    "stalled followers, secrets",
 }
 ROWS: Final = tuple(f"{section} {row}" for section, rows in SECTIONS.items() for row in rows.split(", "))

@@ -118,6 +118,32 @@ def test_receivers_that_hang_hold_up_nobody_else() -> None:
     assert world.receivers[0].most_open <= 12
 
 
+def test_a_receiver_that_is_down_for_a_day_holds_up_nobody_and_gets_everything_then() -> None:
+    # Given two receivers of the same events, one of which answers with errors, tried again for two days
+    day_ms = 86_400_000
+    world = Deliveries()
+    lasting = {"max_retries": 100, "max_age_ms": 2 * day_ms, "max_delay_ms": 3_600_000}
+    world.hook("down", events=["job.pushed"], retry=lasting)
+    world.hook("up", events=["job.pushed"])
+    receivers = world.receivers[0]
+    receivers.by_url = {"https://down.example/": lambda: FAILED, "https://up.example/": lambda: TOOK}
+    world.begin()
+    # When events come all day
+    for hour in range(24):
+        world.push(count=2)
+        assert world.counts("up") == {"delivered": 2 * (hour + 1)}
+        world.pass_ms(day_ms // 24)
+    # Then the one that works was never behind, and the other one was not called without end
+    tries = sum(call.posting.url == "https://down.example/" for call in receivers.heard)
+    assert tries < 48 * 40
+    assert world.counts("down") == {"waiting": 48, "failed_tries": tries, "consecutive_failures": tries}
+    # When it is up again, then it gets all of them within its longest pause
+    receivers.by_url["https://down.example/"] = lambda: TOOK
+    for _ in range(60):
+        world.pass_ms(2 * 3_600_000 // 60)
+    assert world.counts("down") == {"delivered": 48, "failed_tries": tries}
+
+
 def test_a_receiver_that_fails_is_probed_by_one_call_at_a_time() -> None:
     world = Deliveries(DutyLimits(sends_max=64, sends_each_max=8))
     world.hook(events=["job.pushed"], retry={"max_retries": 0})

@@ -10,6 +10,7 @@ from tests.contract.cases import (
     jobs,
     life,
     lines,
+    mistakes,
     queues,
     schedules,
     second_system,
@@ -18,5 +19,7 @@ from tests.contract.cases import (
 )
 from tests.contract.table import Case
 
-PARTS: Final = (clients, corners, frames, heard, jobs, life, lines, queues, schedules, second_system, server, surface)
+PARTS: Final = (
+    *(clients, corners, frames, heard, jobs, life, lines, mistakes, queues, schedules, second_system, server, surface),
+)
 CASES: Final[dict[str, Case]] = {name: case for part in PARTS for name, case in part.CASES.items()}

@@ -74,7 +74,7 @@ CASES: Final[dict[str, Case]] = {
         stage="no webhooks",
     ),
     "tokens over HTTP": Case(
-        "A18 tokens, A31 auth_tests",
+        "A18 tokens, A31 auth_tests, Faults token",
         [
             Step(http("GET", "/queues/$q/stats"), 401, refused("UNAUTHORIZED", "Missing Authorization header")),
             Step(
