@@ -1,6 +1,7 @@
 """The operator against a real API server and a real node, with exactly the rights that the chart gives it."""
 
 import hmac
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -8,11 +9,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from e2e.api import figures
 from e2e.api.operated import CHART, DEADLINE_S, DRIFT_S, RELEASE_NAMESPACE, Operated, cluster, queue, ready
 from e2e.harness.control_plane import LOOPBACK, ControlPlane
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import pause, until
 
+START_S = 20
+# Longer to measure than to test: a minute's writes need minutes.
+IDLE_S = float(os.environ.get("RUSTQUEUE_E2E_IDLE_S", DRIFT_S * 3))
 DAILY = {"queue": "digests", "job_name": "digest"}
 
 
@@ -36,7 +41,9 @@ def test_an_applied_queue_is_ready_and_a_change_is_in_force_in_two_seconds(relea
     begun = time.monotonic()
     until("the new lease", lambda: (release.node.queue("mail") or {})["settings"] == {"lease_ms": 90_000}, 5, 0.02)
 
-    assert time.monotonic() - begun <= 2
+    change_s = time.monotonic() - begun
+    figures.note("change in force", seconds=change_s)
+    assert change_s <= 2
     ready(kubectl, "mail")
     assert reasons(kubectl, "mail") == ["Created", "Updated"]
 
@@ -418,7 +425,9 @@ def test_two_hundred_queues_and_a_hundred_of_each_other_kind_are_ready_within_a_
         )
 
     until("all of them to be ready", all_ready, 60, 0.5)
-    assert time.monotonic() - begun <= 60
+    ready_s = time.monotonic() - begun
+    figures.note("400 objects ready", seconds=ready_s)
+    assert ready_s <= 60
 
 
 def test_an_idle_operator_writes_less_than_once_a_minute(release: Operated, kubectl: Kubectl) -> None:
@@ -437,11 +446,26 @@ def test_an_idle_operator_writes_less_than_once_a_minute(release: Operated, kube
     alone = "the objects of other tests to be gone"
     until(alone, lambda: release.operator.metric("rustqueue_operator_objects") == 1, 120, 0.5)
     until("the operator to come to rest", quiet, 60)
-    before = writes()
-    pause(DRIFT_S * 3)
+    before, begun = writes(), time.monotonic()
+    pause(IDLE_S)
 
     # It keeps its Lease by less than a write a minute.
-    assert writes() <= before + 1
+    made = writes() - before
+    figures.note("idle", writes=made, seconds=time.monotonic() - begun)
+    assert made <= 1 + IDLE_S / 60
+
+
+def test_an_operator_that_starts_has_its_first_object_ready_soon(release: Operated, kubectl: Kubectl) -> None:
+    release.operator.program.stop()
+    kubectl.apply(queue("waits-for-an-operator", leaseSeconds=60))
+    begun = time.monotonic()
+    release.operator.program.start()
+    ready(kubectl, "waits-for-an-operator")
+    ready_s = time.monotonic() - begun
+    until("it to lead", release.operator.leads, 30)
+    figures.note("start to first ready", seconds=ready_s)
+    # Five seconds on a machine with nothing else to do; what is to be found out is a framework that waits for a minute.
+    assert ready_s <= START_S
 
 
 def test_what_kubectl_get_tells_stands_in_the_docs(release: Operated, kubectl: Kubectl) -> None:
