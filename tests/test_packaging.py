@@ -158,7 +158,7 @@ def test_the_wheel_requires_msgspec_and_offers_the_extras(built: tuple[Path, Pat
         ">=3.11",
         "Apache-2.0",
     )
-    assert set(headers.get_all("Provides-Extra", [])) == {"server", "operator", "tracing", "all", "dev"}
+    assert set(headers.get_all("Provides-Extra", [])) == {"server", "operator", "tracing", "objects", "all", "dev"}
 
 
 def test_the_source_distribution_can_be_tested(built: tuple[Path, Path]) -> None:

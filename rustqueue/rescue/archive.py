@@ -1,4 +1,4 @@
-"""The file that a backup is kept in: a tar archive of a list of contents, its checksum, and the files of the store.
+"""What a backup is kept as: a tar archive of a list of contents, its checksum, and the files of the store.
 
 It must not know nodes, nor what is in the files; a bare installation of the client can write and check one. Invariants:
 a file is whole or has another name (`.partial`); nothing of an archive is believed before its checksum was right; no
@@ -6,12 +6,11 @@ name in it leads out of the folder that it is unpacked into.
 """
 
 import hashlib
-import io
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 import msgspec
 
@@ -27,38 +26,51 @@ ReadPiece = Callable[[str, int], bytes]
 """A piece of a file from an offset on; empty only at its end."""
 
 
-class BackupDamaged(Exception):
-    """The file is no backup, or not any more. The message names the part."""
+class Readable(Protocol):
+    """What `tarfile` asks of an archive that it reads once, from its begin to its end."""
 
-    def __init__(self, path: Path, part: str, reason: str) -> None:
-        super().__init__(f"{path}: {part}: {reason}")
+    def read(self, count_bytes: int, /) -> bytes: ...
+
+
+class BackupDamaged(Exception):
+    """It is no backup, or not any more. The message names the part."""
+
+    def __init__(self, name: object, part: str, reason: str) -> None:
+        super().__init__(f"{name}: {part}: {reason}")
         self.part = part
 
 
-class _Source:
-    """A file of the store as `tarfile` reads one; raises `ValueError` if it is not what the list says."""
+def archive_of(manifest: BackupManifest, read: ReadPiece) -> Iterator[bytes]:
+    """The archive, piece by piece. Raises `ValueError` where what comes is not what the list says."""
+    text = msgspec.json.format(msgspec.json.encode(manifest))
+    yield from _member(LIST, len(text), [text])
+    digest = hashlib.sha256(text).hexdigest().encode()
+    yield from _member(LIST_SUM, len(digest), [digest])
+    for file in manifest.files:
+        yield from _member(_STORE + file.name, file.size_bytes, _checked(file, read))
+    yield bytes(2 * tarfile.BLOCKSIZE)
 
-    def __init__(self, file: BackupFile, read: ReadPiece) -> None:
-        self._file = file
-        self._read = read
-        self._offset = 0
-        self._left = b""
-        self._digest = hashlib.sha256()
 
-    def read(self, count_bytes: int) -> bytes:
-        while len(self._left) < count_bytes and self._offset < self._file.size_bytes:
-            piece = self._read(self._file.name, self._offset)
-            if not piece:
-                raise ValueError(f"{self._file.name}: ends at byte {self._offset} of {self._file.size_bytes}")
-            self._digest.update(piece)
-            self._offset += len(piece)
-            self._left += piece
-        taken, self._left = self._left[:count_bytes], self._left[count_bytes:]
-        return taken
+def _member(name: str, size_bytes: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size_bytes, 0o600
+    yield info.tobuf(tarfile.PAX_FORMAT)
+    yield from pieces
+    yield bytes(-size_bytes % tarfile.BLOCKSIZE)
 
-    def check(self) -> None:
-        if self._offset != self._file.size_bytes or self._digest.hexdigest() != self._file.sha256:
-            raise ValueError(f"{self._file.name}: what came is not what the node had: try again")
+
+def _checked(file: BackupFile, read: ReadPiece) -> Iterator[bytes]:
+    """A file of the store as the node gives it."""
+    offset, digest = 0, hashlib.sha256()
+    while offset < file.size_bytes:
+        piece = read(file.name, offset)
+        if not piece:
+            raise ValueError(f"{file.name}: ends at byte {offset} of {file.size_bytes}")
+        digest.update(piece)
+        offset += len(piece)
+        yield piece
+    if offset != file.size_bytes or digest.hexdigest() != file.sha256:
+        raise ValueError(f"{file.name}: what came is not what the node had: try again")
 
 
 def write_backup(path: Path, manifest: BackupManifest, read: ReadPiece) -> None:
@@ -67,14 +79,7 @@ def write_backup(path: Path, manifest: BackupManifest, read: ReadPiece) -> None:
     try:
         # Payloads and the digests of tokens are in it: it is for its owner only.
         with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as target:
-            with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-                text = msgspec.json.format(msgspec.json.encode(manifest))
-                _add(archive, LIST, text)
-                _add(archive, LIST_SUM, hashlib.sha256(text).hexdigest().encode())
-                for file in manifest.files:
-                    source = _Source(file, read)
-                    archive.addfile(_info(_STORE + file.name, file.size_bytes), source)  # type: ignore[arg-type]
-                    source.check()
+            target.writelines(archive_of(manifest, read))
             target.flush()
             os.fsync(target.fileno())
         partial.replace(path)
@@ -85,65 +90,67 @@ def write_backup(path: Path, manifest: BackupManifest, read: ReadPiece) -> None:
 
 
 def read_backup(path: Path, into: Path | None = None) -> BackupManifest:
+    """What `read_archive` does, of a file."""
+    with path.open("rb") as file:
+        return read_archive(path, file, into)
+
+
+def read_archive(name: object, source: Readable, into: Path | None = None) -> BackupManifest:
     """Check every byte; lay the files of the store into the folder `into` if one is given, which must be there and
-    empty. Raises `BackupDamaged`, `OSError`.
+    empty. Raises `BackupDamaged`, which calls the archive by its name, and `OSError`.
     """
     part = LIST
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as archive:
-            manifest = _read_list(path, archive)
+        with tarfile.open(fileobj=source, mode="r|") as archive:  # type: ignore[call-overload]
+            manifest = _read_list(name, archive)
             for known in manifest.files:
                 part = known.name
-                _read_file(path, archive, known, into)
+                _read_file(name, archive, known, into)
     except (tarfile.TarError, EOFError) as error:
-        if part == LIST:
-            raise BackupDamaged(
-                path, part, f"cannot be read ({error}): this is no backup, or its beginning is damaged"
-            ) from error
-        raise BackupDamaged(path, part, f"cannot be read: {error}") from error
+        raise BackupDamaged(name, part, f"cannot be read: {error}") from error
     if into is not None:
         _sync_folder(into)
     return manifest
 
 
-def _read_list(path: Path, archive: tarfile.TarFile) -> BackupManifest:
-    text = _small(path, archive, LIST)
-    told = _small(path, archive, LIST_SUM).decode("ascii", "replace").strip()
+def _read_list(kept: object, archive: tarfile.TarFile) -> BackupManifest:
+    text = _small(kept, archive, LIST)
+    told = _small(kept, archive, LIST_SUM).decode("ascii", "replace").strip()
     if hashlib.sha256(text).hexdigest() != told:
-        raise BackupDamaged(path, LIST, "fails its checksum")
+        raise BackupDamaged(kept, LIST, "fails its checksum")
     try:
         version = msgspec.json.decode(text, type=_Format).format
         if version > BACKUP_FORMAT:
             reason = f"has format {version}, this program knows {BACKUP_FORMAT}: use a newer RustQueue"
-            raise BackupDamaged(path, LIST, reason)
+            raise BackupDamaged(kept, LIST, reason)
         return msgspec.json.decode(text, type=BackupManifest)
     except msgspec.MsgspecError as error:
-        raise BackupDamaged(path, LIST, f"cannot be read: {error}") from error
+        raise BackupDamaged(kept, LIST, f"cannot be read: {error}") from error
 
 
 class _Format(msgspec.Struct):
     format: int
 
 
-def _small(path: Path, archive: tarfile.TarFile, name: str) -> bytes:
-    source = _next(path, archive, name, _LIST_BYTES_MAX)
+def _small(kept: object, archive: tarfile.TarFile, name: str) -> bytes:
+    source = _next(kept, archive, name, _LIST_BYTES_MAX)
     return source.read(_LIST_BYTES_MAX)
 
 
-def _next(path: Path, archive: tarfile.TarFile, name: str, bytes_max: int) -> IO[bytes]:
+def _next(kept: object, archive: tarfile.TarFile, name: str, bytes_max: int) -> IO[bytes]:
     info = archive.next()
     if info is None:
-        raise BackupDamaged(path, name, "is missing: the file ends before it")
+        raise BackupDamaged(kept, name, "is missing: the file ends before it")
     if info.name != name:
-        raise BackupDamaged(path, name, f"is missing: {info.name!r} stands in its place")
+        raise BackupDamaged(kept, name, f"is missing: {info.name!r} stands in its place")
     source = archive.extractfile(info) if info.isreg() else None
     if source is None or info.size > bytes_max:
-        raise BackupDamaged(path, name, "is no file, or larger than it may be")
+        raise BackupDamaged(kept, name, "is no file, or larger than it may be")
     return source
 
 
-def _read_file(path: Path, archive: tarfile.TarFile, known: BackupFile, into: Path | None) -> None:
-    source = _next(path, archive, _STORE + known.name, known.size_bytes)
+def _read_file(kept: object, archive: tarfile.TarFile, known: BackupFile, into: Path | None) -> None:
+    source = _next(kept, archive, _STORE + known.name, known.size_bytes)
     digest, count_bytes = hashlib.sha256(), 0
     target = None if into is None else (into / known.name).open("xb")
     try:
@@ -159,17 +166,7 @@ def _read_file(path: Path, archive: tarfile.TarFile, known: BackupFile, into: Pa
         if target is not None:
             target.close()
     if count_bytes != known.size_bytes or digest.hexdigest() != known.sha256:
-        raise BackupDamaged(path, known.name, "fails its checksum")
-
-
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    archive.addfile(_info(name, len(data)), io.BytesIO(data))
-
-
-def _info(name: str, size_bytes: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size_bytes, 0o600
-    return info
+        raise BackupDamaged(kept, known.name, "fails its checksum")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,8 +18,8 @@ from rustqueue.node.keeping.unfinished import UNFINISHED
 from rustqueue.node.webhooks import KEY_FILE
 from rustqueue.raft.cluster.passport import FILE as PASSPORT
 from rustqueue.raft.real import OsDisk
-from rustqueue.rescue.archive import read_backup
 from rustqueue.rescue.beginning import Founder, RescueError, change_state, write_folder
+from rustqueue.rescue.places import Place
 from rustqueue.storage import open_store
 
 _MAY_BE_THERE: Final = frozenset({"lost+found", KEY_FILE})
@@ -38,10 +38,10 @@ class Restored(Struct, frozen=True):
     taken_at: str
 
 
-def restore(backup: Path, folder: Path, founder: Founder) -> Restored:
+def restore(backup: Place, folder: Path, founder: Founder) -> Restored:
     """Raises `RescueError`, `BackupDamaged`, `StorageError`, `OSError`."""
     _refuse_used(folder)
-    manifest = read_backup(backup)
+    manifest = backup.read()
     if manifest.feature_level > FEATURE_LEVEL:
         raise RescueError(
             f"{backup}: has feature level {manifest.feature_level}, this program knows {FEATURE_LEVEL}: restore it "
@@ -52,7 +52,7 @@ def restore(backup: Path, folder: Path, founder: Founder) -> Restored:
     _begin_anew(folder, work)
     (work / STORE_FOLDER).mkdir(parents=True)
     disk.sync_dir(str(folder))
-    read_backup(backup, work / STORE_FOLDER)
+    backup.read(work / STORE_FOLDER)
     store = open_store("rocks", str(work / STORE_FOLDER))
     try:
         machine = Machine(store)

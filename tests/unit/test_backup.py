@@ -24,6 +24,7 @@ from rustqueue.raft.ports import Proposal
 from rustqueue.raft.records import SEGMENT_HEADER_BYTES, encode_record
 from rustqueue.rescue.archive import read_backup, write_backup
 from rustqueue.rescue.beginning import Founder, RescueError
+from rustqueue.rescue.places import FilePlace
 from rustqueue.rescue.recover import force_new_cluster, refuse_entry, survey
 from rustqueue.rescue.restore import restore
 from rustqueue.storage import open_store
@@ -111,7 +112,7 @@ def test_a_restore_that_was_cut_off_starts_no_node_and_begins_anew(
     (tmp_path / "store" / "CURRENT").write_text("half")
     with pytest.raises(NodeError, match="was not finished"), node_in_thread(node_settings(tmp_path)):
         pass
-    restored = restore(kept[0], tmp_path, Founder())
+    restored = restore(FilePlace(kept[0]), tmp_path, Founder())
     assert facts(tmp_path).state_hash == restored.state_hash
 
 
@@ -122,7 +123,7 @@ def test_a_newer_feature_level_is_refused_by_its_version(kept: tuple[Path, str, 
     path = tmp_path / "newer.rqb"
     rewrite(path, newer, tmp_path / "store")
     with pytest.raises(RescueError, match=r"feature level 99, this program knows 1.*RustQueue 9\.1\.0 or newer"):
-        restore(path, tmp_path / "data", Founder())
+        restore(FilePlace(path), tmp_path / "data", Founder())
     assert not (tmp_path / "data").exists()
 
 
@@ -201,7 +202,9 @@ async def test_a_backup_under_load_becomes_a_new_cluster_of_three(tmp_path: Path
     # When a new cluster begins with it
     new = Rig(tmp_path / "new", 3)
     others = {name: new.addresses[name] for name in ("n1", "n2")}
-    restored = restore(tmp_path / "b.rqb", tmp_path / "new" / "n0", Founder("n0", new.addresses["n0"], others))
+    restored = restore(
+        FilePlace(tmp_path / "b.rqb"), tmp_path / "new" / "n0", Founder("n0", new.addresses["n0"], others)
+    )
     assert facts(tmp_path / "new" / "n0").state_hash == manifest.state_hash
     try:
         await new.start("n0", "n1", "n2")

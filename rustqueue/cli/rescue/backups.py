@@ -1,7 +1,6 @@
 """Making backups and checking them: a bare installation of the client can do both."""
 
 import argparse
-from pathlib import Path
 from typing import Final
 
 from rustqueue.cli.output import Shown, as_json
@@ -10,7 +9,8 @@ from rustqueue.cli.table import Commands
 from rustqueue.client import Client
 from rustqueue.model.cluster.backups import BackupManifest
 from rustqueue.reasons import reason_of
-from rustqueue.rescue.archive import BackupDamaged, read_backup, write_backup
+from rustqueue.rescue.archive import BackupDamaged
+from rustqueue.rescue.places import PlaceError, name_of, place_at, shelf_at
 
 _TIMEOUT_S: Final = 600.0
 
@@ -30,60 +30,51 @@ def add(commands: Commands) -> None:
         "rustqueue backup create jobs.rqb",
         "rustqueue backup create /backups/          # the name tells time and entry",
         "rustqueue backup create /backups/ --keep 7 # and only the last seven of them stay",
+        "rustqueue backup create s3://backups/mail/ --keep 7",
     )
-    parser.add_argument("file", metavar="FILE|DIR")
+    parser.add_argument("file", metavar="FILE|DIR|s3://BUCKET/PREFIX/")
     # Before it answers, the node reads all of its store once.
     parser.set_defaults(timeout_s=_TIMEOUT_S)
-    parser.add_argument("--keep", type=bounded(1, 10_000), metavar="N", help="remove all but the newest N of DIR")
+    parser.add_argument("--keep", type=bounded(1, 10_000), metavar="N", help="remove all but the newest N there")
     parser = group.add_local(
         "verify", verify, "check every byte of a backup and show what it holds", "rustqueue backup verify jobs.rqb"
     )
-    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("file", metavar="FILE|s3://BUCKET/KEY")
     parser.add_argument("--output", choices=["text", "json"], default="text", help="form of the answer (else text)")
 
 
 def create(arguments: argparse.Namespace, client: Client) -> Shown:
-    target = Path(arguments.file)
-    folder = target if target.is_dir() else None
-    if folder is None and arguments.file.endswith("/"):
-        raise UsageError(f"there is no folder {arguments.file}: make it first")
-    if folder is None and arguments.keep is not None:
+    try:
+        shelf = shelf_at(arguments.file)
+        place = place_at(arguments.file) if shelf is None else None
+    except PlaceError as error:
+        raise UsageError(str(error)) from None
+    if shelf is None and arguments.keep is not None:
         raise UsageError("--keep needs a folder to look into")
     begun = client.begin_backup()
     manifest = begun.manifest
-    path = target if folder is None else folder / _name_of(manifest)
+    if shelf is not None:
+        place = shelf.place(name_of(manifest))
+    assert place is not None, "it is a shelf or a place"
     try:
-        write_backup(path, manifest, lambda name, offset: client.read_backup(begun.id, name, offset))
+        place.write(manifest, lambda name, offset: client.read_backup(begun.id, name, offset))
+        removed = [] if shelf is None or arguments.keep is None else shelf.thin_out(arguments.keep)
     except OSError as error:
-        raise Failed(f"{path}: {error.strerror or error}") from None
+        raise Failed(f"{place}: {error.strerror or error}") from None
     except ValueError as error:
-        raise Failed(f"{path}: {error}") from None
+        raise Failed(f"{place}: {error}") from None
     finally:
         client.end_backup(begun.id)
-    removed = [] if folder is None or arguments.keep is None else _thin_out(folder, arguments.keep)
-    shown = {"ok": True, "file": str(path), "removed": [str(old) for old in removed], **_as_told(manifest)}
-    return Shown(shown, f"{path}\n{_text_of(manifest)}", f"{len(removed)} older backups removed" if removed else "")
-
-
-def _name_of(manifest: BackupManifest) -> str:
-    """Names of one cluster sort by age."""
-    at = manifest.taken_at[:19].replace("-", "").replace(":", "")
-    return f"rustqueue-{at}Z-{manifest.index:012}.rqb"
-
-
-def _thin_out(folder: Path, keep: int) -> list[Path]:
-    old = sorted(folder.glob("rustqueue-*Z-*.rqb"))[:-keep]
-    for path in old:
-        path.unlink()
-    return old
+    shown = {"ok": True, "file": str(place), "removed": removed, **_as_told(manifest)}
+    return Shown(shown, f"{place}\n{_text_of(manifest)}", f"{len(removed)} older backups removed" if removed else "")
 
 
 def verify(arguments: argparse.Namespace) -> int:
     try:
-        manifest = read_backup(arguments.file)
-    except (BackupDamaged, OSError) as error:
+        manifest = place_at(arguments.file).read()
+    except (BackupDamaged, PlaceError, OSError) as error:
         raise Failed(reason_of(error)) from None
-    told = {"ok": True, "file": str(arguments.file), **_as_told(manifest)}
+    told = {"ok": True, "file": arguments.file, **_as_told(manifest)}
     print(as_json(told) if arguments.output == "json" else f"{arguments.file} is whole\n{_text_of(manifest)}")
     return 0
 

@@ -11,6 +11,7 @@ from rustqueue.cli.parsing import EXIT_FAILED, Failed, UsageError, bounded
 from rustqueue.cli.table import Commands
 from rustqueue.reasons import reason_of
 from rustqueue.rescue.archive import BackupDamaged
+from rustqueue.rescue.places import PlaceError, place_at
 
 
 def add(commands: Commands) -> None:
@@ -26,8 +27,9 @@ def _declare_restore(commands: Commands) -> None:
         "make the data folder of a new node, or of the first node of a new cluster, out of a backup",
         "rustqueue restore jobs.rqb --data ./data",
         "rustqueue restore jobs.rqb --data ./n0 --node-id n0 --peers n0=a:6800,n1=b:6800,n2=c:6800",
+        "rustqueue restore s3://backups/mail/jobs.rqb --data ./data",
     )
-    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("file", metavar="FILE|s3://BUCKET/KEY")
     parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="an empty or new folder")
     _declare_founder(parser)
     parser.add_argument(
@@ -82,8 +84,8 @@ def restore(arguments: argparse.Namespace) -> int:
         return 0
     node, address, others = _founder(arguments)
     try:
-        done = restored(arguments.file, arguments.data, Founder(node, address, others))
-    except (BackupDamaged, RescueError, StorageError, OSError) as error:
+        done = restored(place_at(arguments.file), arguments.data, Founder(node, address, others))
+    except (BackupDamaged, PlaceError, RescueError, StorageError, OSError) as error:
         raise Failed(reason_of(error)) from None
     print(f"{done.folder} holds the state of {done.taken_at}, hash {done.state_hash}")
     print(f"cluster {done.cluster_id}, member {done.member}, entry {done.index} of term {done.term}")
