@@ -68,9 +68,14 @@ async def _run(settings: Settings) -> int:
         log.warning("setting without effect", extra={"note": note})
     settings = _with_affordable_connections(settings)
     stop_asked = _on_signals()
+    node = Node(settings)
+    starting = asyncio.ensure_future(node.start())
+    first: set[asyncio.Future[Any]] = {starting, stop_asked}
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        return await _give_up_starting(starting, stop_asked.result(), settings.limits.shutdown_s)
     try:
-        node = Node(settings)
-        await node.start()
+        starting.result()
     except NodeError as error:
         log.error("cannot start", extra={"reason": str(error)})
         return EXIT_CANNOT_START
@@ -97,6 +102,21 @@ async def _run(settings: Settings) -> int:
         log.error("stop did not end in time", extra={"deadline_s": settings.limits.shutdown_s})
         return EXIT_FORCED
     log.info("stopped", extra={"applied_index": node.machine.applied_index})
+    return EXIT_CLEAN
+
+
+async def _give_up_starting(starting: "asyncio.Future[None]", signal_name: str, deadline_s: float) -> int:
+    """A member waits for its cluster as long as it takes; whoever stops it meanwhile does not."""
+    log.info("stopping", extra={"signal": signal_name, "deadline_s": deadline_s})
+    _exit_after(deadline_s + _LAST_RESORT_S, EXIT_FORCED)
+    starting.cancel()
+    try:
+        await starting
+    except asyncio.CancelledError:
+        log.info("stopped before it was ready")
+    except NodeError as error:
+        log.error("cannot start", extra={"reason": str(error)})
+        return EXIT_CANNOT_START
     return EXIT_CLEAN
 
 

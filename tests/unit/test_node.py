@@ -129,6 +129,31 @@ def test_a_signal_answers_who_waits_and_ends_cleanly(tmp_path: Path, number: sig
         assert node.wait() == EXIT_CLEAN
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_member_that_waits_for_its_cluster_ends_when_it_is_told_to(tmp_path: Path, number: signal.Signals) -> None:
+    # Given a member whose others are not there
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    config = f"""
+[cluster]
+enabled = true
+insecure = true
+node_id = "n0"
+listen = "127.0.0.1:{port}"
+peers = ["n0=127.0.0.1:{port}", "n1=127.0.0.1:1"]
+"""
+    with a_process(tmp_path, config) as node:
+        node.event("peer link")
+        # When it is told to stop
+        node.process.send_signal(number)
+        # Then it does, and its folder can be used at once
+        assert node.event("stopping")["signal"] == number.name
+        node.event("stopped before it was ready")
+        assert node.wait() == EXIT_CLEAN
+    with a_process(tmp_path, config) as again:
+        again.event("peer link")
+
+
 def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     # Given a node that acknowledged a push and an ack, and is killed
     with a_process(tmp_path) as node:
