@@ -118,9 +118,9 @@ fuzz: $(STAMP) ## CASES=20000 SEED=0: requests made from the OpenAPI document, r
 contract: $(STAMP) ## the cases of the contract against one node, through followers, and over the death of all nodes
 	$(BIN)/python -m tests.contract $(ARGS)
 
-contract-original: $(STAMP) ## the same cases against the original itself, built by cargo the first time (ten minutes)
+contract-original: $(STAMP) ## the same cases against the original itself, and its commands against a node; built by cargo the first time (a quarter of an hour)
 	@sh tests/contract/original.sh
-	$(BIN)/python -m tests.contract original $(ARGS)
+	$(BIN)/python -m tests.contract original "original commands" $(ARGS)
 
 authz-matrix: $(STAMP) ## every route and verb as every role, on own and foreign queues: what is not allowed is refused
 	$(BIN)/pytest -rs -q tests/authz $(PYTEST_ARGS)

@@ -32,7 +32,8 @@ class UnsupportedMediaType(ApiError):
     http_status = 415
 
     def __init__(self, header: str, value: str, expected: str) -> None:
-        text = f"{header} is '{shown(value)}', expected {expected}"
+        told = f"is '{shown(value)}'" if value else "is missing"
+        text = f"{header} {told}, expected {expected}"
         super().__init__("UNSUPPORTED_MEDIA_TYPE", text, {"field": header.lower()})
 
 

@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
         "schedules",
         "list schedules and change them",
         "rustqueue schedules list",
-        'rustqueue schedules create nightly --queue reports --name report --cron "0 3 * * *" --timezone Europe/Paris',
+        'rustqueue schedules create nightly --queue reports --job-name sums --cron "0 3 * * *" --timezone Europe/Paris',
         "rustqueue schedules run nightly",
     )
     parser = group.add("list", list_schedules, "show all schedules", "rustqueue schedules list --output json")
@@ -49,13 +49,16 @@ def _declare_create(group: Commands) -> None:
         "create",
         create,
         "create or replace a schedule",
-        'rustqueue schedules create nightly --queue reports --name report --cron "0 3 * * *" --timezone Europe/Paris',
-        "rustqueue schedules create beat --queue health --name ping --every-ms 15000 --missed skip",
+        'rustqueue schedules create nightly --queue reports --job-name sums --cron "0 3 * * *" --timezone Europe/Paris',
+        "rustqueue schedules create beat --queue health --job-name ping --every-ms 15000 --missed skip",
     )
-    parser.add_argument("schedule", metavar="SCHEDULE")
+    parser.add_argument("schedule", metavar="SCHEDULE", nargs="?", help="its name")
+    parser.add_argument("--name", metavar="SCHEDULE", help="its name, instead of the argument")
     parser.add_argument("--queue", required=True)
-    parser.add_argument("--name", required=True, help="name of the jobs")
-    parser.add_argument("--data", type=json_text, metavar="JSON", help="payload of the jobs: JSON, @FILE, or -")
+    parser.add_argument("--job-name", required=True, metavar="NAME", help="name of the jobs")
+    parser.add_argument(
+        "--data", type=json_text, default="{}", metavar="JSON", help="payload of the jobs: JSON, @FILE, or -; else {}"
+    )
     parser.add_argument("--options", type=json_text, metavar="JSON", help="push options of the jobs")
     parser.add_argument(
         "--cron", dest="cron_expr", metavar="EXPR", help="five fields, six with seconds first, or @daily"
@@ -81,6 +84,8 @@ _PLAIN = (
 
 
 def create(arguments: argparse.Namespace, client: Client) -> Shown:
+    if (arguments.schedule is None) == (arguments.name is None):
+        raise UsageError("give the name of the schedule, as the argument or as --name")
     if (arguments.cron_expr is None) == (arguments.every_ms is None):
         raise UsageError("give either --cron or --every-ms")
     options: dict[str, Any] = {name: getattr(arguments, name) for name in _PLAIN}
@@ -89,10 +94,8 @@ def create(arguments: argparse.Namespace, client: Client) -> Shown:
         options["job_options"] = msgspec.json.decode(arguments.options)
         if not isinstance(options["job_options"], dict):
             raise UsageError("--options must be a JSON object")
-    data = None if arguments.data is None else msgspec.json.decode(arguments.data)
-    made = client.create_schedule(
-        arguments.schedule, arguments.queue, arguments.name, data, **cast(ScheduleOptions, options)
-    )
+    name, data = arguments.schedule or arguments.name, msgspec.json.decode(arguments.data)
+    made = client.create_schedule(name, arguments.queue, arguments.job_name, data, **cast(ScheduleOptions, options))
     return _one(made)
 
 

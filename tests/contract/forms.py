@@ -1,10 +1,15 @@
-"""The forms in which the cases are played: one node, through a follower, over the death of all nodes, the original."""
+"""The forms in which the cases are played: one node, through a follower, over the death of all nodes, the original.
 
+The last form is no play of cases: the original's own program, typed at as people do, talks to a node of ours.
+"""
+
+import asyncio
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, get_args
 
-from tests.contract import stages
+from tests.contract import commands, stages
 from tests.contract.agree import ONLY_HTTP, original
 from tests.contract.cases import CASES
 from tests.contract.play import Play, played, plays_of
@@ -13,7 +18,9 @@ from tests.unit.webhook_receiver import a_receiver
 
 WAYS: Final = get_args(Way)
 STAGES: Final = get_args(Stage)
-FORMS: Final = ("node", "follower", "node restart", "cluster restart", "original")
+OURS: Final = ("node", "follower", "node restart", "cluster restart")
+FORMS: Final = (*OURS, "original", "original commands")
+COMMAND_S: Final = 60.0
 CLUSTER: Final = 3
 
 
@@ -26,6 +33,8 @@ async def problems(
     form: str, folder: Path, ways: Sequence[str] = WAYS, cases: dict[str, Case] = CASES
 ) -> tuple[int, list[str]]:
     """How many plays there were, and what was wrong with them."""
+    if form == "original commands":
+        return await _typed(folder)
     count, wrong = 0, []
     async with a_receiver() as receiver:
         for stage in STAGES:
@@ -36,6 +45,18 @@ async def problems(
             count += len(plays)
             wrong += [play.failure for play in plays if play.failure]
     return count, wrong
+
+
+async def _typed(folder: Path) -> tuple[int, list[str]]:
+    program = str(stages.original_program())
+
+    def shell(words: Sequence[str]) -> tuple[int, str]:
+        done = subprocess.run([program, *words], capture_output=True, text=True, timeout=COMMAND_S, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    async with stages.nodes(folder, 1, "plain", {}) as running:
+        wrong = await asyncio.to_thread(commands.problems, shell, "typed", running.places[0].http_port)
+    return len(commands.COMMANDS), wrong
 
 
 async def _staged(form: str, folder: Path, stage: Stage, plays: list[Play]) -> None:

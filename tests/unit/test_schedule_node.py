@@ -76,7 +76,18 @@ async def test_the_job_of_a_schedule_meets_the_schema_of_its_queue() -> None:
 
 def test_the_commands_of_schedules(shell: Shell, queue: str) -> None:  # noqa: F811 - fixtures
     name = queue
-    words = ["--queue", queue, "--name", "n", "--cron", "0 3 1 1 *", "--timezone", "Europe/Paris", "--data", '{"a": 1}']
+    words = [
+        "--queue",
+        queue,
+        "--job-name",
+        "n",
+        "--cron",
+        "0 3 1 1 *",
+        "--timezone",
+        "Europe/Paris",
+        "--data",
+        '{"a": 1}',
+    ]
     made = shell.json("schedules", "create", name, *words, "--options", '{"priority": 3}', "--max-executions", "9")
     assert isinstance(made, dict)
     shown = made["schedule"]
@@ -100,7 +111,7 @@ def test_the_commands_of_schedules(shell: Shell, queue: str) -> None:  # noqa: F
 
 
 def test_wrong_words_about_schedules(shell: Shell, queue: str) -> None:  # noqa: F811 - fixtures
-    words = ("schedules", "create", "s", "--queue", queue, "--name", "n")
+    words = ("schedules", "create", "s", "--queue", queue, "--job-name", "n")
     assert shell(*words) == (2, "", "rustqueue: give either --cron or --every-ms\n")
     assert shell(*words, "--every-ms", "1", "--options", "[]") == (
         2,
