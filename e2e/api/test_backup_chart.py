@@ -85,6 +85,27 @@ def test_a_restore_is_an_init_container_of_the_nodes(helm: Helm, kubectl: Kubect
     assert volumes["backups"]["persistentVolumeClaim"] == {"claimName": "old", "readOnly": True}
 
 
+OBJECTS = "--set=objectStore.existingSecret=s3,objectStore.endpoint=http://minio:9000"
+
+
+def test_with_an_object_store_there_is_no_volume_and_keys_come_from_a_secret(helm: Helm, kubectl: Kubectl) -> None:
+    words = [BACKUP, OBJECTS, "--set=backup.url=s3://backups/mail/,restore.url=s3://backups/mail/jobs.rqb"]
+    objects = helm.template(*words, namespace=kubectl.namespace)
+    kubectl.apply(*objects, dry=True)
+    assert list(of_kind(objects, "PersistentVolumeClaim")) == []
+    (job,), (nodes,) = of_kind(objects, "CronJob"), of_kind(objects, "StatefulSet")
+    (backup,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    (restore,) = nodes["spec"]["template"]["spec"]["initContainers"]
+    assert backup["command"] == ["rustqueue", "backup", "create", "s3://backups/mail/", "--keep", "7"]
+    assert restore["command"][-1] == "s3://backups/mail/jobs.rqb"
+    for container in (backup, restore):
+        known = {entry["name"]: entry for entry in container["env"]}
+        assert known["AWS_ENDPOINT_URL"]["value"] == "http://minio:9000"
+        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            assert known[key]["valueFrom"] == {"secretKeyRef": {"name": "s3", "key": key}}
+        assert "backups" not in [mount["name"] for mount in container["volumeMounts"]]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -92,6 +113,18 @@ def test_a_restore_is_an_init_container_of_the_nodes(helm: Helm, kubectl: Kubect
         ("--set=restore.existingClaim=old", "restore: needs both existingClaim and file"),
         ("--set=restore.existingClaim=old,restore.file=../jobs.rqb", "/restore/file"),
         ("--set=backup.enabled=true,settings.storage.backend=memory", "is memory, which keeps nothing"),
+        (
+            "--set=restore.url=s3://backups/jobs.rqb",
+            "objectStore.existingSecret: backup.url and restore.url need a Secret",
+        ),
+        (
+            f"{OBJECTS},restore.url=s3://b-b/j,restore.file=j,restore.existingClaim=c",
+            "restore: url names the whole backup",
+        ),
+        (f"{OBJECTS},backup.url=s3://b-b/,backup.existingClaim=c", "backup: goes to url or to existingClaim"),
+        ("--set=backup.url=s3://backups/mail", "/backup/url"),
+        ("--set=restore.url=s3://backups/mail/", "/restore/url"),
+        ("--set=objectStore.endpoint=minio:9000", "/objectStore/endpoint"),
         ("--set=backup.keep=0", "/backup/keep"),
         ("--set=backup.schedule=daily", "/backup/schedule"),
     ],

@@ -18,10 +18,19 @@
 {{- if hasKey (default dict .Values.settings.security) "key_file" -}}
 {{- fail "settings.security.key_file: use seal.existingSecret instead." -}}
 {{- end -}}
+{{- if and .Values.restore.url (or .Values.restore.file .Values.restore.existingClaim) -}}
+{{- fail "restore: url names the whole backup; remove existingClaim and file." -}}
+{{- end -}}
+{{- if and .Values.backup.url .Values.backup.existingClaim -}}
+{{- fail "backup: goes to url or to existingClaim, not to both." -}}
+{{- end -}}
+{{- if and (or .Values.backup.url .Values.restore.url) (not .Values.objectStore.existingSecret) -}}
+{{- fail "objectStore.existingSecret: backup.url and restore.url need a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." -}}
+{{- end -}}
 {{- if ne (empty .Values.restore.file) (empty .Values.restore.existingClaim) -}}
 {{- fail "restore: needs both existingClaim and file, or neither." -}}
 {{- end -}}
-{{- if and (or .Values.backup.enabled .Values.restore.file) (eq (get (default dict .Values.settings.storage) "backend") "memory") -}}
+{{- if and (or .Values.backup.enabled .Values.restore.file .Values.restore.url) (eq (get (default dict .Values.settings.storage) "backend") "memory") -}}
 {{- fail "backup, restore: settings.storage.backend is memory, which keeps nothing." -}}
 {{- end -}}
 {{- if and .Values.auth.serviceAccounts (not .Values.auth.enabled) -}}

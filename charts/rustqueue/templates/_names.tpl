@@ -61,6 +61,18 @@ app.kubernetes.io/part-of: rustqueue
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* What the variables are called that every tool for S3 reads. */}}
+{{- define "rustqueue.objectStore" -}}
+{{- with .Values.objectStore.endpoint }}
+- {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
+{{- end }}
+- {name: AWS_REGION, value: {{ .Values.objectStore.region | quote }}}
+{{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+- name: {{ . }}
+  valueFrom: {secretKeyRef: {name: {{ $.Values.objectStore.existingSecret }}, key: {{ . }}}}
+{{- end }}
+{{- end -}}
+
 {{/* Restricted pod security, the same for every container of ours. */}}
 {{- define "rustqueue.podSecurity" -}}
 runAsNonRoot: true
