@@ -3,13 +3,16 @@
 import base64
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pytest
 
+from e2e.cluster import network
 from e2e.cluster.machine import MachineCluster
 from e2e.harness.kubectl import Object
+from e2e.harness.object_store import BUCKET, ObjectStore
 from e2e.harness.waiting import until
 from e2e.load.held import Cut, held
 from e2e.load.running import RESTRICTED, RESTRICTED_POD, leave
@@ -25,7 +28,7 @@ JOB_S = 120
 STATES_S = 90
 SHARED = "backups"
 TOLD = re.compile(
-    r"^(?P<file>/backups/\S+)\nstate of (?P<at>\S+), entry (?P<index>\d+) of term \d+, hash (?P<hash>\w+)\n"
+    r"^(?P<file>(?:/backups|s3:/)/\S+)\nstate of (?P<at>\S+), entry (?P<index>\d+) of term \d+, hash (?P<hash>\w+)\n"
 )
 RESTORED = re.compile(r"^/data holds the state of (?P<at>\S+), hash (?P<hash>\w+)\n")
 
@@ -48,7 +51,7 @@ def backed_up(release: Release) -> Backup:
     told = TOLD.search(said)
     assert told is not None, said
     cut = Cut(begin_us, now_us(), ms_of(told["at"]))
-    return Backup(told["file"].removeprefix("/backups/"), cut, told["hash"], told["at"])
+    return Backup(told["file"], cut, told["hash"], told["at"])
 
 
 def backup_jobs(release: Release) -> list[bool]:
@@ -112,8 +115,68 @@ def carry_seal(old: Release, new: Release) -> str:
     return name
 
 
-def test_a_backup_becomes_a_release_in_another_namespace(space: Space, release: Release) -> None:
-    installed(release, backup={"enabled": True})
+class Kept(Protocol):
+    """Where backups of the scenario lie: the values that say so to the two releases."""
+
+    def of_first(self, release: Release) -> Object: ...
+
+    def of_second(self, other: Space, backup: Backup, release: Release) -> Object: ...
+
+
+class OnVolumes:
+    """The chart's own claim; somebody copies the file away, to where all pods of the second release can read it."""
+
+    def of_first(self, release: Release) -> Object:
+        return {"backup": {"enabled": True}}
+
+    def of_second(self, other: Space, backup: Backup, release: Release) -> Object:
+        file = backup.file.removeprefix("/backups/")
+        copy_away(release, file, shared_folder(other))
+        return {"restore": {"existingClaim": SHARED, "file": file}}
+
+
+class InObjects:
+    """A store that both releases reach."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    def of_first(self, release: Release) -> Object:
+        return {"backup": {"enabled": True, "url": f"s3://{BUCKET}/jobs/"}, **self._known(release)}
+
+    def of_second(self, other: Space, backup: Backup, release: Release) -> Object:
+        return {"restore": {"url": backup.file}, **self._known(Release(other.cluster, other.kubectl))}
+
+    def _known(self, release: Release) -> Object:
+        keys = {"AWS_ACCESS_KEY_ID": self.store.key_id, "AWS_SECRET_ACCESS_KEY": self.store.secret}
+        release.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "stringData": keys})
+        return {"objectStore": {"endpoint": self.store.address, "existingSecret": "s3"}}
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Iterator[ObjectStore]:
+    """Outside the cluster, at an address that pods reach."""
+    store = ObjectStore(tmp_path, network.HOST)
+    try:
+        store.start()
+        yield store
+    finally:
+        store.stop()
+
+
+def test_a_backup_on_a_volume_becomes_a_release_in_another_namespace(space: Space, release: Release) -> None:
+    restored_beside(space, release, OnVolumes())
+
+
+def test_a_backup_in_an_object_store_becomes_a_release_in_another_namespace(
+    space: Space, release: Release, objects: ObjectStore
+) -> None:
+    restored_beside(space, release, InObjects(objects))
+
+
+def restored_beside(space: Space, release: Release, kept: Kept) -> None:
+    """The story of both."""
+    installed(release, **kept.of_first(release))
     load = space.load(release.target(), prefix="old-")
     wait_members(release, 3)
     until("the backup of the install", lambda: backup_jobs(release) == [True], JOB_S, every=0.5)
@@ -124,12 +187,9 @@ def test_a_backup_becomes_a_release_in_another_namespace(space: Space, release: 
     # When a second release begins with it, while the first one goes on
     other = space.another("restored")
     second = Release(space.cluster, other.kubectl)
-    copy_away(release, backup.file, shared_folder(other))
     seal = {"existingSecret": carry_seal(release, second)}
     load.note("restored beside it")
-    seconds = second.install(
-        replicas=3, seal=seal, restore={"existingClaim": SHARED, "file": backup.file}, backup={"enabled": True}
-    )
+    seconds = second.install(replicas=3, seal=seal, **kept.of_second(other, backup, release))
     # Then it began with the state of the backup
     said = other.kubectl.run("logs", f"{SERVICE}-0", "--container=restore")
     told = RESTORED.search(said)
