@@ -70,7 +70,8 @@ class TakeOver(Struct, array_like=True, tag=5, frozen=True, gc=False):
 
 class SnapshotPart(Struct, array_like=True, tag=6, frozen=True, gc=False):
     """A piece of a file of `file_bytes` bytes of the checkpoint at `index`. `crc` is of `data`; `is_last` ends the last
-    file of all. An empty `name` offers the snapshot: the answer says where to go on.
+    file of all. `place` is how many files come before this one: none may be left out. An empty `name` offers the
+    snapshot: the answer says where to go on.
     """
 
     term: int
@@ -83,6 +84,7 @@ class SnapshotPart(Struct, array_like=True, tag=6, frozen=True, gc=False):
     data: bytes
     crc: int
     is_last: bool
+    place: int = 0
 
 
 class SnapshotTaken(Struct, array_like=True, tag=7, frozen=True, gc=False):

@@ -1,7 +1,8 @@
 """Snapshots: the leader's checkpoint goes file by file to a member whose next record the log no longer has.
 
 It must not know what is in the files, nor how a store is opened: `StateFiles` does. Invariants:
-- a part is written where the one before ended, and acknowledged when it is written; a cut link goes on from there;
+- a part is written where the one before ended, and acknowledged when it is written; a cut link goes on from there; no
+  file is begun before all that come before it are whole;
 - a snapshot is installed only when all files are durable and a note of it is too, so that a crash in the middle ends
   with the old state or the new one, never with half of each;
 - the leader counts the member as having the snapshot's index only after it was installed;
@@ -205,7 +206,7 @@ class SnapshotSender:
         is_last = transfer.name == ""
         term, (index, index_term) = self._parts.seat.term, self._of(offer)
         return SnapshotPart(
-            term, offer.id, index, index_term, name, size_bytes, offset, data, zlib.crc32(data), is_last
+            term, offer.id, index, index_term, name, size_bytes, offset, data, zlib.crc32(data), is_last, place
         )
 
     def _send(self, peer: str, part: SnapshotPart) -> bool:
@@ -262,6 +263,8 @@ class SnapshotReceiver:
         self._name = ""
         self._offset = 0
         self._file_bytes = 0
+        self._files_count = 0
+        """How many files were begun."""
         self._file: File | None = None
         self._busy: list[SnapshotPart] = []
         self._writing = False
@@ -290,22 +293,26 @@ class SnapshotReceiver:
             # Parts of before a cut come out of order; what is wanted was said in the last answer.
             self._next(leader)
         else:
-            self._run(leader, part, lambda: self._write(part))
+            self._run(leader, part, lambda: self._write(part), ends=part.is_last)
 
     def _fits(self, part: SnapshotPart) -> bool:
-        """Whether it goes on where the last one ended, or begins the next file."""
+        """Whether it goes on where the last one ended, or begins the next file. What was on its way behind a part that
+        was lost, or that could not be written, does not.
+        """
         if zlib.crc32(part.data) != part.crc:
             return False
         if part.name == self._name:
             return part.offset == self._offset
-        return part.offset == 0 and self._offset == self._file_bytes
+        return part.offset == 0 and self._offset == self._file_bytes and part.place == self._files_count
 
     def _begin(self, leader: str, part: SnapshotPart) -> None:
         self._close()
         self._id, self._name, self._offset, self._file_bytes = part.snapshot_id, "", 0, 0
+        self._files_count = 0
         self._run(leader, part, self._clear)
 
-    def _run(self, leader: str, part: SnapshotPart, job: Callable[[], None]) -> None:
+    def _run(self, leader: str, part: SnapshotPart, job: Callable[[], None], ends: bool = False) -> None:
+        """`ends`: with this job all is there."""
         self._writing = True
 
         def done(_: object, error: BaseException | None) -> None:
@@ -316,7 +323,7 @@ class SnapshotReceiver:
                     self._close()
                 self._id = b""
                 self._busy.clear()
-            elif part.is_last and part.name:
+            elif ends:
                 self._id = b""
                 self._busy.clear()
                 self._writing = True
@@ -346,6 +353,7 @@ class SnapshotReceiver:
             self._close()
             self._file = self._disk.create(f"{path}/{part.name}")
             self._name, self._offset, self._file_bytes = part.name, 0, part.file_bytes
+            self._files_count = part.place + 1
         assert self._file is not None, "a file is begun by its first part"
         self._file.write_at(part.offset, part.data)
         self._offset += len(part.data)
