@@ -29,13 +29,27 @@ TESTS: Final[dict[str, str]] = {
     "A18 lockout": "unit/test_a30.py::test_a_lockout_counts_the_peer_and_not_a_header, "
     "unit/test_tcp.py::test_three_bad_tokens_close_the_connection_and_five_lock_the_address_out",
     **dict.fromkeys(
-        (
-            *("A19 server", "A19 storage", "A19 auth", "A19 scheduler", "A19 retention", "A19 dashboard"),
-            *("A19 metrics", "A19 webhooks", "A19 cluster", "D 15", "D 33"),
-        ),
+        (*("A19 server", "A19 storage", "A19 scheduler", "A19 cluster", "D 33"),),
         "unit/test_settings.py::test_the_originals_file_works_and_every_key_without_effect_is_named",
     ),
-    "A19 jobs": "unit/test_a30.py::test_the_configured_defaults_of_jobs_have_an_effect",
+    "A19 auth": "unit/test_original_file.py::test_tokens_open_the_door",
+    "A19 retention": "unit/test_settings.py::test_what_apply_depends_on_reaches_the_machine",
+    **dict.fromkeys(
+        ("A19 dashboard", "A19 metrics"),
+        "unit/test_original_file.py::test_pages_and_metrics_stand_where_the_file_says, "
+        "unit/test_original_file.py::test_pages_and_metrics_go_where_the_file_wants_none",
+    ),
+    "A19 webhooks": "unit/test_original_file.py::test_webhooks_are_there",
+    **dict.fromkeys(
+        ("A19 jobs", "D 15"),
+        "unit/test_original_file.py::test_jobs_have_the_defaults_of_the_file, "
+        "unit/test_original_file.py::test_a_job_without_heartbeats_stalls_when_the_file_says, "
+        "unit/test_original_file.py::test_a_chain_is_as_deep_as_the_file_allows",
+    ),
+    "A19 queues": "unit/test_original_file.py::test_a_queue_has_the_rate_of_the_file_and_others_have_none",
+    "D start durability": "unit/test_settings.py::test_what_may_cost_jobs_needs_consent",
+    "A26 deployment": "../e2e/examples/test_compose.py::test_compose_takes_the_files, "
+    "../e2e/examples/test_monitoring.py::test_prometheus_takes_every_query_of_the_dashboards",
     "A19 logging": "unit/test_logs.py::test_the_level_decides_what_is_shown",
     "A19 tls": "unit/test_tls.py::test_the_section_of_the_original_is_about_tcp_alone",
     "A20 ports": "unit/test_settings.py::test_later_sources_win",
@@ -162,11 +176,9 @@ TESTS: Final[dict[str, str]] = {
 """Row -> tests, with commas between, as `file::function` below `tests/`."""
 
 NOT_SHOWN: Final[dict[str, str]] = {
-    "D start durability": "`none` is taken and noted in the log: this version never answers before the disk has",
     "A23 sqlite": "a later round (decisions A27); the port and its conformance suite are there",
     "A23 postgres": "a later round (decisions A27); the port and its conformance suite are there",
     "D 27": "a later round; the port and its conformance suite are there",
     "A24 features": "build features of a Rust crate; ours are extras of a Python package",
-    "A26 deployment": "files of the original's repository; ours stand in Dockerfile, charts/ and examples/",
 }
 """Row -> the reason."""
