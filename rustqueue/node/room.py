@@ -14,7 +14,8 @@ from rustqueue.model import limits
 from rustqueue.model.commands import Tick, Trim
 from rustqueue.model.replies import Reply, Trimmed
 from rustqueue.model.wire import encode_command
-from rustqueue.raft.ports import Clock, Executor, Proposal, Space
+from rustqueue.node.adapters import DiskState
+from rustqueue.raft.ports import Clock, Executor, Proposal
 
 log: Final = logging.getLogger("rustqueue.node")
 
@@ -41,17 +42,8 @@ class Sizes(NamedTuple):
         )
 
 
-class SpaceState(Protocol):
-    """What is known of the disk."""
-
-    @property
-    def warned(self) -> bool: ...
-
-    @property
-    def full(self) -> bool: ...
-
-    @property
-    def last(self) -> Space | None: ...
+class SpaceState(DiskState, Protocol):
+    """The same, and it can be looked at anew."""
 
     def check(self) -> None: ...
 

@@ -75,16 +75,14 @@ def survey(folder: Path) -> Survey:
         path = str(folder / JOURNAL_FOLDER)
         last: Record | None = None
         index, term, owner, cluster_id = 0, 0, "", b""
-        for segment in list_segments(disk, path):
-            window = Window(partial(disk.read, segment.path), disk.size_bytes(segment.path))
+        for window in _segments(disk, path):
             header = read_segment_header(window)
             if isinstance(header, Flaw):
                 break
             index, term = header.first_index - 1, header.previous_term
             owner, cluster_id = header.identity.node_id, header.identity.cluster_id
-            offset = SEGMENT_HEADER_BYTES
-            while not isinstance(record := read_record(window, offset), Flaw):
-                last, offset = record, record.end_offset
+            for record in _records_in(window):
+                last = record
         at = None
         if last is not None and last.index >= index:
             index, term = last.index, last.term
@@ -169,12 +167,21 @@ def _records(folder: Path, disk: OsDisk) -> Iterator[Record]:
     journal = folder / JOURNAL_FOLDER
     if not journal.is_dir():
         return
-    for segment in list_segments(disk, str(journal)):
-        window = Window(partial(disk.read, segment.path), disk.size_bytes(segment.path))
-        offset = SEGMENT_HEADER_BYTES
-        while not isinstance(record := read_record(window, offset), Flaw):
-            offset = record.end_offset
-            yield record
+    for window in _segments(disk, str(journal)):
+        yield from _records_in(window)
+
+
+def _segments(disk: OsDisk, journal: str) -> Iterator[Window]:
+    for segment in list_segments(disk, journal):
+        yield Window(partial(disk.read, segment.path), disk.size_bytes(segment.path))
+
+
+def _records_in(segment: Window) -> Iterator[Record]:
+    """Those that are whole, up to the end or the first that is not."""
+    offset = SEGMENT_HEADER_BYTES
+    while not isinstance(record := read_record(segment, offset), Flaw):
+        offset = record.end_offset
+        yield record
 
 
 def _replay(folder: Path, disk: OsDisk, machine: Machine) -> None:
