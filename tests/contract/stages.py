@@ -144,7 +144,7 @@ async def nodes(folder: Path, count: int, stage: Stage, rates: Rates) -> AsyncIt
             more += [
                 f"peers = {peers}",
                 "insecure = true",
-                'election_timeout_ms = "1000-2000"',
+                'election_timeout_ms = "2500-4000"',
                 "[security]",
                 f'key_file = "{key}"',
             ]
