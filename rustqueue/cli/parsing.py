@@ -26,6 +26,9 @@ EXIT_NO_CONNECTION = 3
 HTTP_PORT_DEFAULT = 6790  # Contract A2.
 CONNECT_TIMEOUT_S = 5.0
 
+_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
+"""What OpenSSL calls an issuer that is missing or trusted by nobody."""
+
 
 class UsageError(Exception):
     """The words cannot be carried out as they stand."""
@@ -121,7 +124,9 @@ def reach(url: str, ca_file: str | None) -> None:
             if tls is not None:
                 tls.wrap_socket(plain, server_hostname=address.host).close()
     except ssl.SSLCertVerificationError as error:
-        reason = f"shows a certificate that is not trusted: {error.verify_message}; name its authority with --ca-file"
+        unknown = error.verify_code in _UNKNOWN_AUTHORITY
+        advice = "name its authority with --ca-file" if unknown else "see the name and the dates in it"
+        reason = f"shows a certificate that is not trusted: {error.verify_message.rstrip('.')}; {advice}"
         raise NetworkError(f"{where} {reason}", sent=False) from None
     except ssl.SSLError as error:
         raise NetworkError(f"{where} speaks no TLS ({error.reason}): is it http:// or tcp://?", sent=False) from None

@@ -105,7 +105,7 @@ def list_webhooks(arguments: argparse.Namespace, client: Client) -> Shown:
         )
         for hook in found
     ]
-    return Shown({"ok": True, "webhooks": found}, table(headings, rows) if rows else "No webhooks found.")
+    return Shown({"ok": True, "webhooks": found}, table(headings, rows) if rows else "no webhooks")
 
 
 def _state(hook: Webhook) -> str:
@@ -151,7 +151,7 @@ def deliveries(arguments: argparse.Namespace, client: Client) -> Shown:
 def _deliveries_table(found: list[Delivery]) -> str:
     headings = ["Delivery", "Event", "Job", "State", "Tries", "Status", "Error"]
     rows = [(d.id, d.event, d.job_id or "-", d.state, d.attempts, d.status or "-", d.error or "-") for d in found]
-    return table(headings, rows) if rows else "No deliveries found."
+    return table(headings, rows) if rows else "no deliveries"
 
 
 def resend(arguments: argparse.Namespace, client: Client) -> Shown:

@@ -26,7 +26,7 @@ def test_the_commands_of_webhooks(shell: Shell, queue: str, tmp_path: Path) -> N
     assert (code, hint) == (0, f"rustqueue webhooks deliveries {queue} shows what became of it\n")
     waiting = shell("webhooks", "deliveries", queue, "--show", "waiting")[1].splitlines()
     assert waiting[-1].split() == [delivery.strip(), "webhook.test", "-", "waiting", "0", "-", "-"]
-    assert shell("webhooks", "deliveries", queue)[1] == "No deliveries found.\n"
+    assert shell("webhooks", "deliveries", queue)[1] == "no deliveries\n"
     assert shell("webhooks", "resend", queue) == (0, "0 tried again, 0 left\n", "")
     assert shell("webhooks", "pause", queue) == (0, f"{queue} is paused: events are kept\n", "")
     assert shell("webhooks", "delete", queue) == (0, f"{queue} is deleted\n", "")
