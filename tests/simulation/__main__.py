@@ -14,6 +14,8 @@ from tests.chaos.evidence import record
 from tests.simulation.cluster_faults import CLUSTER_KINDS
 from tests.simulation.cluster_world import CLUSTER_EVENTS, ClusterWorld
 from tests.simulation.faults import KINDS
+from tests.simulation.membership_faults import MISTAKE
+from tests.simulation.odd_faults import ODD_CLUSTER_KINDS, ODD_KINDS
 from tests.simulation.plan import Event
 from tests.simulation.shrink import Run, shrink
 from tests.simulation.world import Report, World
@@ -125,7 +127,9 @@ def summarise(outcomes: list[Outcome], kind: str, took_s: float) -> int:
         f"{sum(report.ticks_count for report in reports):,} runs of schedules"
     )
     print("faults:")
-    must = KINDS if kind == SINGLE else (*CLUSTER_KINDS, *CLUSTER_EVENTS)
+    must: tuple[str, ...] = (*KINDS, *ODD_KINDS)
+    if kind != SINGLE:
+        must = (*CLUSTER_KINDS, *ODD_CLUSTER_KINDS, MISTAKE, *CLUSTER_EVENTS)
     for name in [*must, *sorted(set(faults) - set(must))]:
         print(f"  {name:24}{faults[name]:>10,}")
         if name in must and faults[name] == 0 and len(outcomes) >= _SEEDS_FOR_ALL_KINDS:

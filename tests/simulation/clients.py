@@ -15,7 +15,7 @@ import msgspec
 from rustqueue.gateway.door import Gateway
 from rustqueue.model.errors import ApiError
 from rustqueue.model.jobs import Job
-from rustqueue.model.replies import FailedJob, Leased, Pulled, PulledOne, Pushed, PushedBatch, Refused, Reply
+from rustqueue.model.replies import FailedJob, Leased, Pulled, PulledOne, Pushed, PushedBatch, Refused, Reply, Seen
 from rustqueue.model.wire import decode_request
 from tests.simulation.timeline import Timeline
 
@@ -147,6 +147,9 @@ class Session:
 
 
 def _tells_nothing(reply: Reply) -> bool:
+    """An outcome that nobody knows, and what a node read while nobody led: it marks that as perhaps old."""
+    if isinstance(reply, Seen):
+        return reply.stale
     return isinstance(reply, Refused) and reply.error.code == "OUTCOME_UNKNOWN"
 
 

@@ -49,6 +49,7 @@ class ClusterFaults:
         known: Memberships,
     ) -> None:
         self._plan = plan
+        self._fork = fork
         self._timeline = plan.timeline
         self._rng = fork("network faults")
         self._nodes = nodes
@@ -75,6 +76,10 @@ class ClusterFaults:
         self._install_rng = fork("install faults")
         for node, faults in zip(nodes, self._each, strict=True):
             node.power_lost = partial(faults.die, power=True)
+
+    def of(self, name: str) -> Faults:
+        """What goes wrong with one node."""
+        return self._by_name[name]
 
     @property
     def note(self) -> Callable[[str], None]:
@@ -125,6 +130,10 @@ class ClusterFaults:
         """Members come and go too. It has a seed of its own: the other faults are the same with and without."""
         self._members.draw(allowed, self.mean_us)
         self.kinds += self._members.kinds
+
+    def draw_mistakes(self) -> None:
+        """Where members come and go and the world is odd."""
+        self._members.draw_mistakes(self._fork("mistakes"))
 
     def calm(self) -> None:
         self.active = self._members.active = False

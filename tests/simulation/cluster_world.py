@@ -7,13 +7,8 @@ same replies and the same state hashes, whoever led. Besides: one leader a term,
 from collections.abc import Callable
 from functools import partial
 
-from rustqueue.auth import ANYBODY, Principal
 from rustqueue.gateway.door import Gateway
-from rustqueue.gateway.ports import Done, Ticket
 from rustqueue.machine.machine import Machine
-from rustqueue.model.errors import Unavailable
-from rustqueue.model.replies import Refused, Reply, Seen
-from rustqueue.model.wire import Request
 from tests.simulation.clients import Session
 from tests.simulation.cluster_faults import CLUSTER_KINDS, ClusterFaults
 from tests.simulation.ledger import require
@@ -21,6 +16,9 @@ from tests.simulation.member_node import MemberVariant, SimMember
 from tests.simulation.membership_faults import MEMBERSHIP_KINDS
 from tests.simulation.memberships import MEMBERSHIP_EVENTS
 from tests.simulation.network import SimNetwork
+from tests.simulation.node import Variant
+from tests.simulation.odd_faults import OddFaults, Pair
+from tests.simulation.oddities import PLAIN
 from tests.simulation.world import LOAD_US, Report, World
 
 CLUSTER_EVENTS = (
@@ -39,23 +37,11 @@ _SPARES_COUNT = 2
 """Nodes that wait to be taken in, where members come and go."""
 
 
-class SimGateway(Gateway):
-    """A read that is answered without a leader is marked; to these clients it tells nothing."""
-
-    def submit(
-        self,
-        request: Request,
-        raw: bytes,
-        done: Done,
-        principal: Principal = ANYBODY,
-        behind_own: bool = False,
-        sure: bool = False,
-    ) -> Ticket | None:
-        return super().submit(request, raw, partial(_told, done), principal, behind_own, sure)
-
-
-def _told(done: Done, reply: Reply) -> None:
-    done(Refused.of(Unavailable.unknown_outcome()) if isinstance(reply, Seen) and reply.stale else reply)
+def _look_at_progress(node: SimMember) -> None:
+    """What a leader tells of the snapshots that it sends, whoever asks and whenever."""
+    sender = node.snapshots.sender
+    for peer, (reached, total) in () if sender is None else sender.progress().items():
+        require(0 <= reached <= total, "I25", f"{node.id} says that {peer} has {reached} bytes of {total}")
 
 
 class ClusterWorld(World):
@@ -70,12 +56,13 @@ class ClusterWorld(World):
         kinds: tuple[str, ...] = CLUSTER_KINDS,
         load_us: int = LOAD_US,
     ) -> None:
-        self._variant_given = variant
-        super().__init__(seed, None, kinds, load_us)
+        self._member_variant = variant or MemberVariant()
+        super().__init__(seed, None if variant is None else Variant(), kinds, load_us)
 
     def _build(self) -> None:
         rng = self._fork("cluster")
-        self._member_variant = self._variant_given or MemberVariant().being(self._oddities())
+        if self._odd is not PLAIN:
+            self._member_variant = self._member_variant.being(self._odd)
         count, is_lone = rng.choice((3, 3, 3, 5)), self._member_variant.odd.is_lone
         names = [f"n{number}" for number in range(1 if is_lone else count)]
         self.trace.machine_type = self._member_variant.machine
@@ -92,13 +79,17 @@ class ClusterWorld(World):
         faults.mean_us = self.fault_mean_us
         if changes:
             faults.draw_members(changes)
+            if self._is_odd:
+                faults.draw_mistakes()
         self.faults = faults
+        pairs = [Pair(node, faults.of(node.name)) for node in self.nodes]
+        self.odd_faults = OddFaults(self.plan, self._fork("odd faults"), pairs, self.network, self._is_odd)
+        self.odd_faults.note = self._note
 
     def _member(self, name: str, names: list[str]) -> SimMember:
         member = SimMember(name, names, self.timeline, self.network, self._fork(f"disk {name}"))
         member.variant = self._member_variant
         member.trace = self.trace
-        member.make_gateway = SimGateway
         member.when_leading = partial(self._leads, name)
         return member
 
@@ -111,6 +102,8 @@ class ClusterWorld(World):
         def look() -> bool:
             for node in self.nodes:
                 leading = node.replicator.member.leading if node.up else None
+                if leading is not None:
+                    _look_at_progress(node)
                 if leading is not None and leading.is_settled:
                     self.trace.members.one_at_a_time(node.id, node.parts.configs, node.seat.commit_index)
             return condition()

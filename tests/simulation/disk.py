@@ -97,7 +97,7 @@ class SimFile:
     def write_at(self, offset: int, data: bytes) -> None:
         self._disk.step("write", self._path)
         inode = self._inode
-        room_bytes = len(inode.live) + self._disk.space(self._path).free_bytes
+        room_bytes = len(inode.live) + self._disk.free_bytes
         fitting = data[: max(0, room_bytes - offset)]
         grows = offset + len(data) > len(inode.live)
         if fitting:
@@ -131,6 +131,8 @@ class SimDisk:
     def __init__(self, total_bytes: int = 1 << 40, ahead_bytes_max: int = 4096) -> None:
         self.total_bytes = total_bytes
         self.foreign_bytes = 0
+        self.is_mute = False
+        """It does not tell its size and room."""
         self.ahead_bytes_max = ahead_bytes_max
         self.fault: Fault | None = None
         self.power_fails_in: int | None = None
@@ -160,6 +162,13 @@ class SimDisk:
         inode.durable[offset] ^= 1 << bit
         if offset < len(inode.live):
             inode.live[offset] ^= 1 << bit
+
+    def put(self, path: str, inode: Inode | None) -> Inode | None:
+        """Somebody puts another file in the place of this one, or takes it away; gives what was there."""
+        before = self._names.get(path)
+        _rename(self._names, {path: inode})
+        _rename(self._durable_names, {path: inode})
+        return before
 
     def move_away(self, folder: str) -> None:
         """The folder gets another name, with all that is in it, durably: it happened or it did not."""
@@ -232,8 +241,12 @@ class SimDisk:
         self._name_changes.clear()
 
     def space(self, path: str) -> Space:
+        return Space(0, 0) if self.is_mute else Space(self.total_bytes, self.free_bytes)
+
+    @property
+    def free_bytes(self) -> int:
         used_bytes = self.foreign_bytes + sum(len(inode.live) for inode in self._names.values())
-        return Space(self.total_bytes, max(0, self.total_bytes - used_bytes))
+        return max(0, self.total_bytes - used_bytes)
 
     def _inode(self, path: str) -> Inode:
         if path not in self._names:

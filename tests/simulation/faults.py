@@ -10,11 +10,14 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, Protocol
 
+from rustqueue.model.cluster.features import ProgramTooOld
 from rustqueue.raft.inspect import inspect_journal
 from rustqueue.raft.journal import Journal, JournalDamaged, JournalError, NoSpace
+from rustqueue.raft.local import ApplyFailed
 from rustqueue.storage import StoreFullError
 from tests.simulation.disk import SimDisk
 from tests.simulation.ledger import Violation, require
+from tests.simulation.mixups import Mixup
 from tests.simulation.node import DISK_BYTES, SimKV, SimStore
 from tests.simulation.plan import Plan
 from tests.simulation.timeline import HostClock, Process
@@ -90,6 +93,13 @@ class Faults:
         self._node = node
         self._lost = lost
         self._flips: list[Flip] = []
+        self.mixup: Mixup | None = None
+        """What somebody did to its files while it was down."""
+        self.excuses: Callable[[BaseException], bool] = lambda error: False
+        """Whether it may stop for something else than its disk."""
+        self.looks = False
+        """Whether somebody looks at its folder before every start."""
+        self._excused: BaseException | None = None
         self._slow = False
         self._usual_us = round(10 ** rng.uniform(2.3, 3.7))
         self.active = True
@@ -140,8 +150,11 @@ class Faults:
         node = self._node
         if node.up:
             return
+        if self.looks:
+            self._look()
         try:
             node.start()
+            require(self.mixup is None, "I1", f"the node starts on files that were mixed up: {self.mixup}")
             if node.process is not None:
                 self.note(f"started, the log ends at {node.journal.last_index}, cut: {node.journal.cut}")
         except (OSError, StoreFullError, NoSpace) as error:
@@ -149,6 +162,9 @@ class Faults:
             require(self.active, "I25", f"the node does not start on a sound disk: {error}")
             self.counts["start failed"] += 1
             node.disk.fault = None
+        except (ApplyFailed, ProgramTooOld) as error:
+            require(self.excuses(error), "I25", f"the node does not start: {error!r}")
+            self.counts["start failed"] += 1
         except JournalError as refusal:
             self.note(f"refused to start: {refusal}")
             self._refused(refusal)
@@ -157,6 +173,9 @@ class Faults:
 
     def _refused(self, refusal: JournalError) -> None:
         """Only a flipped bit may do this. The file it names is the one that was hit; a backup has it unhurt."""
+        if self.mixup is not None and self.mixup.path in str(refusal):
+            self._put_right(self.mixup)
+            return
         named = [flip for flip in self._flips if flip.path in str(refusal)]
         require(bool(named), "I1", f"the node refuses to start without need: {refusal}")
         found = inspect_journal(self._node.disk, "j")
@@ -167,6 +186,24 @@ class Faults:
             # One that was written over since is no damage any more.
             if self._byte(flip.path, flip.offset) == flip.byte:
                 self._node.disk.flip_bit(flip.path, flip.offset, flip.bit)
+
+    def _look(self) -> None:
+        """`rustqueue check` on the folder of a node that is down: it finds something only where there is something."""
+        found = inspect_journal(self._node.disk, "j")
+        hurt = self._flips or self.mixup is not None
+        require(found.sound or bool(hurt), "I1", f"`rustqueue check` finds {found.damages} on a sound disk")
+
+    def _put_right(self, mixup: Mixup) -> None:
+        found = inspect_journal(self._node.disk, "j")
+        require(not found.sound or not mixup.seen, "I1", f"`rustqueue check` finds sound what is mixed up: {mixup}")
+        self.counts["mix-up refused"] += 1
+        self.mixup = None
+        mixup.undo()
+
+    @property
+    def has_rot(self) -> bool:
+        """Whether a bit has changed that nobody has met yet."""
+        return bool(self._flips)
 
     def happen(self, kind: str) -> None:
         node = self._node
@@ -208,6 +245,7 @@ class Faults:
         """All that was on it is gone, rot as well; another process begins with an empty one."""
         self.die(power=True)
         self._flips.clear()
+        self.mixup = None
         self._node.lose_disk()
 
     def _survivors(self, batches_count: int) -> int:
@@ -243,13 +281,17 @@ class Faults:
     def _restart_if_stopped(self) -> None:
         """A node that has stopped is restarted from outside; one that has not met the error goes on."""
         if self._node.up and self._node.fatal is not None:
-            require(isinstance(self._node.fatal, OSError), "I1", f"the node stopped: {self._node.fatal!r}")
+            excused = isinstance(self._node.fatal, OSError) or self.excuses(self._node.fatal)
+            require(excused, "I1", f"the node stopped: {self._node.fatal!r}")
             self.counts["stopped by an error"] += 1
+            if self.looks and self._rng.random() < 0.3:
+                self._stop()  # As a node does that has failed: nothing is flushed, all is closed.
+                return
             self.die(power=self._rng.random() < 0.3)
 
     def _fill(self) -> None:
         disk: SimDisk = self._node.disk
-        free_bytes = disk.space("j").free_bytes
+        free_bytes = disk.free_bytes
         left_bytes = self._rng.choice((0, 100, 3_000, DISK_BYTES // 20, DISK_BYTES // 8))
         disk.foreign_bytes += max(0, free_bytes - left_bytes)
         self._timeline.after(self._rng.randrange(1_000_000, 10_000_000), self._empty)
@@ -302,7 +344,14 @@ class Faults:
         fatal = self._node.fatal
         if isinstance(fatal, JournalDamaged):
             self._met_rot(fatal)
-        elif fatal is not None and not isinstance(fatal, OSError):
+        elif fatal is None or isinstance(fatal, OSError):
+            return
+        elif self.excuses(fatal):
+            if self._excused is not fatal:
+                self._excused = fatal
+                self.counts["excused"] += 1
+                self._timeline.after(self._rng.randrange(3_000_000), self._restart_if_stopped)
+        else:
             raise Violation(f"I25: the node stopped: {fatal!r}") from fatal
 
     def _met_rot(self, damage: JournalDamaged) -> None:

@@ -51,6 +51,7 @@ from tests.simulation.node import (
 )
 from tests.simulation.oddities import PLAIN, Oddities, too_early
 from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
+from tests.simulation.toll import Toll
 from tests.simulation.trace import Trace, TracedMachine
 
 CLUSTER_ID = b"simulated cluste"
@@ -59,6 +60,8 @@ FIRST_INCARNATION = 1
 
 
 _SNAPSHOT_FILES = 3
+_OTHERS_US = 2_000_000
+"""So long a member that stops waits for the others to take what nobody waits for."""
 
 
 def address_of(name: str) -> str:
@@ -147,6 +150,10 @@ class SimMember:
         self._network = network
         self._rng = rng
         self.host = HostClock(timeline, WALL_MS)
+        self.toll = Toll()
+        self.toll.elapse = self.host.elapse
+        self.misdigests = False
+        """The next digest that it makes of its state is wrong."""
         self.disk = SimDisk(DISK_BYTES)
         self.kv = SimKV()
         self.sync_us: Callable[[], int] = lambda: 300
@@ -276,10 +283,14 @@ class SimMember:
         )
         ports = ReplicatorPorts(self.disk, background, lambda: self._rng.randbytes(16))
         self.replicator = variant.replicator(parts, self.machine_port(), self.store, ports, options)
-        self.replicator.digests.own_digest = lambda: self.machine.state_hash
+        self.replicator.digests.own_digest = self._digest
         self.replicator.installed_config = self._installed_config
         self.snapshots = Snapshots(parts, self.replicator, self.disk, "d", background)
         self.snapshots.use(SimFiles(self, background))
+
+    def _digest(self) -> bytes:
+        is_wrong, self.misdigests = self.misdigests, False
+        return b"rot" if is_wrong else self.machine.state_hash
 
     def _make_neighbours(self, process: Process) -> None:
         parts, replicator = self.parts, self.replicator
@@ -389,7 +400,7 @@ class SimMember:
         self.store.kv = self.kv
 
     def machine_port(self) -> StateMachine:
-        return TracedMachine(self.machine, self.trace)
+        return TracedMachine(self.machine, self.trace, self.toll)
 
     def crash(self, power: bool, survivors: Callable[[int], int] = lambda count: 0) -> None:
         assert self.process is not None, "only a running node can crash"
@@ -428,6 +439,7 @@ class SimMember:
             if self.process is process:
                 gateway.close()
                 replicator.stop(stopped)
+                process.after(_OTHERS_US, lambda: replicator.stop(stopped, hurry=True))
 
         replicator.member.transfer()
         process.after(1_500_000, stop)

@@ -11,11 +11,13 @@ from random import Random
 from rustqueue.model.cluster.requests import ClusterRequest, ClusterTransfer, MemberAdd, MemberRemove, MemberReplace
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import encode_command
+from rustqueue.raft.cluster.config import node_of
 from tests.simulation.faults import Faults
 from tests.simulation.member_node import FIRST_INCARNATION, SimMember, address_of
 from tests.simulation.memberships import Memberships
 from tests.simulation.plan import Plan
 
+MISTAKE = "operator's mistake"
 MEMBERSHIP_KINDS = ("member added", "member removed", "leadership moved", "disk lost")
 _OPERATOR_US = 1_500_000
 _ANSWERED_US = 11_000_000
@@ -47,7 +49,9 @@ class MembershipFaults:
             "member removed": self._remove,
             "leadership moved": self._move,
             "disk lost": self._lose_disk,
+            MISTAKE: self._mistake,
         }
+        self._mistake_rng: Random | None = None
 
     def draw(self, allowed: Sequence[str], mean_us: int | None) -> None:
         """`mean_us` None: how often is drawn for each kind."""
@@ -56,6 +60,11 @@ class MembershipFaults:
             mean = mean_us or 10 ** self._rng.uniform(6.3, 7.0)
             self._plan.repeat(self, kind, Random(self._rng.getrandbits(64)), mean)
         self._operate()
+
+    def draw_mistakes(self, rng: Random) -> None:
+        """Operators also ask for what cannot be."""
+        self._mistake_rng = rng
+        self._plan.repeat(self, MISTAKE, rng, 3_000_000)
 
     def happen(self, kind: str) -> None:
         self._handlers[kind]()
@@ -116,6 +125,29 @@ class MembershipFaults:
         if lost is not None and lost.up:
             self._ask("member replaced", MemberReplace(id=lost.name))
         self._timeline.after(_OPERATOR_US + self._rng.randrange(_OPERATOR_US), self._operate)
+
+    def _mistake(self) -> None:
+        config, rng = self._known.current, self._mistake_rng
+        if config is None or rng is None or self._lost():
+            return
+        member, other = (rng.choice([member.id for member in config.members]) for _ in range(2))
+        learner = next((record.id for record in config.members if not record.voter), "nobody")
+        node, address = node_of(member), address_of(node_of(other))
+        nowhere = address_of("nobody")
+        wishes: list[ClusterRequest] = [
+            MemberAdd(id=node, address=address),
+            MemberAdd(id="nobody", address=nowhere),
+            MemberAdd(id="nobody", address=address),
+            MemberRemove(id="nobody"),
+            MemberReplace(id="nobody"),
+            MemberReplace(id="nobody", address=nowhere),
+            MemberReplace(id=node),
+            ClusterTransfer(to="nobody"),
+            ClusterTransfer(to=learner),
+        ]
+        if len(config.members) == 1:
+            wishes.append(MemberRemove(id=member))
+        self._ask(MISTAKE, rng.choice(wishes))
 
     # What no operator does.
 

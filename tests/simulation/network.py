@@ -11,7 +11,7 @@ from random import Random
 import msgspec
 
 from rustqueue.raft.links import Hello
-from rustqueue.raft.messages import Message
+from rustqueue.raft.messages import Message, SnapshotPart
 from rustqueue.raft.transport.greeting import answers_to
 from tests.simulation.timeline import Process, Timeline
 
@@ -31,6 +31,10 @@ class SimNetwork:
         self.listening: dict[str, SimLinks] = {}
         self.blocked: set[tuple[str, str]] = set()
         self.slow: dict[tuple[str, str], int] = {}
+        self.unread: set[str] = set()
+        """Hosts whose next message finds that its peer does not read: the link is cut, the message is not sent."""
+        self.damages_next = False
+        """The next piece of a snapshot arrives with a wrong bit."""
         self.sent_count = 0
         self.broken_count = 0
 
@@ -49,6 +53,12 @@ class SimNetwork:
     def delay_us(self, source: str, target: str) -> int:
         base_us = self.slow.get((_host(source), _host(target)), self.latency_us)
         return base_us // 2 + self.rng.randrange(base_us + 1)
+
+    def damaged(self, message: Message) -> Message:
+        if not self.damages_next or not isinstance(message, SnapshotPart) or not message.data:
+            return message
+        self.damages_next = False
+        return msgspec.structs.replace(message, data=bytes([message.data[0] ^ 1]) + message.data[1:])
 
 
 def _host(address: str) -> str:
@@ -117,7 +127,9 @@ class SimLinks:
             return False
         network = self._network
         network.sent_count += 1
-        blob = _encoder.encode(message)
+        if self._is_unread(stream):
+            return False
+        blob = _encoder.encode(network.damaged(message))
         if not network.open(self.address, stream.address) or stream.stuck:
             self._stick(stream, blob)
             return True
@@ -128,6 +140,16 @@ class SimLinks:
         network.timeline.after(
             stream.arrives_us - network.timeline.now_us, lambda: self._arrive(stream, epoch, target, blob)
         )
+        return True
+
+    def _is_unread(self, stream: _Stream) -> bool:
+        host = _host(self.address)
+        if host not in self._network.unread:
+            return False
+        self._network.unread.discard(host)
+        epoch = stream.epoch
+        stream.stuck = True
+        self._process.after(0, lambda: self._break(stream, epoch))
         return True
 
     def writable(self, peer: str) -> bool:

@@ -30,6 +30,7 @@ from rustqueue.storage.memory import FlushMark, MemoryKV
 from tests.simulation.disk import SimDisk
 from tests.simulation.oddities import PLAIN, Oddities, too_early
 from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
+from tests.simulation.toll import Toll
 from tests.simulation.trace import Trace, TracedMachine
 
 WALL_MS = 1_760_000_000_000
@@ -162,6 +163,8 @@ class SimNode:
         self._trace = trace
         self._variant = variant
         self.host = HostClock(timeline, WALL_MS)
+        self.toll = Toll()
+        self.toll.elapse = self.host.elapse
         self.disk = SimDisk(DISK_BYTES)
         self.kv = SimKV()
         self.sync_us: Callable[[], int] = lambda: 300
@@ -187,7 +190,7 @@ class SimNode:
         journal = self._variant.journal(self.disk, journal_thread, "j", identity, self._variant.segment_bytes)
         self.store = SimStore(self.kv)
         machine = self._variant.machine(self.kv)
-        self.machine = TracedMachine(machine, self._trace)
+        self.machine = TracedMachine(machine, self._trace, self.toll)
         ports = LocalPorts(self.disk, process, background, lambda: self._rng.randbytes(16))
         options = LocalOptions(
             flush=FlushRules(log_bytes=self._variant.flush_bytes, interval_ms=5_000),

@@ -12,8 +12,10 @@ from rustqueue.model.commands import Cancel, Command
 from rustqueue.model.errors import ApiError, Unavailable
 from rustqueue.raft.group import GroupRules
 
-_MANY_BYTES = 60_000
-"""More than any single command of a client here has."""
+_PENDING_BYTES = 4_000
+"""Less than the largest batches of the clients here have: those are refused for good, others now and then."""
+_RARE_FLUSH_BYTES = 1_000_000
+"""A start has to replay nearly all of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,15 @@ def draw(rng: Random) -> Oddities:
     waits = rng.random() < 0.3
     return Oddities(
         segment_bytes=rng.choice((300, 2_000, 4_000)) if is_short else PLAIN.segment_bytes,
-        flush_bytes=rng.choice((400, 3_000)) if is_short else PLAIN.flush_bytes,
+        flush_bytes=rng.choice((400, 3_000)) if is_short else rng.choice((PLAIN.flush_bytes, _RARE_FLUSH_BYTES)),
         kept_bytes=3_000 if is_short else PLAIN.kept_bytes,
         digest_every=rng.choice((1, 3, 16, 64)),
         entry_bytes=rng.choice((100, 2_000)) if has_small_entries else PLAIN.entry_bytes,
         entry_commands=rng.choice((1, 2, 5)) if has_small_entries else PLAIN.entry_commands,
-        pending_bytes=_MANY_BYTES if rng.random() < 0.3 else PLAIN.pending_bytes,
+        pending_bytes=_PENDING_BYTES if rng.random() < 0.3 else PLAIN.pending_bytes,
         group=GroupRules(rng.choice((1, 5)), rng.choice((2, 10))) if waits else PLAIN.group,
         filler_bytes=rng.randrange(3 * limits.SNAPSHOT_PART_BYTES) if rng.random() < 0.3 else 0,
-        lacks_cancel=rng.random() < 0.2,
+        lacks_cancel=rng.random() < 0.4,
         founds=rng.random() < 0.5,
         is_lone=rng.random() < 0.2,
     )

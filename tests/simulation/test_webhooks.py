@@ -13,6 +13,7 @@ import pytest
 
 from rustqueue.effects.webhooks.duty import DutyParts, WebhookDuty
 from rustqueue.effects.webhooks.ports import Answer, Posting, Times
+from rustqueue.gateway.door import Gateway
 from rustqueue.gateway.ports import Applied, GatewayLimits, Replicator
 from rustqueue.model.commands import Command
 from rustqueue.model.events import Event
@@ -22,7 +23,7 @@ from rustqueue.model.wire import encode_command
 from rustqueue.node.webhooks import MachineOutboxes
 from rustqueue.raft.ports import Clock, Proposal
 from tests.simulation.clients import Ask, Script, Sleep, Yard
-from tests.simulation.cluster_world import ClusterWorld, SimGateway
+from tests.simulation.cluster_world import ClusterWorld
 from tests.simulation.ledger import require
 from tests.simulation.member_node import SimMember
 from tests.simulation.timeline import Process
@@ -36,7 +37,7 @@ _BATCH = 20
 _TIMEOUT_MS = 5_000
 
 
-class PreparedGateway(SimGateway):
+class PreparedGateway(Gateway):
     """Seals as the gateway of a node does."""
 
     def __init__(

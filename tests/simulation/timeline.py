@@ -71,6 +71,11 @@ class HostClock:
     def wall_ms(self) -> int:
         return (self.monotonic_us() + self._wall_offset_us) // 1_000
 
+    def elapse(self, duration_us: int) -> None:
+        """The machine has worked for so long within one moment of the world."""
+        self._anchor_monotonic_us = self.monotonic_us() + duration_us
+        self._anchor_us = self._timeline.now_us
+
     def drift(self, rate_ppm: int) -> None:
         self._anchor_monotonic_us = self.monotonic_us()
         self._anchor_us = self._timeline.now_us

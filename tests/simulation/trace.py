@@ -19,6 +19,7 @@ from rustqueue.storage.memory import MemoryKV
 from tests.simulation.ledger import Ledger, Violation, require
 from tests.simulation.memberships import Memberships
 from tests.simulation.timetables import Timetables
+from tests.simulation.toll import Toll
 
 
 class Applied(NamedTuple):
@@ -115,9 +116,10 @@ def request_of(raw: bytes) -> str:
 class TracedMachine:
     """The real machine, watched."""
 
-    def __init__(self, machine: Machine, trace: Trace) -> None:
+    def __init__(self, machine: Machine, trace: Trace, toll: Toll) -> None:
         self.inner = machine
         self._trace = trace
+        self._toll = toll
 
     @property
     def applied_index(self) -> int:
@@ -131,6 +133,7 @@ class TracedMachine:
         return self.inner.next_due_ms()
 
     def apply(self, index: int, entry: Entry, commands: Sequence[Command] | None, unread: bool = False) -> list[Reply]:
+        self._toll.pay()
         # The first replies are what all later ones are compared with. Of those that nobody reads half are left out, as
         # a node leaves out all: the state must not depend on it.
         unread = unread and index % 2 == 0 and self._trace.knows(index)

@@ -27,6 +27,7 @@ from tests.simulation.clients import QUEUES, Call, Script, Session, canceller, p
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.ledger import JobFacts, Violation, require
 from tests.simulation.node import SimNode, Variant
+from tests.simulation.odd_faults import OddFaults, Pair
 from tests.simulation.oddities import PLAIN, Oddities, draw
 from tests.simulation.plan import Plan
 from tests.simulation.timeline import Timeline
@@ -88,7 +89,11 @@ class World:
     ) -> None:
         self.seed = seed
         self._load_us = load_us
-        self._variant = variant or Variant().being(self._oddities())
+        odd = self._oddities() if variant is None else PLAIN
+        self._is_odd = odd is not PLAIN and len(kinds) > 1
+        """Whether there are odd faults, which tests of single kinds do not want."""
+        self._odd = odd
+        self._variant = variant or Variant().being(odd)
         self.timeline = Timeline()
         self.plan = Plan(self.timeline)
         self.calls: list[Call] = []
@@ -108,6 +113,8 @@ class World:
         faults = Faults(self.plan, self._fork("faults"), self.node, self._connections_lost)
         faults.note, faults.mean_us = self._note, self.fault_mean_us
         self.faults: Troubles = faults
+        self.odd_faults = OddFaults(self.plan, self._fork("odd faults"), [Pair(self.node, faults)], None, self._is_odd)
+        self.odd_faults.note = self._note
 
     def _oddities(self) -> Oddities:
         return draw(self._fork("oddities")) if self.odd else PLAIN
@@ -139,6 +146,8 @@ class World:
         think_us = self._think_us(rng)
         self.faults.start()
         self.faults.draw(self._kinds)
+        if self._is_odd:
+            self.odd_faults.draw()
         for number, script in enumerate(self._scripts(rng)):
             own = self._fork(f"client {number}")
             session = Session(self, script(self, own, think_us), own)
@@ -147,6 +156,7 @@ class World:
         self._play(lambda: self.timeline.now_us < self._load_us)
         self.load = False
         self.faults.calm()
+        self.odd_faults.calm()
         deadline_us = self.timeline.now_us + self.drain_us_max
         self._play(lambda: not self._at_rest() and self.timeline.now_us < deadline_us)
         require(self._at_rest(), "I6", f"jobs are left long after the last fault: {self._counts()}")
@@ -278,7 +288,7 @@ class World:
         ledger = self.trace.ledger
         return Report(
             seed=self.seed,
-            faults=self.faults.counts + Counter({kind: 0 for kind in self.faults.kinds}),
+            faults=self.faults.counts + self.odd_faults.counts + Counter({kind: 0 for kind in self.faults.kinds}),
             calls_count=len(self.calls),
             unknown_count=sum(call.reply is None for call in self.calls),
             acked_pushes_count=len(self.pushed),

@@ -1,12 +1,16 @@
 """Bugs of consensus. Most of them are what pysyncobj as published does, or what papers on Raft warn of."""
 
+from dataclasses import replace
+
 from rustqueue.gateway.relay import Errand, Relay
+from rustqueue.raft.cluster.election import Election
 from rustqueue.raft.cluster.leading import Leading, ReadDone
 from rustqueue.raft.cluster.log import MemberLog
-from rustqueue.raft.cluster.member import Member
+from rustqueue.raft.cluster.member import Hooks, Member
+from rustqueue.raft.cluster.parts import Parts, Timing
 from rustqueue.raft.cluster.replicator import ClusterReplicator
-from rustqueue.raft.cluster.syncobj import Seat
-from rustqueue.raft.messages import Append, Appended
+from rustqueue.raft.cluster.syncobj import CANDIDATE, Seat
+from rustqueue.raft.messages import Append, Appended, VoteGiven
 from tests.simulation.cluster_faults import CLUSTER_KINDS
 from tests.simulation.member_node import MemberVariant
 from tests.simulation.planted.bug import Bug, Swarm, SwarmWorld
@@ -138,6 +142,23 @@ class BlindRelay(Relay):
             self._send(errand)
 
 
+class OldVoteElection(Election):
+    """Counts whatever vote it is given, for this term or for one before."""
+
+    def given(self, voter: str, message: VoteGiven) -> None:
+        if message.granted and not message.pre and self._parts.seat.role == CANDIDATE:
+            self._votes[voter] = message.wall_ms
+            self._count_votes()
+        else:
+            super().given(voter, message)
+
+
+class OldVotes(Member):
+    def __init__(self, parts: Parts, hooks: Hooks) -> None:
+        super().__init__(parts, hooks)
+        self.election = OldVoteElection(parts, self._won, self._step_down)
+
+
 def _found(name: str, variant: MemberVariant, swarm: Swarm, first: int = 0) -> Bug:
     return Bug(name, lambda seed: SwarmWorld(seed, variant, swarm), first)
 
@@ -146,6 +167,8 @@ _ALL = Swarm(CLUSTER_KINDS)
 _STALE = Swarm(("slow link", "flapping", "isolate", "kill leader"), 15, fault_mean_ms=700, think_ms=60)
 _DEPOSED = Swarm(("isolate", "halves"), 15, fault_mean_ms=900, think_ms=100)
 _FLUSHING = MemberVariant(replicator=HastyReplicator, flush_bytes=400)
+_RESTLESS = Swarm(("slow link", "hand over"), 10, fault_mean_ms=120, latency_ms=8, think_ms=200)
+"""Elections that are quicker than a slow link: what is said in one term is heard in a later one."""
 _LINKS_BREAK = Swarm(("flapping", "isolate", "one way"), 15, fault_mean_ms=700, latency_ms=15, think_ms=60)
 
 BUGS = (
@@ -164,6 +187,12 @@ BUGS = (
         MemberVariant(log=LyingLog),
         Swarm(("isolate", "kill leader", "power cut"), 10),
         27,
+    ),
+    _found(
+        "vote of another term counted",
+        replace(_with(OldVotes), timing=Timing(heartbeat_ms=20, election_min_ms=60, election_max_ms=70)),
+        _RESTLESS,
+        5,
     ),
     _found("errand sent again blindly", MemberVariant(relay=BlindRelay), _LINKS_BREAK),
 )
