@@ -190,6 +190,13 @@ def test_a_server_command_names_the_missing_extra(bare: Path, tmp_path: Path) ->
     assert "Traceback" not in refused.stderr
 
 
+def test_an_object_store_names_the_missing_extra(bare: Path, tmp_path: Path) -> None:
+    refused = run(bare / "rustqueue", "backup", "verify", "s3://backups/jobs.rqb", cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "pip install 'rustqueue[objects]'" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_a_server_installation_serves(complete: Path, tmp_path: Path) -> None:
     with a_node([str(complete / "rustqueue")], tmp_path) as port:
         pushed = succeed(complete / "python", "-c", PUSH_AND_READ_BACK, f"http://127.0.0.1:{port}", cwd=tmp_path)
