@@ -127,7 +127,8 @@ def test_a_waiting_pull_may_take_its_time_on_top(shell: Any, scheme: str) -> Non
 def test_where_nobody_listens_the_call_ends_in_time(shell: Any, scheme: str) -> None:
     with scripted_peer() as peer:
         pass
-    with pytest.raises(NetworkError, match="Cannot connect to 127") as raised:
+    # On a busy machine the time may be over before the system has said that nobody is there.
+    with pytest.raises(NetworkError, match=r"Cannot connect to 127|No connection in time") as raised:
         shell.call(url_of(scheme, peer), lambda client: client.health(), timeout_s=0.2)
     assert raised.value.sent is False
 
