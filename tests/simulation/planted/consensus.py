@@ -63,9 +63,11 @@ class GreedyCommit(Member):
 
 
 class ForgetfulSeat(Seat):
-    """Keeps its vote in memory only."""
+    """Keeps term and vote in memory only, but for the first term: a file that is missing would be noticed."""
 
     def set_term(self, term: int, voted_for: str | None) -> None:
+        if self.term == 0:
+            super().set_term(term, None)
         self._SyncObj__raftCurrentTerm = term
         self._SyncObj__votedForNodeId = voted_for
 
@@ -167,6 +169,7 @@ _ALL = Swarm(CLUSTER_KINDS)
 _STALE = Swarm(("slow link", "flapping", "isolate", "kill leader"), 15, fault_mean_ms=700, think_ms=60)
 _DEPOSED = Swarm(("isolate", "halves"), 15, fault_mean_ms=900, think_ms=100)
 _FLUSHING = MemberVariant(replicator=HastyReplicator, flush_bytes=400)
+_QUICK = Timing(heartbeat_ms=20, election_min_ms=60, election_max_ms=70)
 _RESTLESS = Swarm(("slow link", "hand over"), 10, fault_mean_ms=120, latency_ms=8, think_ms=200)
 """Elections that are quicker than a slow link: what is said in one term is heard in a later one."""
 _LINKS_BREAK = Swarm(("flapping", "isolate", "one way"), 15, fault_mean_ms=700, latency_ms=15, think_ms=60)
@@ -190,7 +193,7 @@ BUGS = (
     ),
     _found(
         "vote of another term counted",
-        replace(_with(OldVotes), timing=Timing(heartbeat_ms=20, election_min_ms=60, election_max_ms=70)),
+        replace(_with(OldVotes), timing=_QUICK),
         _RESTLESS,
         5,
     ),
