@@ -200,8 +200,11 @@ def _store_lost(node: SimNode) -> Mixup | None:
     if not paths or int(paths[0].removesuffix(SEGMENT_SUFFIX)) <= 1:
         return None
     kv, node.kv = node.kv, SimKV()
+    node.kv.full = kv.full
 
     def undo() -> None:
+        # There may be room by now: it is the disk's, whichever store lies on it.
+        kv.full = node.kv.full
         node.kv = kv
 
     return Mixup("store is not the one of this journal", undo, seen=False)
