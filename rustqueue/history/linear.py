@@ -61,7 +61,10 @@ class Linear(NamedTuple):
 def check_orders(evidence: Evidence, snapshot: Snapshot, calls: Iterable[Call]) -> Linear:
     """Search an order for each job that anybody heard of."""
     histories = _Histories(evidence, snapshot)
-    for call in calls:
+    heard = list(calls)
+    for call in heard:
+        histories.learn(call)
+    for call in heard:
         histories.add(call)
     illegal: list[Problem] = []
     undecided = 0
@@ -197,6 +200,20 @@ class _Histories:
         }
         self._unknown_pulls_us: list[int] = []
         self._end_us = 0
+
+    def learn(self, call: Call) -> None:
+        """Which job came of which push, also of one whose outcome its client did not hear: a repeat of it was answered,
+        or a worker got the job. At the end the job may be gone.
+        """
+        request, reply = call.request, call.reply
+        if reply is None or not reply["ok"]:
+            return
+        if request["cmd"] in ("push", "push_batch"):
+            ids = reply["ids"] if "ids" in reply else [reply["id"]]
+            self._ids.update(((call.op, place), job_id) for place, job_id in enumerate(ids))
+        elif request["cmd"] == "pull":
+            jobs = reply["jobs"] if "jobs" in reply else [reply.get("job")]
+            self._ids.update(((job["data"]["op"], job["data"]["i"]), job["id"]) for job in jobs if job is not None)
 
     def add(self, call: Call) -> None:
         self._end_us = max(self._end_us, call.end_us)

@@ -12,6 +12,7 @@ from rustqueue.history.linear import (
     Op,
     State,
     cancelled,
+    check_orders,
     drift_of,
     ended,
     has_order,
@@ -21,6 +22,8 @@ from rustqueue.history.linear import (
     pushed,
     seen,
 )
+from rustqueue.history.lines import Call, Object
+from rustqueue.history.verdict import Evidence, Snapshot
 
 KEPT: Move = drift_of({}, asked_to_stop=False)
 
@@ -126,3 +129,22 @@ def test_time_moves_a_job_only_where_it_may() -> None:
     assert set(plain(State("completed", 2))) == set()
     assert set(drift_of({"remove_on_complete": True}, False)(State("completed", 2))) == {State("gone", 2)}
     assert State("cancelled", 1) in set(drift_of({}, asked_to_stop=True)(State("active", 1)))
+
+
+@pytest.mark.parametrize("is_repeated", [True, False])
+def test_a_push_of_unknown_outcome_made_a_job_that_is_gone(is_repeated: bool) -> None:
+    # Given a push that nobody heard the outcome of, whose job was leased, completed and removed
+    push: Object = {"cmd": "push", "data": {"op": "o", "i": 0}, "remove_on_complete": True}
+    leased_job = {"id": "j", "data": {"op": "o", "i": 0}, "attempt_token": "t.1", "fence": 1}
+    leased_job |= {"started_at": "2026-11-22T20:54:20.362Z", "lease_expires_at": "2026-11-22T20:54:21.862Z"}
+    calls = [
+        Call("p", "o", push, None, 0, 10),
+        Call("w", "w-1", {"cmd": "pull"}, {"ok": True, "jobs": [leased_job]}, 20, 30),
+        Call("w", "w-2", {"cmd": "ack", "id": "j", "attempt_token": "t.1"}, {"ok": True}, 40, 50),
+    ]
+    # When it is repeated after that, or never
+    if is_repeated:
+        calls.append(Call("p", "o", push, {"ok": True, "id": "j"}, 60, 70))
+    # Then the first time is known to have made the job.
+    found = check_orders(Evidence(calls), Snapshot({}, {}), calls)
+    assert (found.illegal, found.undecided) == ([], 0)
