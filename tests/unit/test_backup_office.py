@@ -1,6 +1,7 @@
 """The copies that a node lays for backups: one at a time, gone when nobody reads them, never without a list."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rustqueue.model.cluster.backups import (
 from rustqueue.model.replies import Done, Refused, Reply
 from rustqueue.node.keeping.backups import BackupOffice, BackupParts
 from rustqueue.raft.cluster.snapshots import Checkpoint
-from rustqueue.raft.ports import JobDone
+from rustqueue.raft.ports import Executor, JobDone
 from rustqueue.raft.real import OsDisk
 from rustqueue.storage.memory import MemoryKV
 from tests.unit.gateway_world import ManualClock
@@ -38,6 +39,20 @@ class InPlace:
 
     def close(self) -> None:
         pass
+
+
+class Busy(InPlace):
+    """A thread that has yet to come to what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[Callable[[], None]] = []
+
+    def run(self, job: Callable[[], Any], done: JobDone) -> None:
+        self.given.append(partial(super().run, job, done))
+
+    def catch_up(self) -> None:
+        while self.given:
+            self.given.pop(0)()
 
 
 class Files:
@@ -67,13 +82,13 @@ class Files:
 class Desk:
     """An office and what it answered."""
 
-    def __init__(self, folder: Path, durable: bool = True) -> None:
+    def __init__(self, folder: Path, durable: bool = True, thread: Executor | None = None) -> None:
         self.clock = ManualClock()
         self.files = Files(folder)
         self.full = False
         parts = BackupParts(
-            str(folder), OsDisk(), self.clock, InPlace(), Machine(MemoryKV()), self.files if durable else None,
-            lambda: ("00" * 16, "n0"), lambda: self.full,
+            str(folder), OsDisk(), self.clock, thread or InPlace(), Machine(MemoryKV()),
+            self.files if durable else None, lambda: ("00" * 16, "n0"), lambda: self.full,
         )  # fmt: skip
         self.office = BackupOffice(parts)
 
@@ -124,6 +139,26 @@ def test_a_copy_that_nobody_reads_goes_and_one_that_is_read_stays(tmp_path: Path
     assert desk.code(BackupRead(id=made.id, file="CURRENT")) == "BACKUP_NOT_FOUND"
     assert list(tmp_path.iterdir()) == []
     assert desk.create().id != made.id
+
+
+def test_a_copy_is_laid_when_the_one_before_is_gone(tmp_path: Path) -> None:
+    # Given an office whose thread has not come to the removal of a backup yet
+    thread = Busy()
+    desk = Desk(tmp_path, thread=thread)
+    replies: list[Reply] = []
+    desk.office.submit(BackupCreate(), b"", replies.append)
+    thread.catch_up()
+    (first,) = replies
+    assert isinstance(first, BackupCreated)
+    assert desk.ask(BackupDelete(id=first.id)) == Done()
+    # When the next one is asked for
+    desk.office.submit(BackupCreate(), b"", replies.append)
+    # Then that waits, and all of its files are there
+    thread.catch_up()
+    second = replies[1]
+    assert isinstance(second, BackupCreated)
+    assert second.manifest.files == first.manifest.files
+    assert sorted(path.name for path in (tmp_path / "backup").iterdir()) == ["CURRENT", "table.sst"]
 
 
 def test_what_an_earlier_life_left_is_removed(tmp_path: Path) -> None:
