@@ -186,3 +186,21 @@ def test_addresses() -> None:
     ):
         with pytest.raises(ValueError, match="://"):
             Address.parse(wrong)
+
+
+def test_time_that_is_up_while_connecting_does_not_hide_the_reason() -> None:
+    late = NetworkError("No connection in time", sent=False, code="TIMEOUT")
+    tries = attempts(ACK)
+    with pytest.raises(NetworkError, match="No connection in time"):
+        tries.pause_after(late, now_s=10.0, draw=1.0)
+    tries.pause_after(OVERLOADED, now_s=9.0, draw=1.0)
+    with pytest.raises(type(OVERLOADED), match=OVERLOADED.code):
+        tries.pause_after(late, now_s=10.0, draw=1.0)
+
+
+def test_what_an_earlier_sending_may_have_done_is_told() -> None:
+    tries = attempts(PUSH, "k")
+    tries.pause_after(CUT_OFF, now_s=9.0, draw=1.0)
+    with pytest.raises(NetworkError, match="refused") as raised:
+        tries.pause_after(NetworkError("refused", sent=False), now_s=9.99, draw=1.0)
+    assert raised.value.sent
