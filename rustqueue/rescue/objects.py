@@ -20,7 +20,7 @@ from obstore.store import MemoryStore, S3Store
 
 from rustqueue.model.cluster.backups import BackupManifest
 from rustqueue.rescue.archive import ReadPiece, archive_of, read_archive
-from rustqueue.rescue.places import Place, older_than
+from rustqueue.rescue.shelves import Place, older_than
 
 T = TypeVar("T")
 Store = S3Store | MemoryStore

@@ -19,7 +19,7 @@ from rustqueue.node.webhooks import KEY_FILE
 from rustqueue.raft.cluster.passport import FILE as PASSPORT
 from rustqueue.raft.real import OsDisk
 from rustqueue.rescue.beginning import Founder, RescueError, change_state, write_folder
-from rustqueue.rescue.places import Place
+from rustqueue.rescue.shelves import Place
 from rustqueue.storage import open_store
 
 _MAY_BE_THERE: Final = frozenset({"lost+found", KEY_FILE})

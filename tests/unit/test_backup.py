@@ -24,9 +24,9 @@ from rustqueue.raft.ports import Proposal
 from rustqueue.raft.records import SEGMENT_HEADER_BYTES, encode_record
 from rustqueue.rescue.archive import read_backup, write_backup
 from rustqueue.rescue.beginning import Founder, RescueError
-from rustqueue.rescue.places import FilePlace
 from rustqueue.rescue.recover import force_new_cluster, refuse_entry, survey
 from rustqueue.rescue.restore import restore
+from rustqueue.rescue.shelves import FilePlace
 from rustqueue.storage import open_store
 from tests.unit.cluster_rig import Rig, cluster
 from tests.unit.node_in_thread import node_in_thread, node_settings

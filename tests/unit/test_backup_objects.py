@@ -12,7 +12,7 @@ from rustqueue.cli.program import run
 from rustqueue.model.cluster.backups import BackupFile, BackupManifest
 from rustqueue.rescue.archive import BackupDamaged, write_backup
 from rustqueue.rescue.objects import ObjectPlace, ObjectShelf, ObjectStoreError
-from rustqueue.rescue.places import FolderShelf, Shelf, name_of
+from rustqueue.rescue.shelves import FolderShelf, Shelf, name_of
 
 FILES = {"CURRENT": b"MANIFEST-000005\n", "000008.sst": bytes(range(256)) * 9_000, "000009.log": b""}
 MANIFEST = BackupManifest(

@@ -10,7 +10,8 @@ from rustqueue.client import Client
 from rustqueue.model.cluster.backups import BackupManifest
 from rustqueue.reasons import reason_of
 from rustqueue.rescue.archive import BackupDamaged
-from rustqueue.rescue.places import PlaceError, name_of, place_at, shelf_at
+from rustqueue.rescue.places import PlaceError, place_at, shelf_at
+from rustqueue.rescue.shelves import name_of
 
 _TIMEOUT_S: Final = 600.0
 
