@@ -26,21 +26,46 @@ class PowerLost(BaseException):
 
 @dataclass(slots=True)
 class Inode:
-    """`live` is what a read sees, `durable` what is on the platter, `unsynced` what is between, in order."""
+    """`live` is what a read sees, `durable` what is on the platter, `unsynced` what is between, in order.
+
+    `live_rot` and `durable_rot` tell which bits of them have changed by themselves and were not written over since.
+    """
 
     live: bytearray = field(default_factory=bytearray)
     durable: bytearray = field(default_factory=bytearray)
     unsynced: list[tuple[int, bytes | None]] = field(default_factory=list)
+    live_rot: dict[int, int] = field(default_factory=dict)
+    durable_rot: dict[int, int] = field(default_factory=dict)
 
     def change(self, offset: int, data: bytes | None) -> None:
         """Write `data`, or cut the file at `offset` when it is None."""
         _change(self.live, offset, data)
+        _write_over(self.live_rot, offset, data)
         self.unsynced.append((offset, data))
 
     def sync(self) -> None:
         for offset, data in self.unsynced:
-            _change(self.durable, offset, data)
+            self._harden(offset, data)
         self.unsynced.clear()
+
+    def flip(self, offset: int, bit: int) -> None:
+        """A bit changes on the platter, and in what is read from it."""
+        _flip(self.durable, self.durable_rot, offset, bit)
+        if offset < len(self.live):
+            _flip(self.live, self.live_rot, offset, bit)
+
+    def is_rotten(self, offset: int, bit: int) -> bool:
+        return bool((self.live_rot.get(offset, 0) | self.durable_rot.get(offset, 0)) >> bit & 1)
+
+    def heal(self, offset: int, bit: int) -> None:
+        """Turn a bit back wherever it still is the one that changed."""
+        for content, rot in ((self.durable, self.durable_rot), (self.live, self.live_rot)):
+            if rot.get(offset, 0) >> bit & 1:
+                _flip(content, rot, offset, bit)
+
+    def _harden(self, offset: int, data: bytes | None) -> None:
+        _change(self.durable, offset, data)
+        _write_over(self.durable_rot, offset, data)
 
     def lose(self, rng: Random) -> None:
         """The power goes."""
@@ -49,26 +74,30 @@ class Inode:
         elif self.unsynced:
             self._lose_sectors(rng)
         self.live = bytearray(self.durable)
+        self.live_rot = dict(self.durable_rot)
         self.unsynced.clear()
 
     def _lose_tail(self, rng: Random) -> None:
         kept_count = rng.randrange(len(self.unsynced) + 1)
         for offset, data in self.unsynced[:kept_count]:
-            _change(self.durable, offset, data)
+            self._harden(offset, data)
         if kept_count < len(self.unsynced):
             offset, data = self.unsynced[kept_count]
             if data:
-                _change(self.durable, offset, data[: rng.randrange(len(data) + 1)])
+                self._harden(offset, data[: rng.randrange(len(data) + 1)])
 
     def _lose_sectors(self, rng: Random) -> None:
-        full = bytearray(self.durable)
+        full, full_rot = bytearray(self.durable), dict(self.durable_rot)
         for offset, data in self.unsynced:
             _change(full, offset, data)
+            _write_over(full_rot, offset, data)
         share = rng.random()
         for start in range(0, max(len(full), len(self.durable)), SECTOR_BYTES):
             old, new = self.durable[start : start + SECTOR_BYTES], full[start : start + SECTOR_BYTES]
             if old != new and new and rng.random() < share:
-                _change(self.durable, start, bytes(new))
+                self._harden(start, bytes(new))
+                # What was not written in that sector is as rotten as before.
+                self.durable_rot |= {at: mask for at, mask in full_rot.items() if start <= at < start + len(new)}
 
 
 def _change(content: bytearray, offset: int, data: bytes | None) -> None:
@@ -79,6 +108,17 @@ def _change(content: bytearray, offset: int, data: bytes | None) -> None:
     if len(content) < offset:
         content.extend(bytes(offset - len(content)))
     content[offset : offset + len(data)] = data
+
+
+def _flip(content: bytearray, rot: dict[int, int], offset: int, bit: int) -> None:
+    content[offset] ^= 1 << bit
+    rot[offset] = rot.get(offset, 0) ^ 1 << bit
+
+
+def _write_over(rot: dict[int, int], offset: int, data: bytes | None) -> None:
+    """What is written or cut away is not rotten any more."""
+    for at in [at for at in rot if at >= offset and (data is None or at < offset + len(data))]:
+        del rot[at]
 
 
 Fault = Callable[[str, str], OSError | None]
@@ -158,10 +198,15 @@ class SimDisk:
 
     def flip_bit(self, path: str, offset: int, bit: int) -> None:
         """Rot: a stored bit changes, and nobody is told."""
-        inode = self._names[path]
-        inode.durable[offset] ^= 1 << bit
-        if offset < len(inode.live):
-            inode.live[offset] ^= 1 << bit
+        self._names[path].flip(offset, bit)
+
+    def is_rotten(self, path: str, offset: int, bit: int) -> bool:
+        """Whether what `flip_bit` did there can still be met."""
+        return path in self._names and self._names[path].is_rotten(offset, bit)
+
+    def heal(self, path: str, offset: int, bit: int) -> None:
+        """Undo `flip_bit`, but for what was written there since."""
+        self._names[path].heal(offset, bit)
 
     def put(self, path: str, inode: Inode | None) -> Inode | None:
         """Somebody puts another file in the place of this one, or takes it away; gives what was there."""

@@ -71,12 +71,11 @@ class Victim(Protocol):
 
 
 class Flip(NamedTuple):
-    """A bit that changed, and the byte as it was afterwards."""
+    """A bit that changed."""
 
     path: str
     offset: int
     bit: int
-    byte: int
 
 
 class Faults:
@@ -176,22 +175,25 @@ class Faults:
         if self.mixup is not None and self.mixup.path in str(refusal):
             self._put_right(self.mixup)
             return
-        named = [flip for flip in self._flips if flip.path in str(refusal)]
+        named = [flip for flip in self._rotten() if flip.path in str(refusal)]
         require(bool(named), "I1", f"the node refuses to start without need: {refusal}")
         found = inspect_journal(self._node.disk, "j")
         require(not found.sound, "I1", f"the node refuses what `rustqueue check` finds sound: {refusal}")
         self.counts["bit flip refused"] += 1
         for flip in named:
             self._flips.remove(flip)
-            # One that was written over since is no damage any more.
-            if self._byte(flip.path, flip.offset) == flip.byte:
-                self._node.disk.flip_bit(flip.path, flip.offset, flip.bit)
+            self._node.disk.heal(*flip)
+
+    def _rotten(self) -> list[Flip]:
+        """The bits that changed and can still be met; one that was written over since is no damage any more."""
+        self._flips = [flip for flip in self._flips if self._node.disk.is_rotten(*flip)]
+        return self._flips.copy()
 
     def _look(self) -> None:
         """`rustqueue check` on the folder of a node that is down: it finds something only where there is something."""
         found = inspect_journal(self._node.disk, "j")
-        hurt = self._flips or self.mixup is not None
-        require(found.sound or bool(hurt), "I1", f"`rustqueue check` finds {found.damages} on a sound disk")
+        hurt = bool(self._rotten()) or self.mixup is not None
+        require(found.sound or hurt, "I1", f"`rustqueue check` finds {found.damages} on a sound disk")
 
     def _put_right(self, mixup: Mixup) -> None:
         found = inspect_journal(self._node.disk, "j")
@@ -203,7 +205,7 @@ class Faults:
     @property
     def has_rot(self) -> bool:
         """Whether a bit has changed that nobody has met yet."""
-        return bool(self._flips)
+        return bool(self._rotten())
 
     def happen(self, kind: str) -> None:
         node = self._node
@@ -332,12 +334,8 @@ class Faults:
             return
         offset, bit = self._rng.randrange(used_bytes), self._rng.randrange(8)
         disk.flip_bit(path, offset, bit)
-        self._flips.append(Flip(path, offset, bit, self._byte(path, offset)))
+        self._flips.append(Flip(path, offset, bit))
         self.die(power=self._rng.random() < 0.3)
-
-    def _byte(self, path: str, offset: int) -> int:
-        content = self._node.disk.durable_bytes(path)
-        return content[offset] if offset < len(content) else -1
 
     def check_stopped(self) -> None:
         """Called after every step: a node may stop only for what the disk did to it."""
