@@ -8,14 +8,14 @@ import msgspec
 from rustqueue.machine import keys, render, rows, workers
 from rustqueue.machine.kv import View
 from rustqueue.machine.machine import Machine
-from rustqueue.machine.reads import dead, history, kinds, scale, why
+from rustqueue.machine.reads import cursors, dead, history, kinds, scale, why
 from rustqueue.machine.rows import JobRow
 from rustqueue.machine.schedules import reads as schedule_reads
 from rustqueue.machine.state import State
 from rustqueue.machine.verbs import ownership, queues, tokens
 from rustqueue.machine.webhooks import shown as webhooks
 from rustqueue.model import limits, times
-from rustqueue.model.errors import ApiError, NotFound, ValidationFailed
+from rustqueue.model.errors import ApiError, NotFound
 from rustqueue.model.ids import first_id_at, id_text, parse_id
 from rustqueue.model.jobs import Counts, FlowSummary, Job, JobState
 from rustqueue.model.kinds.requests import KindQuery
@@ -195,7 +195,7 @@ def _list(state: State, view: View, query: JobList) -> JobPage:
     if query.created_after is not None:
         low = prefix + first_id_at((times.from_text(query.created_after) or 0) + 1)
     if query.cursor is not None:
-        at = prefix + _cursor_id(query.cursor)
+        at = prefix + cursors.to_id(query.cursor)
         low, high = (max(low, at + b"\0"), high) if query.order == "asc" else (low, min(high, at))
     page = _Page(state, view, query.limit)
     looked, more = 0, True
@@ -269,41 +269,27 @@ def _has_metadata(wanted: dict[str, str], metadata: bytes) -> bool:
     return True
 
 
-def _cursor_id(cursor: str) -> bytes:
-    job_id = parse_id(cursor)
-    if job_id is None:
-        raise ValidationFailed("'cursor' is not one of ours", "cursor")
-    return job_id
-
-
 def _dead(state: State, view: View, query: Dlq) -> JobPage:
     """Dead jobs, latest first. The cursor is the outcome block and the place in it."""
     prefix = keys.outcome_prefix(keys.queue_part(query.queue), rows.DLQ)
     high, skip = keys.after(prefix), 0
     if query.cursor is not None:
-        high, skip = _block_cursor(query.cursor, prefix)
+        block, skip = cursors.to_place(query.cursor)
+        high = prefix + block + b"\0"
     page = _Page(state, view, query.limit)
     found = view.scan(prefix, high, query.limit + 1, reverse=True) if query.limit else []
     for key, value in found:
         ids = [value[at : at + 16] for at in range(1, len(value), 16)][::-1]
         for place, job_id in enumerate(ids[skip:], skip):
             if not page.add(job_id, state.job_row(view, job_id)):
-                return JobPage(jobs=page.jobs, next_cursor=f"{key[len(prefix) :].hex()}.{place}")
+                return JobPage(jobs=page.jobs, next_cursor=cursors.of_place(key[len(prefix) :], place))
         skip = 0
     return JobPage(jobs=page.jobs, next_cursor=None)
 
 
-def _block_cursor(cursor: str, prefix: bytes) -> tuple[bytes, int]:
-    block, _, place = cursor.partition(".")
-    try:
-        return prefix + bytes.fromhex(block) + b"\0", int(place)
-    except ValueError:
-        raise ValidationFailed("'cursor' is not one of ours", "cursor") from None
-
-
 def _flow(state: State, view: View, query: Flow) -> FlowPage:
     prefix = keys.flow_prefix(query.flow_id)
-    low = prefix if query.cursor is None else prefix + _cursor_id(query.cursor) + b"\0"
+    low = prefix if query.cursor is None else prefix + cursors.to_id(query.cursor) + b"\0"
     found = view.scan(low, prefix + b"\xff" * 17, limits.LIST_LIMIT_MAX + 1)
     page = _Page(state, view, limits.LIST_LIMIT_MAX)
     more = not all(page.add(key[-16:], state.job_row(view, key[-16:])) for key, _ in found)
@@ -320,7 +306,7 @@ def _parents(state: State, view: View, query: JobParents) -> ParentPage:
     _, row, _ = state.load(view, query.id)
     parents = sorted(row.extras.depends_on) if row.extras is not None else []
     if query.cursor is not None:
-        after = _cursor_id(query.cursor)
+        after = cursors.to_id(query.cursor)
         parents = [parent for parent in parents if parent > after]
     page = parents[: query.limit]
     shown = [_parent(state, view, parent) for parent in page]

@@ -7,6 +7,7 @@ that holds nothing, is not to drain and has not been seen for an hour is forgott
 
 from rustqueue.machine import keys, rows
 from rustqueue.machine.kv import View
+from rustqueue.machine.reads import cursors
 from rustqueue.machine.rows import WorkerRow
 from rustqueue.machine.state import LeaseBlock, State, Worker
 from rustqueue.machine.tx import Tx
@@ -76,11 +77,11 @@ def lapse(state: State, tx: Tx, reference: bytes) -> None:
 
 
 def listed(state: State, view: View, query: WorkerList) -> WorkerPage:
-    low = keys.worker(query.cursor) + b"\0" if query.cursor is not None else keys.WORKERS
+    low = keys.WORKERS if query.cursor is None else keys.worker(cursors.to_name(query.cursor)) + b"\0"
     found = view.scan(low, keys.after(keys.WORKERS), query.limit + 1)
     shown = [_told(state, key[1:].decode("utf-8")) for key, _ in found[: query.limit]]
     more = len(found) > query.limit
-    return WorkerPage(workers=shown, next_cursor=shown[-1].worker_id if more else None)
+    return WorkerPage(workers=shown, next_cursor=cursors.of_name(shown[-1].worker_id) if more else None)
 
 
 def _told(state: State, worker_id: str) -> WorkerState:

@@ -9,7 +9,7 @@ from rustqueue.model.cluster.backups import BackupRequest
 from rustqueue.model.cluster.requests import ClusterRequest
 from rustqueue.model.jobs import FlowText, IdText, JobState, NameText, QueueText, Tag
 from rustqueue.model.kinds.requests import KindQuery
-from rustqueue.model.requests import Reading, Request
+from rustqueue.model.requests import CursorText, Reading, Request
 from rustqueue.model.schedules import ScheduleQuery
 from rustqueue.model.webhooks.commands import WebhookDeliveries, WebhookGet, WebhookList
 
@@ -31,7 +31,7 @@ class JobList(Reading, frozen=True, kw_only=True, tag="job_list"):
     flow_id: FlowText | None = None
     metadata: dict[str, str] | None = None
     created_after: str | None = None
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    cursor: CursorText | None = None
     limit: Annotated[int, Meta(ge=1, le=limits.LIST_LIMIT_MAX)] = limits.LIST_LIMIT_DEFAULT
     order: Literal["asc", "desc"] = "desc"
 
@@ -40,7 +40,7 @@ class JobParents(Reading, frozen=True, kw_only=True, tag="job_parents"):
     """States and results of the jobs that this one depends on."""
 
     id: IdText
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    cursor: CursorText | None = None
     limit: Annotated[int, Meta(ge=1, le=limits.LIST_LIMIT_MAX)] = limits.LIST_LIMIT_DEFAULT
 
 
@@ -61,7 +61,7 @@ class Dlq(Reading, frozen=True, kw_only=True, tag="dlq"):
 
     queue: QueueText
     limit: Annotated[int, Meta(ge=0, le=limits.DLQ_LIST_MAX)] = 50
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    cursor: CursorText | None = None
 
 
 class Flow(Reading, frozen=True, kw_only=True, tag="flow"):
@@ -70,7 +70,7 @@ class Flow(Reading, frozen=True, kw_only=True, tag="flow"):
     """
 
     flow_id: FlowText
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    cursor: CursorText | None = None
 
 
 class SweepGet(Reading, frozen=True, kw_only=True, tag="sweep_get"):
@@ -118,14 +118,14 @@ class DlqGroups(Reading, frozen=True, kw_only=True, tag="dlq_groups"):
     """
 
     queue: QueueText
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    cursor: CursorText | None = None
 
 
 class WorkerList(Reading, frozen=True, kw_only=True, tag="worker_list"):
     """Workers that gave a `worker_id` and were seen within the last hour, by id."""
 
     limit: Annotated[int, Meta(ge=1, le=limits.LIST_LIMIT_MAX)] = limits.LIST_LIMIT_DEFAULT
-    cursor: Annotated[str, Meta(max_length=limits.WORKER_ID_BYTES_MAX)] | None = None
+    cursor: CursorText | None = None
 
 
 class Health(Request, frozen=True, kw_only=True, tag="health"):

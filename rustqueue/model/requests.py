@@ -8,6 +8,7 @@ from rustqueue.model import limits
 from rustqueue.model.jobs import Labels, Owner, OwnerUid
 
 IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=limits.IDEMPOTENCY_KEY_BYTES_MAX)]
+CursorText = Annotated[str, Meta(max_length=limits.CURSOR_BYTES_MAX)]
 RequestId = Annotated[str, Meta(max_length=limits.REQUEST_ID_BYTES_MAX)] | int
 
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from rustqueue.model import limits
 from rustqueue.model.jobs import Count, JobOptions, NameText, Owner, QueueText
-from rustqueue.model.requests import Declaring, Guarded, Reading, Request, Write
+from rustqueue.model.requests import CursorText, Declaring, Guarded, Reading, Request, Write
 
 ScheduleText = Annotated[str, Meta(min_length=1, max_length=limits.SCHEDULE_NAME_BYTES_MAX)]
 CronText = Annotated[str, Meta(min_length=1, max_length=limits.CRON_BYTES_MAX)]
@@ -110,7 +110,7 @@ class ScheduleGet(Reading, frozen=True, kw_only=True, tag="schedule_get"):
 class ScheduleList(Reading, frozen=True, kw_only=True, tag="schedule_list"):
     """All schedules by name, paused ones too. More than `limit`, or much payload, come in pages."""
 
-    cursor: ScheduleText | None = None
+    cursor: CursorText | None = None
     limit: Annotated[int, Meta(ge=1, le=limits.LIST_LIMIT_MAX)] = limits.LIST_LIMIT_MAX
 
 

@@ -59,6 +59,7 @@ _logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand | LogForm]] = 
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_FINGERPRINT: Final = re.compile(rf"[0-9a-f]{{{limits.FINGERPRINT_DIGITS}}}", re.ASCII)
 _known_names: dict[str, None] = {}
 _KNOWN_NAMES_MAX: Final = 10_000
 _options_default: Final = msgspec.structs.astuple(JobOptions())
@@ -212,6 +213,7 @@ def _check_others(wire: Command | Query | ShellQuery) -> None:
 def _check_rare(wire: Command | Query | ShellQuery) -> None:
     match wire:
         case DlqRetry(filter=DlqFilter() as wanted):
+            _check_fingerprint(wanted.fingerprint)
             parse_time(wanted.before, "filter.before")
             parse_time(wanted.after, "filter.after")
         case JobList():
@@ -220,6 +222,13 @@ def _check_rare(wire: Command | Query | ShellQuery) -> None:
             _check_schedule(wire)
         case _:
             return
+
+
+def _check_fingerprint(text: str | None) -> None:
+    """One that no error has would match nothing, and the caller would believe that there is nothing to bring back."""
+    if text is not None and _FINGERPRINT.fullmatch(text) is None:
+        reason = f"must be {limits.FINGERPRINT_DIGITS} digits of 0-9 and a-f, as the groups of dead jobs tell it"
+        raise ValidationFailed(f"'filter.fingerprint' {reason}", "filter.fingerprint")
 
 
 def _check_token(wire: TokenCreate) -> None:

@@ -73,10 +73,14 @@ CASES: dict[str, list[Step]] = {
                 next_cursor=None,
             ),
         ),
-        (ask("schedule_list", limit=1), 200, ok(schedules=[schedule(name="a b/ü")], next_cursor="a b/ü")),
+        (
+            ask("schedule_list", limit=1),
+            200,
+            ok(schedules=[schedule(name="a b/ü")], next_cursor="a b/ü".encode().hex()),
+        ),
         (ask("schedule_delete", name="s"), 200, ok()),
         (ask("schedule_delete", name="s"), 200, ok()),
-        (ask("schedule_list", cursor="a b/ü"), 200, ok(schedules=[], next_cursor=None)),
+        (ask("schedule_list", cursor="a b/ü".encode().hex()), 200, ok(schedules=[], next_cursor=None)),
     ],
     "a declared schedule": [
         (

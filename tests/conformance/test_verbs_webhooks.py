@@ -116,6 +116,16 @@ CASES: dict[str, list[Step]] = {
             200,
             ok(deliveries=[delivery(id="#4", event="job.pushed", queue="q", job_id="#3")], next_cursor=None),
         ),
+        (
+            ask("webhook_deliveries", name="h", show="waiting", cursor="later"),
+            400,
+            invalid("'cursor' must be the 'next_cursor' of the page before", field="cursor"),
+        ),
+        (
+            ask("webhook_deliveries", name="h", cursor="#2"),
+            400,
+            invalid("'cursor' goes with 'show' waiting or given_up; 'recent' is one page", field="cursor"),
+        ),
         (ask("webhook_deliveries", name="h"), 200, ok(deliveries=[], next_cursor=None)),
         (ask("webhook_get", name="h"), 200, ok(webhook=hook(deliveries=deliveries(waiting=2)))),
         (ask("webhook_resend", name="h"), 200, ok(moved=0, left=0)),

@@ -69,6 +69,22 @@ def test_a_worker_is_listed_and_drained(shell: Shell) -> None:
     assert (code, err.partition(":")[2].partition(":")[0].strip()) == (1, "WORKER_NOT_FOUND")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["workers", "list"], ["schedules", "list"], ["jobs"], ["dlq", "groups", "q"], ["dlq", "list", "q"]],
+    ids=" ".join,
+)
+def test_a_cursor_that_no_page_had_is_refused(shell: Shell, words: list[str]) -> None:
+    reason = "VALIDATION_ERROR: Validation error: 'cursor' must be the 'next_cursor' of the page before"
+    assert shell(*words, "--cursor", "s15") == (1, "", f"rustqueue: {reason}\n")
+
+
+def test_a_fingerprint_that_no_error_has_is_refused(shell: Shell) -> None:
+    code, out, err = shell("dlq", "retry", "q", "--fingerprint", "timeout")
+    assert (code, out) == (1, "")
+    assert "'filter.fingerprint' must be 16 digits of 0-9 and a-f" in err
+
+
 def test_several_things_are_done_or_none(shell: Shell) -> None:
     job_id = shell.push("--queue", "tx", "--name", "n")
     shell("pull", "--queue", "tx")

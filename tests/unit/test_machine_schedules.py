@@ -338,8 +338,8 @@ def test_a_list_is_bounded_in_bytes() -> None:
     for number in range(20):
         room.define(f"s{number:02}", job_data="x" * 1_000_000)
     first = room.ask("schedule_list")
-    assert (len(first["schedules"]), first["next_cursor"]) == (16, "s15")
-    rest = room.ask("schedule_list", cursor="s15")
+    assert (len(first["schedules"]), first["next_cursor"]) == (16, b"s15".hex())
+    rest = room.ask("schedule_list", cursor=first["next_cursor"])
     assert (len(rest["schedules"]), rest["next_cursor"]) == (4, None)
 
 

@@ -272,7 +272,8 @@ def test_lists_of_deliveries_have_pages() -> None:
         if cursor is None:
             break
     assert seen == ids
-    assert rig.unanswered("webhook_deliveries", name="h", show="waiting", cursor="x") == (400, "VALIDATION_ERROR")
+    for show in ("waiting", "given_up", "recent"):
+        assert rig.unanswered("webhook_deliveries", name="h", show=show, cursor="x") == (400, "VALIDATION_ERROR")
 
 
 def test_a_paused_webhook_collects() -> None:

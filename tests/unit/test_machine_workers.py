@@ -35,8 +35,8 @@ def test_a_worker_is_known_by_what_it_pulled() -> None:
         rig.reopen()
     rig.do("ack_batch", ids=first)
     assert listed(rig, limit=1) == [worker("w1", 0, 4_000)]
-    assert rig.ask("worker_list", limit=1)["next_cursor"] == "w1"
-    assert [one["worker_id"] for one in listed(rig, limit=1, cursor="w1")] == ["w2"]
+    assert rig.ask("worker_list", limit=1)["next_cursor"] == b"w1".hex()
+    assert [one["worker_id"] for one in listed(rig, limit=1, cursor=b"w1".hex())] == ["w2"]
 
 
 def test_signs_of_life_are_written_down_every_ten_seconds() -> None:

@@ -2,10 +2,10 @@
 
 from rustqueue.machine import keys, rows
 from rustqueue.machine.kv import View
+from rustqueue.machine.reads import cursors
 from rustqueue.machine.state import State
 from rustqueue.machine.verbs.sweeps import fingerprint
 from rustqueue.model import limits
-from rustqueue.model.errors import ValidationFailed
 from rustqueue.model.queries import DlqGroups
 from rustqueue.model.replies import DeadGroup, DeadGroups
 from rustqueue.model.times import to_text
@@ -27,7 +27,7 @@ class _Group:
 def groups(state: State, view: View, query: DlqGroups) -> DeadGroups:
     """The largest first. A page ends behind a block of jobs that died together."""
     prefix = keys.outcome_prefix(keys.queue_part(query.queue), rows.DLQ)
-    high = keys.after(prefix) if query.cursor is None else prefix + _cursor(query.cursor)
+    high = keys.after(prefix) if query.cursor is None else prefix + cursors.to_outcome(query.cursor)
     found: dict[str, _Group] = {}
     looked, more = 0, True
     while more and looked < limits.LIST_LIMIT_MAX:
@@ -42,7 +42,7 @@ def groups(state: State, view: View, query: DlqGroups) -> DeadGroups:
             if looked >= limits.LIST_LIMIT_MAX:
                 more = True
                 break
-    cursor = high[len(prefix) :].hex() if more and view.scan(prefix, high, 1) else None
+    cursor = cursors.of_outcome(high[len(prefix) :]) if more and view.scan(prefix, high, 1) else None
     largest = sorted(found.items(), key=lambda item: (-item[1].count, item[0]))
     told = [
         DeadGroup(name, group.count, group.error, to_text(group.first_ms), to_text(group.last_ms))
@@ -57,10 +57,3 @@ def _count(found: dict[str, _Group], row: rows.StateRow) -> None:
     group.count += 1
     group.first_ms = min(group.first_ms, died_ms)
     group.last_ms = max(group.last_ms, died_ms)
-
-
-def _cursor(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise ValidationFailed("'cursor' is not one of ours", "cursor") from None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rustqueue.machine.kv import View
+from rustqueue.machine.reads import cursors
 from rustqueue.machine.schedules import rows
 from rustqueue.model import limits
 from rustqueue.model.commands import NewJob
@@ -11,7 +12,7 @@ from rustqueue.model.schedules import Schedule, ScheduleGet, ScheduleList, Sched
 
 
 def answer(view: View, query: ScheduleGet | ScheduleList | ScheduleRuns) -> Reply:
-    """Raises SCHEDULE_NOT_FOUND."""
+    """Raises SCHEDULE_NOT_FOUND, or VALIDATION_ERROR for a cursor."""
     if isinstance(query, ScheduleGet):
         return OneSchedule(schedule=rows.shown(rows.existing(view, query.name)))
     if isinstance(query, ScheduleRuns):
@@ -23,10 +24,11 @@ def answer(view: View, query: ScheduleGet | ScheduleList | ScheduleRuns) -> Repl
 def _page(view: View, query: ScheduleList) -> Reply:
     shown: list[Schedule] = []
     room = limits.LIST_BYTES_MAX
-    for stored in rows.after(view, query.cursor, query.limit + 1):
+    behind = None if query.cursor is None else cursors.to_name(query.cursor)
+    for stored in rows.after(view, behind, query.limit + 1):
         room -= len(stored.definition.job_data)
         if len(shown) == query.limit or (shown and room < 0):
-            return SchedulePage(schedules=shown, next_cursor=shown[-1].name)
+            return SchedulePage(schedules=shown, next_cursor=cursors.of_name(shown[-1].name))
         shown.append(rows.shown(stored))
     return SchedulePage(schedules=shown, next_cursor=None)
 

@@ -309,11 +309,11 @@ def matches(wanted: DlqFilter, row: rows.JobRow, state_row: StateRow) -> bool:
 
 
 def fingerprint(error: str) -> str:
-    """Groups errors that differ only in numbers: 16 hex digits over the text with every run of digits as `#`."""
+    """Groups errors that differ only in numbers: hexadecimal digits over the text with every run of digits as `#`."""
     text = "".join("#" if character.isdigit() else character for character in error)
     while "##" in text:
         text = text.replace("##", "#")
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=limits.FINGERPRINT_DIGITS // 2).hexdigest()
 
 
 def _delete_records(state: State, tx: Tx, queue: QueueState) -> None:

@@ -5,6 +5,7 @@ from typing import Final, cast
 
 from rustqueue.machine import keys
 from rustqueue.machine.kv import View
+from rustqueue.machine.reads import cursors
 from rustqueue.machine.state import State
 from rustqueue.machine.verbs import ownership
 from rustqueue.machine.webhooks import rows
@@ -12,7 +13,7 @@ from rustqueue.machine.webhooks.registry import Webhook
 from rustqueue.machine.webhooks.rows import DeliveryRow
 from rustqueue.model import limits
 from rustqueue.model.errors import ValidationFailed
-from rustqueue.model.ids import id_text, parse_id
+from rustqueue.model.ids import id_text
 from rustqueue.model.queries import WebhookQuery
 from rustqueue.model.replies import DeliveryPage, OneWebhook, Reply, WebhookPage
 from rustqueue.model.times import to_text
@@ -82,6 +83,8 @@ def _counts(webhook: Webhook) -> DeliveryCounts:
 
 
 def _recent(view: View, webhook: Webhook, query: WebhookDeliveries) -> DeliveryPage:
+    if query.cursor is not None:
+        raise ValidationFailed("'cursor' goes with 'show' waiting or given_up; 'recent' is one page", "cursor")
     count = min(webhook.counters.tries, limits.WEBHOOK_LOG_MAX)
     stored = view.get_many([keys.tried(webhook.row.id, slot) for slot in range(count)])
     tries = [rows.decode_try(value) for value in stored if value is not None]
@@ -94,10 +97,7 @@ def _page(view: View, webhook: Webhook, query: WebhookDeliveries) -> DeliveryPag
     family, state = _FAMILIES[query.show]
     start, end = keys.of_webhook(family(webhook.row.id))
     if query.cursor is not None:
-        after = parse_id(query.cursor)
-        if after is None:
-            raise ValidationFailed("'cursor' is not one of ours", "cursor")
-        start += after + b"\0"
+        start += cursors.to_id(query.cursor) + b"\0"
     found = view.scan(start, end, query.limit + 1)
     shown = [_delivery(key[-16:], rows.decode_delivery(value), state) for key, value in found[: query.limit]]
     return DeliveryPage(deliveries=shown, next_cursor=shown[-1].id if len(found) > query.limit else None)

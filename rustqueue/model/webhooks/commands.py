@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rustqueue.model import limits
-from rustqueue.model.requests import Declaring, Guarded, Reading, Request, Write
+from rustqueue.model.requests import CursorText, Declaring, Guarded, Reading, Request, Write
 from rustqueue.model.webhooks.values import (
     DeliveryText,
     EventName,
@@ -138,7 +138,7 @@ class WebhookDeliveries(Reading, frozen=True, kw_only=True, tag="webhook_deliver
 
     name: WebhookText
     show: Literal["recent", "waiting", "given_up"] = "recent"
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    cursor: CursorText | None = None
     limit: Annotated[int, Meta(ge=1, le=limits.LIST_LIMIT_MAX)] = limits.LIST_LIMIT_DEFAULT
 
 

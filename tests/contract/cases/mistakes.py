@@ -10,6 +10,7 @@ from tests.contract.table import ANY, Ask, Case, Step, http
 
 NO_NAME: Final = "may only hold ASCII letters, digits, '-', '_' and '.'"
 JOB: Final = {"name": "n", "data": 1}
+NO_CURSOR: Final = "'cursor' must be the 'next_cursor' of the page before"
 NUMBER_BYTES: Final = 20
 TEN_YEARS_MS: Final = 315_360_000_000
 
@@ -120,13 +121,27 @@ CASES: Final[dict[str, Case]] = {
             ),
             wrong(ask("job_list", state="asleep"), "'state': Invalid enum value 'asleep'", field="state"),
             *(
-                wrong(asked, "'cursor' is not one of ours", field="cursor")
-                for asked in (
-                    ask("job_list", cursor="x"),
-                    ask("dlq", queue="$q", cursor="x"),
-                    ask("dlq_groups", queue="$q", cursor="x"),
-                    ask("flow", flow_id="$f", cursor="x"),
+                wrong(
+                    ask("dlq_retry", queue="$q", filter={"fingerprint": text}),
+                    "'filter.fingerprint' must be 16 digits of 0-9 and a-f, as the groups of dead jobs tell it",
+                    field="filter.fingerprint",
                 )
+                for text in ("", "timeout", "0123456789ABCDEF", "0123456789abcdef0")
+            ),
+            Step(
+                ask("dlq_retry", queue="$q", filter={"fingerprint": "0123456789abcdef"}), 404, told("QUEUE_NOT_FOUND")
+            ),
+            *(
+                wrong(ask(verb, cursor=text, **fields), NO_CURSOR, field="cursor")
+                for verb, fields in (
+                    ("job_list", {}),
+                    ("dlq", {"queue": "$q"}),
+                    ("dlq_groups", {"queue": "$q"}),
+                    ("flow", {"flow_id": "$f"}),
+                    ("worker_list", {}),
+                    ("schedule_list", {}),
+                )
+                for text in ("x", "-1", "s15")
             ),
         ],
         differs="8",
