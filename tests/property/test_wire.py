@@ -160,7 +160,7 @@ OBJECTS: list[tuple[str, list[tuple[str, str]], str]] = [
         [("priority", "1"), ("metadata", '{"a":1,"a":2}')],
         "options.",
     ),
-    ('{{"cmd":"dlq_retry","queue":"q","filter":{}}}', [("name", '"n"'), ("fingerprint", '":"')], "filter."),
+    ('{{"cmd":"dlq_retry","queue":"q","filter":{}}}', [("name", '"n"'), ("error_contains", '":"')], "filter."),
 ]
 
 
