@@ -123,11 +123,13 @@ class OutLink(asyncio.Protocol):
             # loops do not always say with what alert it left.
             fault: Fault = "unreachable" if self._around.credentials is None else "tls"
             self._around.faults.note(fault, error or "the peer left before its hello: see its log", peer=self._peer)
-        if self._state == "up":
-            self._around.down(self._peer, self)
-        self._end()
+        was_up = self._state == "up"
+        # First of all, and whatever `down` may raise: who keeps the link waits for this, and would never dial again.
         if not self.lost.done():
             self.lost.set_result(None)
+        self._end()
+        if was_up:
+            self._around.down(self._peer, self)
 
     # What the sender says.
 
@@ -291,6 +293,10 @@ class Outbound:
         except (OSError, ValueError) as error:  # A name can be none in itself: too long, or no address at all.
             fault_of_tls = reached and self._around.credentials is not None
             faults.note("tls" if fault_of_tls else "unreachable", error, peer=self._peer)
+        except Exception as error:
+            # Nobody foresaw it, so nobody knows whether it is there next time; a peer that is given up would be cut off
+            # until the restart of this node, and nobody would be told.
+            faults.note("unreachable", f"{type(error).__name__}: {error}", peer=self._peer)
         return False
 
     async def _connected(self) -> socket.socket:
