@@ -19,7 +19,7 @@ from msgspec import Raw
 from rustqueue.api.routes import METADATA, Body, Kind, Route, decoded
 from rustqueue.model import ids, limits, wire
 from rustqueue.model.errors import ParseError, UnknownCommand, ValidationFailed
-from rustqueue.model.scan import api_error
+from rustqueue.model.mistakes.decoding import api_error
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:+/= -]*", re.ASCII)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
@@ -152,7 +152,7 @@ def _query_value(kind: Kind, name: str, text: str) -> bytes:
             raise ValidationFailed(f"'{name}' is not a whole number of at most 20 digits", name)
         return b"%d" % int(text)
     if text not in _FLAGS:
-        raise ValidationFailed(f"'{name}' is none of {', '.join(_FLAGS)}", name)
+        raise ValidationFailed.none_of(name, list(_FLAGS))
     return _FLAGS[text]
 
 

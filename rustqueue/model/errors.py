@@ -15,6 +15,7 @@
 `code` is stable and part of the contract (A3, decisions A8 and D); the text may change.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -55,6 +56,11 @@ class ValidationFailed(ApiError):
     @property
     def status(self) -> int:
         return 422 if self.shape else 400
+
+    @classmethod
+    def none_of(cls, field: str, words: Sequence[str]) -> "ValidationFailed":
+        """Another word where only these are good."""
+        return cls(f"'{field}' must be one of {', '.join(words)}", field, allowed=list(words))
 
 
 class UnknownCommand(ApiError):

@@ -1,6 +1,6 @@
-"""What a JSON decoder does not tell: nesting of raw payloads, keys given twice, and decoder errors in our terms.
+"""What a JSON decoder does not tell: nesting of raw payloads, and keys given twice.
 
-Knows nothing of commands; works on text and on the decoder's messages.
+Knows nothing of commands; works on text.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from rustqueue.model.errors import ApiError, ParseError, UnknownCommand, ValidationFailed
+from rustqueue.model.errors import ValidationFailed
 
 _members: Final = msgspec.json.Decoder(dict[str, Raw])
 _elements: Final = msgspec.json.Decoder(list[Raw])
@@ -105,33 +105,3 @@ def _twice(text: bytes, field: str) -> ValidationFailed:
                 return ValidationFailed(f"the key '{key}' stands twice in one object", named)
             seen.add(key)
     raise AssertionError("an object lost a member though no key stands in it twice")
-
-
-_UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_MISSING_FIELD: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
-_BOUND: Final = re.compile(r"(?:of length )?[<>]=? (-?\d+)")
-
-
-def api_error(error: msgspec.MsgspecError) -> ApiError:
-    """The decoder's error in our terms: PARSE_ERROR, or VALIDATION_ERROR naming the field (422 shape, 400 value)."""
-    text = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        return ParseError(f"The request is not valid JSON: {text}")
-    reason, _, path = text.partition(" - at `")
-    # Of a bad key the decoder says "key` in `$.labels`": the object is what has a name.
-    field = path.removesuffix("`").removeprefix("key` in `").removeprefix("$").removeprefix(".")
-    if found := _UNKNOWN_FIELD.match(reason):
-        name = f"{field}.{found[1]}" if field else found[1]
-        return ValidationFailed(f"unknown field '{name}'", name)
-    if found := _MISSING_FIELD.match(reason):
-        name = f"{field}.{found[1]}" if field else found[1]
-        return ValidationFailed(f"missing field '{name}'", name, shape=True)
-    if field == "cmd" and reason.startswith("Invalid value"):
-        return UnknownCommand(reason.removeprefix("Invalid value ").strip("'"))
-    if found := _BOUND.search(reason):
-        return ValidationFailed(f"'{field}': {reason}", field, limit=int(found[1]))
-    if "matching regex" in reason:
-        return ValidationFailed(f"'{field}' may not hold such a text or key", field)
-    if reason.startswith(("Invalid enum value", "Invalid value")) or "out of range" in reason.lower():
-        return ValidationFailed(f"'{field}': {reason}", field)
-    return ValidationFailed(f"'{field or 'request'}': {reason}", field or "request", shape=True)

@@ -38,10 +38,11 @@ from rustqueue.model.commands import (
     Transaction,
     WireCommand,
 )
-from rustqueue.model.errors import ParseError, TooLarge, ValidationFailed
+from rustqueue.model.errors import ApiError, ParseError, TooLarge, ValidationFailed
 from rustqueue.model.jobs import JobItem, JobOptions
+from rustqueue.model.mistakes import choices
+from rustqueue.model.mistakes.decoding import api_error
 from rustqueue.model.queries import JobList, Query, Read, ShellQuery
-from rustqueue.model.scan import api_error as api_error
 from rustqueue.model.scan import is_deeper, own_colons, refuse_duplicate_keys
 from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import PATTERN
@@ -56,6 +57,8 @@ _client: Final[msgspec.json.Decoder[WireCommand | SecretCommand | Query | ShellQ
 _logged: Final[msgspec.json.Decoder[WireCommand | InternalCommand | LogForm]] = msgspec.json.Decoder(
     WireCommand | InternalCommand | LogForm
 )
+
+_kinds: Final = choices.by_tag(WireCommand | SecretCommand | Query | ShellQuery)
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
@@ -79,7 +82,7 @@ def decode_request(line: bytes, *, data_required: bool = False) -> Request:
         wire = _client.decode(line)
     except msgspec.MsgspecError as error:
         # How deep the decoder itself goes differs between versions of Python; what is said of a deep text must not.
-        raise (_too_deep("request") if _is_too_deep(line) else api_error(error)) from None
+        raise _not_decoded(error, line) from None
     except RecursionError:
         raise _too_deep("request") from None
     if isinstance(wire, PushBatch):
@@ -87,6 +90,10 @@ def decode_request(line: bytes, *, data_required: bool = False) -> Request:
         return PushJobs(wire.queue, jobs, False, wire.receipt, wire.idempotency_key, wire.request_id)
     refuse_duplicate_keys(line)
     return _prepare(wire, data_required)
+
+
+def _not_decoded(error: msgspec.MsgspecError, line: bytes) -> ApiError:
+    return _too_deep("request") if _is_too_deep(line) else api_error(error, choices.meant(line, _kinds))
 
 
 def _is_too_deep(line: bytes) -> bool:

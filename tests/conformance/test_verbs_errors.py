@@ -19,6 +19,8 @@ from tests.fuzz.shell import Wire
 from tests.unit.gateway_world import ManualClock
 from tests.unit.tcp_client import RawClient, a_node, connected
 
+BACKOFFS = ["decorrelated_jitter", "exponential", "fixed", "linear"]
+STATES = ["waiting", "delayed", "blocked", "active", "completed", "dlq", "cancelled"]
 TEN_YEARS_MS = limits.DURATION_MS_MAX
 
 
@@ -47,11 +49,11 @@ MISTAKES: dict[str, tuple[tuple[str, Json], int, Json]] = {
     "value out of range": (a_push(delay_ms=-1), 400, {"field": "delay_ms", "limit": 0}),
     "duration over ten years": (a_push(ttl_ms=TEN_YEARS_MS + 1), 400, {"field": "ttl_ms", "limit": TEN_YEARS_MS}),
     "number beyond 64 bits": (a_push(timeout_ms=2**64), 400, {"field": "timeout_ms", "limit": TEN_YEARS_MS}),
-    "unknown value of an enum": (a_push(backoff="cubic"), 400, {"field": "backoff"}),
+    "unknown value of an enum": (a_push(backoff="cubic"), 400, {"field": "backoff", "allowed": BACKOFFS}),
     "a verb that no transaction has": (
         ("tx", {"operations": [{"cmd": "pull", "queue": "q"}]}),
         400,
-        {"field": "operations[0].cmd"},
+        {"field": "operations[0].cmd", "allowed": ["push", "push_batch", "ack", "fail", "cancel"]},
     ),
     "given twice with different values": (
         a_push(priority=1, options={"priority": 2}),
@@ -90,7 +92,7 @@ MISTAKES: dict[str, tuple[tuple[str, Json], int, Json]] = {
         {"field": "jobs[1].depends_on", "index": 1},
     ),
     "a bad cursor": (("job_list", {"cursor": "x"}), 400, {"field": "cursor"}),
-    "a bad value to filter by": (("job_list", {"state": "asleep"}), 400, {"field": "state"}),
+    "a bad value to filter by": (("job_list", {"state": "asleep"}), 400, {"field": "state", "allowed": STATES}),
     "identity as a default": (
         ("queue_settings", {"queue": "q", "defaults": {"custom_id": "c"}}),
         400,

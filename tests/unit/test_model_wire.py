@@ -13,6 +13,9 @@ from rustqueue.model.jobs import JobOptions
 from rustqueue.model.queries import Get, Health
 from rustqueue.model.scan import is_deeper
 
+BACKOFFS = ["decorrelated_jitter", "exponential", "fixed", "linear"]
+MODES = ["both", "hold", "normal", "reject"]
+
 
 def refusal(line: bytes, *, data_required: bool = False) -> tuple[int, str, Any]:
     with pytest.raises(ApiError) as caught:
@@ -134,7 +137,10 @@ def test_a_key_given_twice_in_our_own_objects_is_refused(line: bytes, field: str
         (b'{"cmd":"push","queue":"q","name":"a b"}', (400, "VALIDATION_ERROR", {"field": "name"})),
         (b'{"cmd":"push","queue":"q\\u0000","name":"a"}', (400, "VALIDATION_ERROR", {"field": "queue"})),
         (b'{"cmd":"push","queue":"","name":"a"}', (400, "VALIDATION_ERROR", {"field": "queue", "limit": 1})),
-        (b'{"cmd":"push","queue":"q","name":"n","backoff":"cubic"}', (400, "VALIDATION_ERROR", {"field": "backoff"})),
+        (
+            b'{"cmd":"push","queue":"q","name":"n","backoff":"cubic"}',
+            (400, "VALIDATION_ERROR", {"field": "backoff", "allowed": BACKOFFS}),
+        ),
         (
             b'{"cmd":"push","queue":"q","name":"n","priority":1,"options":{"priority":2}}',
             (400, "VALIDATION_ERROR", {"field": "priority"}),
@@ -148,7 +154,10 @@ def test_a_key_given_twice_in_our_own_objects_is_refused(line: bytes, field: str
             b'{"cmd":"queue_settings","queue":"q","defaults":{"unique_key":"k"}}',
             (400, "VALIDATION_ERROR", {"field": "defaults.unique_key"}),
         ),
-        (b'{"cmd":"queue_settings","queue":"q","mode":"off"}', (400, "VALIDATION_ERROR", {"field": "mode"})),
+        (
+            b'{"cmd":"queue_settings","queue":"q","mode":"off"}',
+            (400, "VALIDATION_ERROR", {"field": "mode", "allowed": MODES}),
+        ),
         (b'{"cmd":"pull"}', (422, "VALIDATION_ERROR", {"field": "queue"})),
         (b'{"cmd":"pull","queue":"q","queues":[{"queue":"p"}]}', (400, "VALIDATION_ERROR", {"field": "queue"})),
         (b'{"cmd":"pull","queues":[{"queue":"a/b"}]}', (400, "VALIDATION_ERROR", {"field": "queues[0].queue"})),

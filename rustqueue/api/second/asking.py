@@ -21,7 +21,8 @@ from rustqueue.model.commands import Cancel, PushJobs
 from rustqueue.model.errors import ParseError, ValidationFailed
 from rustqueue.model.kinds.requests import JobCreate, KindJobGet, KindJobList
 from rustqueue.model.kinds.values import Status
-from rustqueue.model.scan import api_error, own_colons
+from rustqueue.model.mistakes.decoding import api_error
+from rustqueue.model.scan import own_colons
 from rustqueue.model.wire import Request
 
 Asked = tuple[Request, bytes]
@@ -178,4 +179,4 @@ def _read(values: dict[str, Any], headers: Mapping[str, str], kind: type[R]) -> 
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise api_error(error) from None
+        raise api_error(error, kind) from None

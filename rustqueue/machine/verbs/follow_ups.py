@@ -18,6 +18,7 @@ from rustqueue.model.errors import ApiError
 from rustqueue.model.events import JobsChanged
 from rustqueue.model.ids import id_text
 from rustqueue.model.jobs import FlowText, JobOptions, NameText, QueueText
+from rustqueue.model.mistakes.decoding import api_error
 
 
 class FollowUp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +64,7 @@ def _completed(raw: Raw, row: JobRow, result: bytes | None, rest: bytes | None) 
     try:
         wanted = _follow_up.decode(raw)
     except msgspec.MsgspecError as error:
-        raise wire.api_error(error) from None
+        raise api_error(error, FollowUp) from None
     options = wanted.options or JobOptions()
     flow_id = options.flow_id or wanted.flow_id or (row.extras.flow_id if row.extras is not None else None)
     metadata = options.metadata
