@@ -18,9 +18,10 @@ from http.client import HTTPException
 from pathlib import Path
 
 from benchmarks.load import LoadFailed
-from benchmarks.processes import Process, StartFailed, answers_ok, free_port, pause, spawn, tree_cpu_s
+from benchmarks.processes import Process, StartFailed, answers_ok, pause, spawn, tree_cpu_s
 from benchmarks.servers import Server, Starter
 from benchmarks.systems import http_json
+from rustqueue.demo.ports import free_port
 
 NODES = 3
 LEADER_TIMEOUT_S = 30.0

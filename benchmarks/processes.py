@@ -28,14 +28,6 @@ class StartFailed(Exception):
     """A server ended or stayed silent instead of becoming ready."""
 
 
-def free_port() -> int:
-    """Answers a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def pause(seconds: float) -> None:
     """Waits for real time to pass; the one place of this package that does."""
     if seconds > 0:

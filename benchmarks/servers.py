@@ -19,7 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import Process, StartFailed, accepts, answers_ok, free_port, running, spawn
+from benchmarks.processes import Process, StartFailed, accepts, answers_ok, running, spawn
+from rustqueue.demo.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 ON_LOOPBACK = {"RUSTQUEUE_SERVER__HOST": "127.0.0.1"}

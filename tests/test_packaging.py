@@ -5,7 +5,6 @@ those named in RUSTQUEUE_PYTHONS, separated by spaces, or else the one that runs
 """
 
 import os
-import socket
 import subprocess
 import sys
 import tarfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from rustqueue import __version__ as VERSION
+from rustqueue.demo.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = os.environ.get("RUSTQUEUE_PYTHONS", sys.executable).split()
@@ -76,13 +76,6 @@ def complete(
     return an_environment(request.param, tmp_path_factory.mktemp("complete") / "env", "server.txt", built[0])
 
 
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def is_ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as response:
@@ -94,7 +87,7 @@ def is_ready(port: int) -> bool:
 @contextmanager
 def a_node(command: list[str], folder: Path) -> Iterator[int]:
     """A node in a process of its own, stopped politely at the end; yields its HTTP port."""
-    http_port, tcp_port = a_free_port(), a_free_port()
+    http_port, tcp_port = free_port(), free_port()
     words = [*command, "serve", "--data", str(folder / "data")]
     words += ["--http-port", str(http_port), "--tcp-port", str(tcp_port)]
     log = folder / "node.log"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from benchmarks.load import LoadFailed
 from benchmarks.peers import find_program
-from benchmarks.processes import Process, StartFailed, free_port, pause, spawn
+from benchmarks.processes import Process, StartFailed, pause, spawn
 from benchmarks.servers import Starter
 from benchmarks.systems import http_json
+from rustqueue.demo.ports import free_port
 
 NODES = 3
 LEADER_TIMEOUT_S = 30.0

@@ -15,10 +15,11 @@ from typing import Literal
 
 from benchmarks.load import LoadFailed
 from benchmarks.peers import PeerMissing, find_program
-from benchmarks.processes import StartFailed, accepts, free_port
+from benchmarks.processes import StartFailed, accepts
 from benchmarks.processes import running as running_process
 from benchmarks.results import CaseResult
 from benchmarks.servers import Server, Starter
+from rustqueue.demo.ports import free_port
 
 Store = Literal["redb", "hybrid"]
 STORES: tuple[Store, ...] = ("redb", "hybrid")

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from benchmarks.load import LoadFailed
 from benchmarks.peers import PeerMissing, find_program
-from benchmarks.processes import Process, StartFailed, accepts, free_port, spawn
+from benchmarks.processes import Process, StartFailed, accepts, spawn
 from benchmarks.servers import Server, Starter
+from rustqueue.demo.ports import free_port
 
 INSTALLED = Path("/usr/lib/postgresql")
 ACCOUNT = "postgres"

@@ -16,10 +16,11 @@ from pathlib import Path
 from benchmarks.load import Done, Prepare
 from benchmarks.peers import PeerMissing, find_program
 from benchmarks.peers.amqp import Amqp
-from benchmarks.processes import Process, StartFailed, accepts, free_port, spawn
+from benchmarks.processes import Process, StartFailed, accepts, spawn
 from benchmarks.servers import Server, Starter
 from benchmarks.systems import Receiver, Sender
 from benchmarks.verbs import BATCH, PAYLOAD_BYTES
+from rustqueue.demo.ports import free_port
 
 LIBRARY = Path("/usr/lib/rabbitmq/bin")
 EMPTY_AFTER_S = 0.3

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from benchmarks.peers import PeerMissing, find_program
 from benchmarks.peers.rabbitmq import LIBRARY, RabbitMq, control, environment_of
-from benchmarks.processes import Process, StartFailed, accepts, free_port, spawn
+from benchmarks.processes import Process, StartFailed, accepts, spawn
 from benchmarks.servers import Server, Starter
+from rustqueue.demo.ports import free_port
 
 NODES = 3
 

@@ -15,11 +15,12 @@ from typing import Any
 
 from benchmarks.load import Done, LoadFailed, Prepare, connect
 from benchmarks.peers import PeerMissing, find_program
-from benchmarks.processes import StartFailed, accepts, free_port
+from benchmarks.processes import StartFailed, accepts
 from benchmarks.processes import running as running_process
 from benchmarks.servers import Server, Starter
 from benchmarks.systems import Receiver, Sender
 from benchmarks.verbs import BATCH, PAYLOAD_BYTES
+from rustqueue.demo.ports import free_port
 
 GROUP = b"g"
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from subprocess import run
 from typing import Any
 
-from e2e.harness.control_plane import LOOPBACK, ControlPlane, free_port
+from e2e.harness.control_plane import LOOPBACK, ControlPlane
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.programs import Program
 from e2e.harness.waiting import until
+from rustqueue.demo.ports import free_port
 
 CHART = Path(__file__).resolve().parent.parent.parent / "charts" / "rustqueue"
 RELEASE_NAMESPACE = "queues"

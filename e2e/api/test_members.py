@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from e2e.api.operated import RELEASE_NAMESPACE, TOKEN, Operated, cluster
-from e2e.harness.control_plane import LOOPBACK, free_port
+from e2e.harness.control_plane import LOOPBACK
 from e2e.harness.kubectl import Object
 from e2e.harness.programs import Program
 from e2e.harness.waiting import until
+from rustqueue.demo.ports import free_port
 
 NAME = "three"
 CHANGE_S = 45

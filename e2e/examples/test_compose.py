@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.harness.control_plane import free_port
 from e2e.harness.debian import program
 from e2e.harness.programs import Program
 from e2e.harness.waiting import until
+from rustqueue.demo.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE = ROOT / "examples" / "compose"

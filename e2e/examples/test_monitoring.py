@@ -7,10 +7,10 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from e2e.harness.control_plane import free_port
 from e2e.harness.debian import program
 from e2e.harness.programs import Program
 from e2e.harness.waiting import until
+from rustqueue.demo.ports import free_port
 
 FILES = Path(__file__).resolve().parent.parent.parent / "charts" / "rustqueue" / "files"
 TESTS = Path(__file__).resolve().parent / "rules_test.yaml"

@@ -7,7 +7,6 @@ may run on one machine: ports are ephemeral, everything else lies in the folder.
 import http.client
 import os
 import signal
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from e2e.harness.certificates import Authority
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.programs import Program
 from e2e.harness.waiting import until
+from rustqueue.demo.ports import free_port
 
 LOOPBACK = "127.0.0.1"
 SERVICES = "10.96.0.0/16"
@@ -26,19 +26,12 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 BOOT_DEADLINE_S = 90
 
 
-def free_port(host: str = LOOPBACK) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class ControlPlane:
     """`host` is where the API server listens; with nodes it is an address that they reach."""
 
     def __init__(self, folder: Path, host: str = LOOPBACK, grace_s: int = 12, toleration_s: int = 10) -> None:
         self.folder = folder
-        self._host, self._port = host, free_port(host)
+        self._host, self._port = host, free_port(host=host)
         self._grace_s, self._toleration_s = grace_s, toleration_s
         self.server = f"https://{host}:{self._port}"
         self.log = folder / "log"

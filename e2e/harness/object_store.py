@@ -16,9 +16,10 @@ import urllib.request
 from pathlib import Path
 
 from e2e.harness.binaries import cache_root
-from e2e.harness.control_plane import LOOPBACK, free_port
+from e2e.harness.control_plane import LOOPBACK
 from e2e.harness.programs import Program
 from e2e.harness.waiting import until
+from rustqueue.demo.ports import free_port
 
 LOCK = Path(__file__).resolve().parent.parent / "objects" / "requirements.txt"
 INSTALL_DEADLINE_S = 600
@@ -63,7 +64,7 @@ class ObjectStore:
     """With one bucket and one key that may use it. `host` is where it listens."""
 
     def __init__(self, folder: Path, host: str = LOOPBACK) -> None:
-        port = free_port(host)
+        port = free_port(host=host)
         self.address = f"http://{host}:{port}"
         words: list[str | Path] = [program(), "-H", host, "-p", str(port)]
         counted = {"INITIAL_NO_AUTH_ACTION_COUNT": str(FREE_CALLS)}

@@ -6,11 +6,12 @@ It knows processes and ports, nothing about jobs. Invariant: it signals only the
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from rustqueue.demo.ports import free_port
 
 READY_DEADLINE_PROBES = 1_200
 PROBE_PAUSE_S = 0.05
@@ -19,14 +20,6 @@ STOP_DEADLINE_S = 35
 
 class NodeFailed(Exception):
     """The child ended or did not become ready; the message carries the end of its log."""
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class NodeChild:

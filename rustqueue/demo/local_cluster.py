@@ -38,6 +38,12 @@ class LocalCluster:
     def peer_port_of(self, number: int) -> int:
         return self.http_port_of(number) + 10
 
+    @property
+    def ports(self) -> list[int]:
+        """All of them, the one of HTTP of the first node in front."""
+        kinds = (self.http_port_of, self.tcp_port_of, self.peer_port_of)
+        return [port_of(number) for number in range(self.nodes) for port_of in kinds]
+
     def words(self, number: int) -> list[str]:
         """The command line of one node."""
         words = [sys.executable, "-m", "rustqueue", "serve", "--data", str(self.folder / f"n{number}")]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from rustqueue.client import Client, RustQueueError
-from rustqueue.demo.child import NodeChild, NodeFailed, free_port
+from rustqueue.demo.child import NodeChild, NodeFailed
 from rustqueue.demo.local_cluster import cluster_flags
+from rustqueue.demo.ports import free_port
 from rustqueue.demo.service import Service
 
 _PULSE_QUEUE = "pulse"

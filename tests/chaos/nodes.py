@@ -1,18 +1,16 @@
 """The node of a crash test, a process of its own, and its state through its public interface."""
 
-import contextlib
 import http.client
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rustqueue.demo.ports import free_port
 from rustqueue.history.lines import Object
 from rustqueue.history.verdict import Snapshot
 from tests.chaos.clients import Door
@@ -28,18 +26,6 @@ STEADY_TRIES = 200
 
 class NodeFault(Exception):
     """The node did what no node may do: did not start, ended by itself, or ended wrongly."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to outgoing connections: one of these would
-    sooner or later take the place of a node that is down, or even connect to itself there.
-    """
-    first, last = 20_000, 32_000
-    while True:
-        port = random.randrange(first, last)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.processes import Process, answers_ok, free_port, spawn
+from benchmarks.processes import Process, answers_ok, spawn
+from rustqueue.demo.ports import free_port
 from tests.contract.play import Place
 from tests.contract.table import Stage
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,22 +9,15 @@ from typing import Any
 
 import msgspec
 
+from rustqueue.demo.ports import free_port
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.model.wire import decode_request
 from rustqueue.node import Node
 from rustqueue.settings import ClusterSettings, Settings
 from rustqueue.settings.sections import ServerSettings, StorageSettings
 
-DEADLINE_S = 20.0
-
-
-def free_addresses(count: int) -> list[str]:
-    """Of loopback, taken by nobody a moment ago."""
-    with_ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{listening.getsockname()[1]}" for listening in with_ports]
-    for listening in with_ports:
-        listening.close()
-    return addresses
+DEADLINE_S = 60.0
+ELECTION_MS = "1500-2500"  # A machine that stalls for a second elects nobody else in the middle of a test.
 
 
 def _leads(node: Node) -> bool:
@@ -37,7 +29,8 @@ class Rig:
 
     def __init__(self, folder: Path, count: int) -> None:
         self._folder = folder
-        self.addresses = dict(zip((f"n{i}" for i in range(count + 1)), free_addresses(count + 1), strict=True))
+        addresses = [f"127.0.0.1:{free_port()}" for _ in range(count + 1)]
+        self.addresses = dict(zip((f"n{i}" for i in range(count + 1)), addresses, strict=True))
         self._founders = list(self.addresses)[:count]
         self.nodes: dict[str, Node] = {}
 
@@ -55,6 +48,7 @@ class Rig:
                 peers=peers,
                 join=self.addresses["n0"] if joins else "",
                 insecure=True,
+                election_timeout_ms=ELECTION_MS,
             ),
         )
 

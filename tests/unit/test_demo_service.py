@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rustqueue.demo.child import free_port
+from rustqueue.demo.ports import free_port
 from rustqueue.demo.service import Service
 
 

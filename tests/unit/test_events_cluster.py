@@ -1,32 +1,24 @@
 """Events in a cluster: every member tells the same under the same cursors, so a client may come back to another."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from rustqueue.client import AsyncClient, StreamEvent
+from rustqueue.demo.ports import free_port
 from rustqueue.node import Node, running_node
 from rustqueue.settings import Settings
 from rustqueue.settings.cluster import ClusterSettings
 from rustqueue.settings.sections import AuthSettings, ServerSettings, StorageSettings
+from tests.unit.cluster_rig import ELECTION_MS
 
 MEMBERS = ("n0", "n1", "n2")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are held until all are known."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
-
-
 @asynccontextmanager
 async def a_cluster(folder: Path, auth: AuthSettings | None = None) -> AsyncIterator[list[Node]]:
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(MEMBERS))]
+    addresses = [f"127.0.0.1:{free_port()}" for _ in MEMBERS]
     peers = [f"{member}={address}" for member, address in zip(MEMBERS, addresses, strict=True)]
 
     def settings(member: str, address: str) -> Settings:
@@ -35,7 +27,12 @@ async def a_cluster(folder: Path, auth: AuthSettings | None = None) -> AsyncIter
             storage=StorageSettings(path=str(folder / member)),
             auth=auth or AuthSettings(),
             cluster=ClusterSettings(
-                enabled=True, node_id=member, listen=address, peers=peers, insecure=True, election_timeout_ms="500-1000"
+                enabled=True,
+                node_id=member,
+                listen=address,
+                peers=peers,
+                insecure=True,
+                election_timeout_ms=ELECTION_MS,
             ),
         )
 
@@ -60,7 +57,7 @@ async def told_by(node: Node, after: str, count: int) -> list[StreamEvent]:
 
 
 async def test_every_member_tells_the_same_under_the_same_cursors(tmp_path: Path) -> None:
-    async with asyncio.timeout(60), a_cluster(tmp_path) as nodes:
+    async with asyncio.timeout(180), a_cluster(tmp_path) as nodes:
         async with AsyncClient(url(nodes[1])) as client:
             ids = await client.push_batch("mail", [{"name": "n", "data": number} for number in range(3)])
             job = (await client.pull("mail"))[0]

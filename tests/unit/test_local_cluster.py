@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rustqueue.client import Client
-from rustqueue.demo.child import free_port
 from rustqueue.demo.local_cluster import LocalCluster
+from rustqueue.demo.ports import free_port
 from rustqueue.settings import load_settings
 
 
@@ -44,7 +44,7 @@ def test_each_node_has_its_own_ports_and_knows_all() -> None:
 @pytest.mark.slow
 def test_a_cluster_to_play_with_serves_and_stops(tmp_path: Path) -> None:
     # Given three nodes on this machine
-    port = free_port()
+    port = free_port(*LocalCluster(3, tmp_path, 0).ports[1:])
     words = [sys.executable, "-m", "rustqueue", "cluster", "dev", "--data", str(tmp_path), "--http-port", str(port)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None

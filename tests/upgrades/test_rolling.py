@@ -15,8 +15,8 @@ import pytest
 
 import rustqueue
 from rustqueue.client import Client, RustQueueError
-from rustqueue.demo.child import free_port
 from rustqueue.demo.local_cluster import LocalCluster
+from rustqueue.demo.ports import free_port
 from tests.upgrades import next_build
 
 DEADLINE_S = 60.0
@@ -27,7 +27,7 @@ class Rollout:
 
     def __init__(self, folder: Path) -> None:
         self.builds = {"this": Path(rustqueue.__file__).parent.parent, "next": next_build.make(folder / "next")}
-        self.cluster = LocalCluster(3, folder / "data", free_port())
+        self.cluster = LocalCluster(3, folder / "data", free_port(*LocalCluster(3, folder, 0).ports[1:]))
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, number: int, build: str) -> None:

@@ -17,7 +17,8 @@ import threading
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from tests.chaos.nodes import Life, free_port
+from rustqueue.demo.ports import free_port
+from tests.chaos.nodes import Life
 
 COMMAND_DEADLINE_S: Final = 20
 PEER_PORT: Final = 6800
