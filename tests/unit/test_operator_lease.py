@@ -7,6 +7,7 @@ import pytest
 
 from rustqueue_operator.kube.calls import KubernetesError
 from rustqueue_operator.kube.lease import Lease, LeaseTimes, identity_of
+from tests.unit.virtual_time import in_virtual_time
 
 TIMES = LeaseTimes(duration=0.4, renew_deadline=0.2, renew=0.05, retry=0.05)
 LONG_S = 60.0  # Longer than any machine stalls, for tests in which no lease may end.
@@ -60,11 +61,12 @@ def candidate(shelf: Shelf, name: str) -> Lease:
     return Lease(shelf, "queues", "operator", name, TIMES)
 
 
+@in_virtual_time
 async def test_the_first_leads_and_the_second_waits_until_it_is_gone() -> None:
     shelf = Shelf()
     first, second = candidate(shelf, "first"), candidate(shelf, "second")
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await first.acquire()
         holding = asyncio.create_task(first.hold())
         waiting = asyncio.create_task(second.acquire())
@@ -80,10 +82,11 @@ async def test_the_first_leads_and_the_second_waits_until_it_is_gone() -> None:
     assert (shelf.kept["spec"]["holderIdentity"], shelf.kept["spec"]["leaseTransitions"]) == ("second", 1)
 
 
+@in_virtual_time
 async def test_who_gives_it_back_is_followed_at_once() -> None:
     shelf = Shelf()
     first, second = candidate(shelf, "first"), candidate(shelf, "second")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await first.acquire()
         await first.release()
         begun = asyncio.get_running_loop().time()
@@ -92,10 +95,11 @@ async def test_who_gives_it_back_is_followed_at_once() -> None:
     assert asyncio.get_running_loop().time() - begun < TIMES.duration
 
 
+@in_virtual_time
 async def test_who_cannot_renew_stops_before_another_may_begin() -> None:
     shelf = Shelf()
     first = candidate(shelf, "first")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await first.acquire()
         shelf.down = True
         begun = asyncio.get_running_loop().time()
@@ -104,16 +108,18 @@ async def test_who_cannot_renew_stops_before_another_may_begin() -> None:
     assert asyncio.get_running_loop().time() - begun < TIMES.duration
 
 
+@in_virtual_time
 async def test_who_was_replaced_stops() -> None:
     shelf = Shelf()
     first = candidate(shelf, "first")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await first.acquire()
         assert shelf.kept is not None
         shelf.kept["spec"]["holderIdentity"] = "second"
         await first.hold()
 
 
+@in_virtual_time
 async def test_of_two_that_try_together_one_leads() -> None:
     shelf = Shelf()
     candidates = [candidate(shelf, name) for name in ("a", "b", "c")]
@@ -130,6 +136,7 @@ def pod(uid: str, phase: str = "Running") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("after", [None, pod("another"), pod("uid-1", "Failed")])
+@in_virtual_time
 async def test_a_holder_whose_pod_is_gone_is_followed_at_once(after: dict[str, Any] | None) -> None:
     shelf = Shelf(LONG_S)
     shelf.pods = {"op-1": pod("uid-1"), "op-2": pod("uid-2")}
@@ -149,6 +156,7 @@ async def test_a_holder_whose_pod_is_gone_is_followed_at_once(after: dict[str, A
     assert shelf.kept["spec"]["holderIdentity"] == "op-2_uid-2"
 
 
+@in_virtual_time
 async def test_the_next_process_of_a_pod_goes_on_with_its_lease() -> None:
     shelf = Shelf(LONG_S)
     names = [identity_of("op-1", "uid-1", process) for process in (1, 2)]
@@ -157,6 +165,7 @@ async def test_the_next_process_of_a_pod_goes_on_with_its_lease() -> None:
         await candidate(shelf, names[1]).acquire()
 
 
+@in_virtual_time
 async def test_who_is_waiting_writes_nothing() -> None:
     shelf = Shelf(LONG_S)
     await candidate(shelf, "first").acquire()

@@ -8,8 +8,6 @@ holder whose pod is gone is followed at once all the same, since a candidate loo
 
 import asyncio
 import random
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -61,8 +59,9 @@ class Lease:
             # Nobody can wake us: what is waited for happens in another process.
             await asyncio.sleep(self._times.retry * (0.75 + random.random() / 2))
 
-    async def hold(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    async def hold(self) -> None:
         """Renew; return when leadership is lost or in doubt."""
+        monotonic = asyncio.get_running_loop().time
         renewed = monotonic()
         pause = self._times.renew
         while True:
@@ -112,7 +111,7 @@ class Lease:
         holder = spec.get("holderIdentity")
         if not holder or holder == self._identity:
             return True
-        version, now = lease["metadata"]["resourceVersion"], time.monotonic()
+        version, now = lease["metadata"]["resourceVersion"], asyncio.get_running_loop().time()
         if self._seen is None or self._seen[0] != version:
             self._seen = (version, now)
         return now - self._seen[1] >= float(spec.get("leaseDurationSeconds") or self._times.duration)
