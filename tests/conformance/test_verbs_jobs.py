@@ -6,8 +6,10 @@ Ids stand as `#1`, `#2` in order of appearance, attempt tokens and cursors as `~
 import pytest
 
 from tests.conformance.bodies import Step, ask, counts, job, leased, no_job, ok, pull, push, refused, stale, wrong_state
-from tests.conformance.protocols import NOBODY, RAW_WAYS, WAYS, play
+from tests.conformance.protocols import NOBODY, RAW_WAYS, WAYS, Json, play
 
+TWICE: Json = {"max_attempts": 2, "backoff_delay_ms": 60_000}
+"""A job whose second try does not come by itself while the case is played, however slowly."""
 CASES: dict[str, list[Step]] = {
     "push and get": [
         (
@@ -216,22 +218,22 @@ CASES: dict[str, list[Step]] = {
         ),
     ],
     "fail and try again": [
-        (push(max_attempts=2), 201, ok(id="#1")),
-        (pull(), 200, ok(job=leased("#1", "~1", max_attempts=2))),
+        (push(**TWICE), 201, ok(id="#1")),
+        (pull(), 200, ok(job=leased("#1", "~1", **TWICE))),
         (
             ask("fail", id="#1", error="one", attempt_token="~1"),
             200,
             ok(retry=True, will_retry=True, next_attempt_at="T"),
         ),
         (ask("job_promote", id="#1"), 200, ok()),
-        (pull(), 200, ok(job=leased("#1", "~2", max_attempts=2, attempt=1, last_error="one", fence=2))),
+        (pull(), 200, ok(job=leased("#1", "~2", **TWICE, attempt=1, last_error="one", fence=2))),
         (ask("fail", id="#1", error="two"), 200, ok(retry=False, will_retry=False, next_attempt_at=None)),
         (ask("fail", id="#1", error="three"), 409, wrong_state("dlq")),
         (ask("fail", id=NOBODY, error="e"), 404, no_job(NOBODY)),
         (
             ask("get", id="#1"),
             200,
-            ok(job=job("#1", state="dlq", started_at="T", max_attempts=2, attempt=2, last_error="two", fence=2)),
+            ok(job=job("#1", state="dlq", started_at="T", **TWICE, attempt=2, last_error="two", fence=2)),
         ),
     ],
     "fail batch": [

@@ -1,6 +1,6 @@
 """A real node against the naive reference, asked in process, over HTTP and over TCP: the same answers, the same jobs.
 
-The node's clock is the real one, so the options here never come due by themselves: leases and delays last an hour, and
+The node's clock is the real one, so nothing here comes due by itself: leases, delays and back-offs last an hour, and
 only a promotion ends them. A usual run is short; continuous integration runs the one that looks ten times as far too.
 """
 
@@ -26,16 +26,16 @@ from tests.unit.tcp_client import a_node
 
 QUEUES = ("a", "b")
 HOUR_MS = 3_600_000
+PATIENT: Json = {"backoff": "fixed", "backoff_delay_ms": HOUR_MS}
 STATUS = {"QUEUE_PAUSED": 503, "DUPLICATE_KEY": 409, "INVALID_STATE": 409, "STALE_ATTEMPT": 409, GONE: 404}
 queues = st.sampled_from(QUEUES)
 options = st.fixed_dictionaries(
-    {},
+    {"backoff_delay_ms": st.sampled_from([0, HOUR_MS])},
     optional={
         "priority": st.integers(-1, 1),
         "lifo": st.just(True),
         "delay_ms": st.just(HOUR_MS),
         "max_attempts": st.integers(1, 2),
-        "backoff_delay_ms": st.sampled_from([0, HOUR_MS]),
         "unique_key": st.sampled_from("uv"),
         "remove_on_complete": st.just(True),
         "remove_on_fail": st.just(True),
@@ -103,10 +103,10 @@ class NodeAgainstReference(RuleBasedStateMachine):
     @rule(target=jobs, queue=queues, count=st.sampled_from([0, 1, 2, 70]))
     def push_batch(self, queue: str, count: int) -> Any:
         refusal = self.reference.refuses(queue, None, [])
-        answer = self.told("push_batch", queue=queue, jobs=[{"name": "n", "data": None}] * count)
+        answer = self.told("push_batch", queue=queue, jobs=[{"name": "n", "data": None, **PATIENT}] * count)
         self.agree(answer, refusal or "ok")
         for job_id in answer.get("ids", []):
-            self.reference.push(RefJob(job_id, queue, 0, 0))
+            self.reference.push(RefJob(job_id, queue, 0, 0, backoff_ms=HOUR_MS))
         return multiple(*answer.get("ids", [])[:2])
 
     @rule(queue=queues, count=st.sampled_from([0, 1, 2, 3, 100]))
