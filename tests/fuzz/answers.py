@@ -24,7 +24,7 @@ CODES = frozenset(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", (PAGES / "api.md").read_
 LINE_CODES = CODES | {"UNKNOWN_COMMAND"}
 PASSING = frozenset({"QUEUE_PAUSED", "NOT_READY", "SHUTTING_DOWN"})
 """5xx that say so themselves: cases pause queues too."""
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 
 @dataclass

@@ -23,6 +23,8 @@ QUICK = HttpOptions(
     write_timeout_ms=100,
     linger_timeout_ms=50,
 )
+PATIENT = replace(QUICK, head_timeout_ms=60_000, body_timeout_ms=60_000, write_timeout_ms=60_000)
+"""Where another end than that of time is looked at."""
 
 
 @pytest_asyncio.fixture
@@ -347,7 +349,7 @@ async def test_a_slow_sender_is_cut_at_an_absolute_deadline(
 
 async def test_half_bodies_have_a_common_limit() -> None:
     """The one that goes beyond it is refused; the others go on, and what a client held is free when it is gone."""
-    async with running_shell(replace(QUICK, body_timeout_ms=60_000, half_bodies_bytes_max=299_999)) as at:
+    async with running_shell(replace(PATIENT, half_bodies_bytes_max=299_999)) as at:
         head = b"POST /api/v1/queues/q/jobs HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
         body = b'{"name":"n","data":"' + b"x" * 199_978 + b'"}'
         wires = [await at.connect() for _ in range(3)]
@@ -384,7 +386,7 @@ async def test_a_client_that_does_not_read_is_cut() -> None:
 
 async def test_idle_connections_harm_nobody() -> None:
     """Scaled down: 300 places, 600 clients that say nothing or half a line, and one that works."""
-    async with running_shell(replace(QUICK, connections_max=300, head_timeout_ms=60_000)) as at:
+    async with running_shell(replace(PATIENT, connections_max=300)) as at:
         for _ in range(300):
             silent, halfway = await at.connect(), await at.connect()
             silent.send(b"")
@@ -394,7 +396,7 @@ async def test_idle_connections_harm_nobody() -> None:
 
 
 async def test_the_oldest_idle_connection_gives_way() -> None:
-    async with running_shell(replace(QUICK, connections_max=3)) as at:
+    async with running_shell(replace(PATIENT, connections_max=3)) as at:
         first, second, third = [await at.connect() for _ in range(3)]
         for wire in (second, first, third):
             assert (await wire.ask("GET", "/livez")).status == 200
@@ -406,7 +408,7 @@ async def test_the_oldest_idle_connection_gives_way() -> None:
 
 
 async def test_when_all_are_busy_a_new_one_is_told_so() -> None:
-    async with running_shell(replace(QUICK, connections_max=2)) as at:
+    async with running_shell(replace(PATIENT, connections_max=2)) as at:
         for _ in range(2):
             (await at.connect()).send(request_bytes("GET", f"{PUSHES}?wait_ms=60000"))
         await at.gateway.until(waiting=2)
@@ -416,7 +418,7 @@ async def test_when_all_are_busy_a_new_one_is_told_so() -> None:
 
 
 async def test_an_idle_connection_ends_after_a_while() -> None:
-    async with running_shell(replace(QUICK, idle_timeout_ms=100)) as at:
+    async with running_shell(replace(PATIENT, idle_timeout_ms=100)) as at:
         wire = await at.connect()
         answer = await wire.ask("GET", "/livez")
 

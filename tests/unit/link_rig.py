@@ -16,7 +16,7 @@ from rustqueue.raft.transport import LinkOptions, TcpLinks, TlsFiles
 from rustqueue.raft.transport.frames import FrameReader, frame_of, greeting_decoder
 
 CLUSTER = bytes(range(16))
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 Event = tuple[str, str] | tuple[str, str, Message]
 

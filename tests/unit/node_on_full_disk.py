@@ -13,7 +13,7 @@ from tests.unit.test_node import Process, Talk, a_process, a_talk
 
 BATCH_JOBS = 100
 PAYLOAD_BYTES = 1_000
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 def push(talk: Talk) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rustqueue.storage import StoreFullError
 from rustqueue.storage.rocks import RocksKV
 
 MIB = 1024 * 1024
-RESUMED_WITHIN_S = 30
+RESUMED_WITHIN_S = 60
 
 
 def batch_of(number: int) -> dict[bytes, bytes | None]:

@@ -11,6 +11,8 @@ import msgspec
 from rustqueue.node import Node, running_node
 from rustqueue.settings import LimitsSettings, ServerSettings, Settings, StorageSettings, WebhooksSettings
 
+ANSWER_S = 60.0
+
 
 def settings_for_tests(**sections: Any) -> Settings:
     """In memory, on free ports of loopback."""
@@ -45,7 +47,7 @@ class RawClient:
 
     async def answer(self) -> dict[str, Any]:
         """The next answer; fails when the server closed instead."""
-        line = await asyncio.wait_for(self._reader.readline(), 10)
+        line = await asyncio.wait_for(self._reader.readline(), ANSWER_S)
         assert line.endswith(b"\n"), f"closed after {line!r}"
         answer: dict[str, Any] = json.loads(line)
         return answer
@@ -56,7 +58,7 @@ class RawClient:
 
     async def rest(self) -> bytes:
         """All that comes until the server closes."""
-        return await asyncio.wait_for(self._reader.read(), 10)
+        return await asyncio.wait_for(self._reader.read(), ANSWER_S)
 
 
 @asynccontextmanager

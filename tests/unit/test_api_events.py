@@ -54,13 +54,14 @@ class Socket:
 
     async def next(self) -> ws.Message:
         while not self._messages:
-            data = await asyncio.wait_for(self.wire.reader.read(65_536), 10)
+            data = await asyncio.wait_for(self.wire.reader.read(65_536), 60)
             assert data, "the connection ended"
             self._messages += self._frames.feed(data)
         return self._messages.pop(0)
 
     async def event(self) -> dict[str, Any]:
-        message = await self.next()
+        while (message := await self.next()).opcode == ws.PING:
+            self.send(ws.PONG)
         assert message.opcode == ws.TEXT, message
         event: dict[str, Any] = msgspec.json.decode(message.payload)
         return event
@@ -217,7 +218,7 @@ async def test_a_follower_that_does_not_read_is_cut_and_the_rest_go_on() -> None
 
 
 async def test_the_silent_are_pinged_and_cut() -> None:
-    options = HttpOptions(host="127.0.0.1", port=0, event_ping_ms=100)
+    options = HttpOptions(host="127.0.0.1", port=0, event_ping_ms=2_000)
     async with running_shell(options) as at:
         answering, silent = await followed(at), await followed(at)
         assert (await silent.next()).opcode == ws.PING
@@ -230,7 +231,7 @@ async def test_the_silent_are_pinged_and_cut() -> None:
 
 async def test_a_token_sees_its_queues_only_and_as_long_as_it_lives() -> None:
     async with a_node(auth=AuthSettings(enabled=True, tokens=[TOKEN])) as node, connected(node) as chief:
-        node.http.options = replace(node.http.options, event_ping_ms=100)
+        node.http.options = replace(node.http.options, event_ping_ms=2_000)
         await chief.ask("auth", token=TOKEN)
         pusher = await chief.ask("token_create", name="pusher", scopes=[{"verbs": ["push"], "queues": ["*"]}])
         reader = await chief.ask("token_create", name="reader", scopes=[{"verbs": ["read"], "queues": ["own.*"]}])

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 async def until_done(queue: RustQueue, job_id: str, state: str = "completed") -> Job:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             job = await queue.get_job(job_id)
             assert job is not None
@@ -190,7 +190,7 @@ async def test_the_example_in_a_web_application(tmp_path: Path) -> None:
     async with TestClient(TestServer(example.application(str(tmp_path)))) as client:
         asked = await client.post("/reports", json={"of": "sales"})
         job_id = (await asked.json())["id"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (told := await (await client.get(f"/reports/{job_id}")).json())["state"] != "completed":
                 pass
     assert (asked.status, told["result"]) == (202, {"of": "sales", "rows": 5})

@@ -1,12 +1,13 @@
 """A cluster whose members change while it serves, with real nodes."""
 
+import asyncio
 from pathlib import Path
 
 from rustqueue.model.cluster.replies import ClusterInfo
 from rustqueue.model.cluster.requests import ClusterGet
 from rustqueue.model.replies import Refused, Reply
 from rustqueue.raft.cluster.config import node_of
-from tests.unit.cluster_rig import Rig, cluster
+from tests.unit.cluster_rig import DEADLINE_S, Rig, cluster
 
 
 def told(reply: Reply) -> ClusterInfo:
@@ -30,12 +31,10 @@ async def test_every_node_tells_who_belongs_who_leads_and_how_far_all_are(tmp_pa
     async with cluster(tmp_path) as rig:
         leader = await rig.led()
         heard: dict[str, ClusterInfo] = {}
-        for _ in range(500):
-            # How far everybody is may change between two questions, until nothing is on its way any more.
-            heard = {name: told(await rig.ask(name, "cluster_get")) for name in rig.nodes}
-            if heard[rig.follower()] == heard[leader]:
-                break
-        assert heard[rig.follower()] == heard[leader]
+        async with asyncio.timeout(DEADLINE_S):
+            while not heard or heard[rig.follower()] != heard[leader]:
+                # How far everybody is may change between two questions, until nothing is on its way any more.
+                heard = {name: told(await rig.ask(name, "cluster_get")) for name in rig.nodes}
         info = heard[leader]
         assert node_of(info.leader or "") == leader
         assert [(node_of(m.id), m.address, m.voter) for m in info.members] == [

@@ -20,7 +20,7 @@ def urls(node: Node) -> tuple[str, str]:
 
 async def test_a_token_is_good_on_every_member_at_once_and_guards_there_too(tmp_path: Path) -> None:
     auth = AuthSettings(enabled=True, tokens=[CHIEF])
-    async with asyncio.timeout(60), a_cluster(tmp_path, auth) as nodes, AsyncExitStack() as stack:
+    async with asyncio.timeout(180), a_cluster(tmp_path, auth) as nodes, AsyncExitStack() as stack:
         chiefs = [await stack.enter_async_context(AsyncClient(urls(node)[1], CHIEF)) for node in nodes]
         for turn in range(3):
             # Given a token made on one member, and a foreign job pushed on another

@@ -15,7 +15,7 @@ def request(cmd: str, **fields: Any) -> bytes:
 
 
 async def test_a_pull_finds_what_its_own_connection_has_just_pushed_through_a_follower(tmp_path: Path) -> None:
-    async with asyncio.timeout(60), cluster(tmp_path) as rig:
+    async with asyncio.timeout(180), cluster(tmp_path) as rig:
         # Given a connection to a follower
         await rig.led()
         async with connected(rig.nodes[rig.follower()]) as raw:

@@ -20,7 +20,7 @@ async def get(session: ClientSession, node: Node, path: str, **headers: str) -> 
 
 
 async def test_reads_of_a_cluster_say_what_they_have_seen(tmp_path: Path) -> None:
-    async with asyncio.timeout(60), cluster(tmp_path) as rig, ClientSession() as session:
+    async with asyncio.timeout(180), cluster(tmp_path) as rig, ClientSession() as session:
         # Given a receipt of one node
         leader, follower = await rig.led(), rig.follower()
         pushed: Any = msgspec.to_builtins(await rig.ask(leader, "push", queue="q", name="n", data={}, receipt=True))

@@ -24,7 +24,7 @@ async def serving(folder: Path) -> AsyncIterator[tuple[Node, RawClient]]:
 
 async def runs_of(client: RawClient, name: str, at_least: int) -> list[dict[str, Any]]:
     """The history when it has so many lines."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found: list[dict[str, Any]] = (await client.ask("schedule_runs", name=name, limit=100))["runs"]
             if len(found) >= at_least:

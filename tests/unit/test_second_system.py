@@ -426,7 +426,7 @@ async def test_jobs_and_keys_outlive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_every_node_of_a_cluster_answers_the_same(tmp_path: Path) -> None:
-    async with asyncio.timeout(60), cluster(tmp_path) as rig:
+    async with asyncio.timeout(180), cluster(tmp_path) as rig:
         await rig.led()
         callers = [await calling(node.http.port) for node in rig.nodes.values()]
         body = {"kind": "send_email", "payload": MAIL, "idempotency_key": "k"}

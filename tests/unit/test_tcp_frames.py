@@ -50,7 +50,7 @@ class FrameClient:
         self._reader = client._reader
 
     async def _exactly(self, count: int) -> bytes:
-        return await asyncio.wait_for(self._reader.readexactly(count), 10)
+        return await asyncio.wait_for(self._reader.readexactly(count), 60)
 
     async def number(self, form: str = ">I") -> int:
         found: int = struct.unpack(form, await self._exactly(struct.calcsize(form)))[0]

@@ -56,7 +56,7 @@ async def test_tokens_are_in_no_file_log_list_metric_or_error(tmp_path: Path, ca
 async def test_a_client_without_a_token_is_not_kept() -> None:
     # Given a port that waits for tokens no longer than a moment
     async with a_node(auth=AuthSettings(enabled=True, tokens=[CHIEF])) as node:
-        options = TcpOptions("127.0.0.1", 0, token_deadline_ms=50)
+        options = TcpOptions("127.0.0.1", 0, token_deadline_ms=2_000)
         node.tcp, usual = TcpShell(node.gateway, node.tcp.authenticator, node.clock, options), node.tcp
         await node.tcp.start()
         # When one client shows a token and another does not

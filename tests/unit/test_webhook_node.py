@@ -21,7 +21,7 @@ from tests.unit.tcp_client import a_node, settings_for_tests
 from tests.unit.webhook_receiver import Receiver, a_receiver, answers, hangs
 
 _OPEN = WebhooksSettings(
-    enabled=True, allowed_networks=["127.0.0.0/8"], max_retries=1, retry_base_delay_ms=10, delivery_timeout_ms=2_000
+    enabled=True, allowed_networks=["127.0.0.0/8"], max_retries=1, retry_base_delay_ms=10, delivery_timeout_ms=30_000
 )
 _CANARY = "canary-5b21e"
 
@@ -37,7 +37,7 @@ def counters_of(node: Node) -> WebhookCounters:
 
 async def until(condition: Callable[[], bool], client: AsyncClient) -> None:
     """Let the node take turns until the condition holds; each turn is a question and its answer."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await client.health()
 

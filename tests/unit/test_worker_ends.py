@@ -47,7 +47,7 @@ async def test_outcomes_outlive_a_restart_of_the_node(tmp_path: Path, scheme: st
     with node_in_thread(node_settings(tmp_path)) as ports:
         async with AsyncClient(ports.url("tcp")) as client:
             ids = await client.push_batch("q", [{"name": "n"}] * 3)
-        worker = Worker(ports.url(scheme), "q", handle, wait_ms=200, timeout_s=0.5)
+        worker = Worker(ports.url(scheme), "q", handle, wait_ms=200, timeout_s=5.0)
         task = asyncio.ensure_future(worker.run_async())
         assert await asyncio.to_thread(begun.wait, DEADLINE_S)
     # When the jobs end while the node is away

@@ -72,7 +72,7 @@ async def test_steps_of_a_fan_out_run_at_the_same_time() -> None:
     async def meet(value: int) -> int:
         return await meeting.wait() * 0 + value
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await Workflow().fan_out([Step(meet)] * 3).execute(7) == [7, 7, 7]
 
 
@@ -111,7 +111,7 @@ async def test_a_handler_runs_a_workflow_and_its_result_is_that_of_the_job() -> 
             return await flow.execute(job.data)
 
         job_id = await queue.push("sums", "sum", 5)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await queue.run_worker(worker)
         job = await queue.get(job_id)
 

@@ -49,7 +49,7 @@ class Receiver:
             await writer.drain()
 
     async def until_heard(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.heard) < count:
                 self.news.clear()
                 await self.news.wait()
