@@ -21,6 +21,7 @@ import uvloop
 
 import rustqueue
 from rustqueue.effects.logs import start_logging, stop_logging
+from rustqueue.effects.stalls import StackAlarm
 from rustqueue.node.assembly import JOURNAL_FOLDER, STORE_FOLDER, Node, NodeError, running_node
 from rustqueue.raft.local import ApplyFailed
 from rustqueue.settings import Settings
@@ -80,6 +81,7 @@ async def _run(settings: Settings) -> int:
         log.error("cannot start", extra={"reason": str(error)})
         return EXIT_CANNOT_START
     _tune_garbage_collection()
+    node.stalls.alarm = StackAlarm(sys.stderr)
     log.info(
         "ready",
         extra={

@@ -25,6 +25,7 @@ from rustqueue.effects.depths import OldestJobs, QueueDepths
 from rustqueue.effects.duty import LeaderDuty
 from rustqueue.effects.metrics import Metrics
 from rustqueue.effects.schedules.duty import ScheduleDuty, ScheduleParts
+from rustqueue.effects.stalls import LoopStalls
 from rustqueue.effects.stream import EventStream
 from rustqueue.effects.webhooks.ports import Times
 from rustqueue.gateway import Gateway, GatewayLimits
@@ -151,6 +152,7 @@ class Node:
                 self._begin_duties()
             if self._with_ports:
                 await self._serve()
+            self._undo.append(self.stalls.start())
         except _CANNOT_START as error:
             await self._leave_cluster()
             self._undo_all()
@@ -219,6 +221,7 @@ class Node:
         self.webhooks = Webhooks(self.settings, self.folder)
         self.depths = QueueDepths(self.machine.queue_counts, self.clock.call_later)
         self.oldest = OldestJobs(self._oldest_ready_ms, self.clock.call_later)
+        self.stalls = LoopStalls(self.clock.monotonic_us, self.clock.call_later)
         self.metrics = Metrics(rustqueue.__version__, lambda: gauges_of(self))
         self._too_early = self._not_yet if LEVEL_OF_COMMAND else None
         self._measured = MeasuredMachine(self.machine, self.metrics.tick_applied)

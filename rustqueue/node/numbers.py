@@ -54,6 +54,7 @@ def gauges_of(node: "Node") -> Gauges:
             node.auth.locked_out_count,
         ),
         ("store_compactions", "Compactions of the store for want of room.", node.room.compactions_count),
+        ("loop_stalls", "Times that the event loop stood still for a second or more.", node.stalls.count),
     )
     oldest_ms = node.oldest.read([name for name, counts in queues if counts.waiting])
     peers: tuple[Labelled, ...] = ()
