@@ -278,7 +278,10 @@ class Member:
         commit_index = min(message.commit_index, fit.matched)
         if commit_index > seat.commit_index:
             seat.commit_index = commit_index
-            self._hooks.progressed()
+            if not log.syncing:
+                self._hooks.progressed()
+            # Otherwise the end of the sync tells it, once the leader is told: it and its clients wait for that, while
+            # what is applied here is waited for by few, and they wait for that sync at most.
 
     def _cut(self, index: int) -> bool:
         """False while a sync is under way: the leader sends the same again."""
@@ -351,6 +354,9 @@ class Member:
                 self._ack = None
             if ack.term == self._seat.term:
                 self._tell(ack.leader, Appended(ack.term, True, durable, ack.sequence))
+                # What is told leaves at the end of this turn.
+                self._parts.clock.call_soon(self._hooks.progressed)
+                return
         self._hooks.progressed()
 
     def _found_no_room(self) -> None:
@@ -361,6 +367,7 @@ class Member:
         self._hooks.no_space()
         if self.leading is not None:
             self._step_down(self._seat.term)
+        self._hooks.progressed()
 
     def try_again(self) -> None:
         """There may be room again."""
