@@ -250,7 +250,12 @@ class Router:
         self._known_methods = {method for route in routes for method in (route.method, "HEAD", "OPTIONS")}
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The row and its parameters. Raises `RouteNotFound`, `MethodNotAllowed`, `ParseError` for a broken escape."""
+        """The row and its parameters. Raises `RouteNotFound`, `MethodNotAllowed`, `ParseError` for a broken escape.
+
+        OPTIONS has no rows: who asks for it is told the methods of the place, and by `*` all that there are.
+        """
+        if method == "OPTIONS" and path == "*":
+            raise MethodNotAllowed(method, sorted(self._known_methods))
         place = self._root
         parameters: dict[str, str] = {}
         for segment in path.split("/")[1:]:

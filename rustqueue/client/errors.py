@@ -101,12 +101,30 @@ class NetworkError(RustQueueError):
         return True
 
 
+_PLAIN_REASONS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
+"""How OpenSSL, by its version, calls an answer that is no TLS."""
+
+
 def no_connection(host: str, port: int, error: OSError) -> RustQueueError:
-    """The error for a connection that did not come about. A certificate that cannot be trusted stays so."""
+    """The error for a connection that did not come about. A certificate that cannot be trusted stays so, and
+    so does a port that answers without TLS.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"{host}:{port} shows a certificate that is not trusted: {error.verify_message}"
         return RustQueueError("TLS_ERROR", text)
+    if isinstance(error, ssl.SSLError) and error.reason in _PLAIN_REASONS:
+        return RustQueueError(
+            "TLS_ERROR", f"{host}:{port} does not speak TLS: the address begins with http:// or tcp://"
+        )
     return NetworkError(f"Cannot connect to {host}:{port}: {error.strerror or error}", sent=False)
+
+
+def no_answer(reason: str, *, heard: bool, secure: bool) -> NetworkError:
+    """The error for a connection that ended before the answer. A port that speaks TLS closes in silence when it is
+    spoken to without, and nothing but the silence tells that.
+    """
+    hint = "" if heard or secure else ", without a word: if it speaks TLS, the address begins with https:// or tcps://"
+    return NetworkError(reason + hint, sent=True)
 
 
 _KIND_BY_STATUS: Final[dict[int, type[RustQueueError]]] = {

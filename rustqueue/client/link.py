@@ -6,7 +6,7 @@ import ssl
 
 from rustqueue.client.address import Address
 from rustqueue.client.call import Answer, Call, Framing, nothing, read_answer
-from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
+from rustqueue.client.errors import NetworkError, RustQueueError, no_answer, no_connection
 from rustqueue.model.queries import Health
 
 
@@ -42,6 +42,8 @@ class Link(asyncio.Protocol):
         self._waiting: dict[int | None, asyncio.Future[Answer]] = {}
         self._unsent: list[bytes] = []
         self._retired = False
+        self._heard = False
+        self._secure = False
         self.greeting = b""
         """What it was opened with: another token needs another connection."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -84,11 +86,13 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._secure = transport.get_extra_info("sslcontext") is not None
         connection = transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         try:
             answers = self._parser.feed(data)
         except NetworkError as error:
@@ -105,7 +109,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         reason = "The server closed the connection" if error is None else f"The connection broke: {error}"
         self._transport = None
-        self._break(NetworkError(reason, sent=True))
+        self._break(no_answer(reason, heard=self._heard, secure=self._secure))
         if not self.closed.done():
             self.closed.set_result(None)
 

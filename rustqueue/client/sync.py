@@ -20,7 +20,7 @@ from rustqueue.client.calls import insight as insight_calls
 from rustqueue.client.calls import jobs as job_calls
 from rustqueue.client.calls import queues as queue_calls
 from rustqueue.client.calls import tokens as token_calls
-from rustqueue.client.errors import NetworkError, RustQueueError, no_connection
+from rustqueue.client.errors import NetworkError, RustQueueError, no_answer, no_connection
 from rustqueue.client.results import Job, Parent
 from rustqueue.client.retries import Attempts
 from rustqueue.client.stream.follow import follow, opening
@@ -259,6 +259,7 @@ class _Connection:
             raise no_connection(address.host, address.port, error) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._parser = framing.parser()
+        self._heard = False
         self.greeting = greeting = framing.greeting()
         """What it was opened with: another token needs another connection."""
         if greeting:
@@ -288,15 +289,19 @@ class _Connection:
             while True:
                 self._socket.settimeout(_remaining_s(deadline_s))
                 received = self._socket.recv(_RECEIVE_BYTES)
+                self._heard = self._heard or bool(received)
                 answers = self._parser.feed(received) if received else self._parser.end()
                 if answers:
                     return answers[0]
                 if not received:
-                    raise NetworkError("The server closed the connection", sent=True)
+                    raise self._ended("The server closed the connection")
         except TimeoutError as error:
             raise NetworkError("No answer in time", sent=True, code="TIMEOUT") from error
         except OSError as error:
-            raise NetworkError(f"The connection broke: {error.strerror or error}", sent=True) from error
+            raise self._ended(f"The connection broke: {error.strerror or error}") from error
+
+    def _ended(self, reason: str) -> NetworkError:
+        return no_answer(reason, heard=self._heard, secure=isinstance(self._socket, ssl.SSLSocket))
 
     def close(self) -> None:
         self._socket.close()

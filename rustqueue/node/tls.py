@@ -17,6 +17,9 @@ from rustqueue.settings import TlsFiles
 
 log: Final = logging.getLogger("rustqueue.tls")
 
+_PLAIN_REASONS: Final = frozenset({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"})
+"""How OpenSSL calls what begins like HTTP, and what does not begin like TLS."""
+
 _Seen = tuple[tuple[int, int, int], ...]
 
 
@@ -31,6 +34,7 @@ class Certificates:
         """Raises `TlsError`."""
         self._files = files
         self._protocols = protocols
+        self._noticing = _noticing(files.cert)
         self._seen = self._look()
         self.context = self._made()
 
@@ -65,6 +69,7 @@ class Certificates:
         # Tickets let a client resume a session that began under a certificate that is no longer in force.
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
+        context.sslobject_class = self._noticing
         if self._protocols:
             context.set_alpn_protocols(list(self._protocols))
         try:
@@ -75,6 +80,28 @@ class Certificates:
         except OSError as error:
             raise TlsError(f"cannot read {self._files.cert} or {self._files.key}: {error.strerror}") from error
         return context
+
+
+def _noticing(cert: str) -> type[ssl.SSLObject]:
+    """The class of a listener's connections: it says in the log, once, that somebody speaks to it without TLS.
+
+    Such a client is cut off before anything of ours hears of it, and is told nothing: this line is all that there is.
+    """
+    told = False
+
+    class Noticing(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            nonlocal told
+            try:
+                super().do_handshake()
+            except ssl.SSLError as error:
+                if not told and error.reason in _PLAIN_REASONS:
+                    told = True
+                    hint = "clients of this port say https:// or tcps://"
+                    log.warning("a client spoke without TLS", extra={"file": cert, "hint": hint})
+                raise
+
+    return Noticing
 
 
 class CertificateWatch:

@@ -319,6 +319,7 @@ MISTAKES: list[tuple[str, str, bytes, type[ApiError], str]] = [
     ("GET", "/api/v1/queues/q/", b"", RouteNotFound, "There is no route"),
     ("GET", "/api/v1", b"", RouteNotFound, "There is no route"),
     ("GET", "*", b"", RouteNotFound, "There is no route"),
+    ("OPTIONS", "*", b"", MethodNotAllowed, "only DELETE, GET, HEAD, OPTIONS, POST, PUT"),
     ("POST", "/api/v1/queues", b"", MethodNotAllowed, "POST is not allowed here, only GET, HEAD, OPTIONS"),
     ("HEAD", "/api/v1/queues/q/jobs", b"", MethodNotAllowed, "only GET, OPTIONS, POST"),
     ("GET", "/api/v1/jobs/ack-batch", b"", MethodNotAllowed, "only OPTIONS, POST"),

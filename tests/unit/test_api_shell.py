@@ -214,6 +214,8 @@ async def test_options_names_the_methods(at: Setting) -> None:
     following = await wire.ask("GET", "/livez")
 
     assert (answer.status, answer.headers["allow"], answer.body) == (204, "DELETE, GET, HEAD, OPTIONS, PUT", b"")
+    answer = await wire.ask("OPTIONS", "*")
+    assert (answer.status, answer.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS, POST, PUT")
     assert following.status == 200
 
 

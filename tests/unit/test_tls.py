@@ -36,6 +36,49 @@ async def test_both_ports_and_both_clients_speak_tls(scheme: str, tmp_path: Path
         assert await asyncio.to_thread(blocking) == [pushed, "healthy"]
 
 
+@pytest.mark.parametrize("scheme", ["http", "tcp"])
+async def test_who_speaks_without_tls_is_told_and_the_log_says_so_once(
+    scheme: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hint = "The server closed the connection, without a word: if it speaks TLS, the address begins with https:// or tcps://"
+    files = Authority(tmp_path).issue("127.0.0.1")
+    async with a_node(server=server(*files)) as node:
+        url = f"{scheme}://127.0.0.1:{node.http.port if scheme == 'http' else node.tcp.port}"
+
+        def blocking() -> str:
+            # Without a key a push is not sent again once it may have arrived, so the first error is told.
+            with Client(url, idempotency="off") as client, pytest.raises(NetworkError) as caught:
+                client.push("q", "n", {})
+            return caught.value.message
+
+        assert await asyncio.to_thread(blocking) == hint
+        async with AsyncClient(url, idempotency="off") as client:
+            with pytest.raises(NetworkError) as caught:
+                await client.push("q", "n", {})
+        assert caught.value.message == hint
+    said = [record for record in caplog.records if record.message == "a client spoke without TLS"]
+    assert [vars(record)["file"] for record in said] == [files.cert]
+
+
+async def test_who_speaks_tls_to_a_plain_port_is_told_at_once(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with a_node() as node:
+        url = f"https://127.0.0.1:{node.http.port}"
+        text = f"127.0.0.1:{node.http.port} does not speak TLS: the address begins with http:// or tcp://"
+
+        def blocking() -> RustQueueError:
+            with Client(url, ca_file=authority.ca_file) as client, pytest.raises(RustQueueError) as caught:
+                client.health()
+            return caught.value
+
+        error = await asyncio.to_thread(blocking)
+        assert (error.code, error.message, error.passing) == ("TLS_ERROR", text, False)
+        async with AsyncClient(url, ca_file=authority.ca_file) as client:
+            with pytest.raises(RustQueueError) as caught:
+                await client.health()
+        assert caught.value.message == text
+
+
 async def test_events_come_over_tls_and_from_nobody_else(tmp_path: Path) -> None:
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
     async with a_node(server=server(*authority.issue("127.0.0.1"))) as node:
