@@ -379,7 +379,7 @@ BAD: dict[str, tuple[Json, int, Json]] = {
     "an unknown option": ({"job_options": {"colour": 1}}, 400, {"field": "job_options.colour"}),
     "an option out of range": ({"job_options": {"delay_ms": -1}}, 400, {"field": "job_options.delay_ms", "limit": 0}),
     "an option that is no time": ({"job_options": {"run_at": "soon"}}, 400, {"field": "job_options.run_at"}),
-    "an unknown policy": ({"missed": "never"}, 400, {"field": "missed"}),
+    "an unknown policy": ({"missed": "never"}, 400, {"field": "missed", "allowed": ["all", "once", "skip"]}),
     "no time": ({"starts_at": "soon"}, 400, {"field": "starts_at"}),
     "an end before the start": (
         {"starts_at": "2027-01-01T00:00:00Z", "ends_at": "2026-01-01T00:00:00Z"},
