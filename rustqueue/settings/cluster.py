@@ -16,11 +16,35 @@ _ADDRESS: Final = r"[^\s=,]+:[0-9]{1,5}"
 _EVERYWHERE: Final = ("0.0.0.0:", "[::]:")
 _BEATS_MIN: Final = 3  # Heartbeats that may be lost before an election.
 
-NodeId = Annotated[str, Meta(pattern=rf"^{_NODE}\Z", max_length=limits.NODE_ID_BYTES_MAX)]
-PeerAddress = Annotated[str, Meta(pattern=rf"^{_ADDRESS}\Z", max_length=limits.ADDRESS_BYTES_MAX)]
-OptionalAddress = Annotated[str, Meta(pattern=rf"^({_ADDRESS})?\Z", max_length=limits.ADDRESS_BYTES_MAX)]
-Peer = Annotated[str, Meta(pattern=rf"^{_NODE}={_ADDRESS}\Z", max_length=limits.ADDRESS_BYTES_MAX)]
-RangeText = Annotated[str, Meta(pattern=r"^[0-9]{2,6}-[0-9]{2,6}\Z")]
+NodeId = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{_NODE}\Z",
+        max_length=limits.NODE_ID_BYTES_MAX,
+        description=f"a name of 1 to {limits.NODE_ID_BYTES_MAX} letters, digits, '.', '_' and '-' that ends and begins"
+        " with a letter or digit",
+    ),
+]
+PeerAddress = Annotated[
+    str, Meta(pattern=rf"^{_ADDRESS}\Z", max_length=limits.ADDRESS_BYTES_MAX, description="an address as HOST:PORT")
+]
+OptionalAddress = Annotated[
+    str,
+    Meta(
+        pattern=rf"^({_ADDRESS})?\Z",
+        max_length=limits.ADDRESS_BYTES_MAX,
+        description="an address as HOST:PORT, or nothing",
+    ),
+]
+Peer = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{_NODE}={_ADDRESS}\Z", max_length=limits.ADDRESS_BYTES_MAX, description="a member as NAME=HOST:PORT"
+    ),
+]
+RangeText = Annotated[
+    str, Meta(pattern=r"^[0-9]{2,6}-[0-9]{2,6}\Z", description="two numbers of milliseconds as 150-300")
+]
 
 
 class ClusterTls(NamedTuple):

@@ -19,9 +19,11 @@ from rustqueue.settings import second_system
 from rustqueue.settings.checks import problems
 from rustqueue.settings.pages import SECRETS
 from rustqueue.settings.sections import Settings, rate_of
+from rustqueue.settings.wanted import wanted
 
 DEFAULT_CONFIG_PATH: Final = "rustqueue.toml"
 _ENVIRONMENT: Final = re.compile(r"RUSTQUEUE_([A-Z0-9]+)__([A-Z0-9_]+)")
+_ITEM: Final = re.compile(r" - at `\$\[(\d+)\]`$")
 _SHORT_ENVIRONMENT: Final = {"RUSTQUEUE_HTTP_PORT": "server.http_port", "RUSTQUEUE_TCP_PORT": "server.tcp_port"}
 _QUEUE_LIMIT_KEYS: Final = frozenset({"rate_limit_per_second", "rate_limit_burst"})
 
@@ -182,11 +184,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
 def _from_text(key: str, text: str, source: str) -> object:
     """A text of the environment or a flag as the kind of value that the key wants; the exact check comes after."""
     _check_known(key, source)
-    wanted = _FIELD_TYPES[key]
-    if _is_list(wanted):
+    kind = _FIELD_TYPES[key]
+    if _is_list(kind):
         if not text.startswith("["):
-            return [part.strip() for part in text.split(",") if part.strip()]
-    elif _is_text(wanted):
+            parts = [part.strip() for part in text.split(",") if part.strip()]
+            return parts if _holds_texts(kind) else [int(part) if part.isdecimal() else part for part in parts]
+    elif _is_text(kind):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -194,19 +197,35 @@ def _from_text(key: str, text: str, source: str) -> object:
         return text
 
 
-def _is_list(wanted: Any) -> bool:
-    return get_origin(get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted) is list
+def _is_list(kind: Any) -> bool:
+    return get_origin(_plain(kind)) is list
 
 
-def _is_text(wanted: Any) -> bool:
-    return wanted is str or (bool(get_args(wanted)) and get_args(wanted)[0] is str)
+def _holds_texts(kind: Any) -> bool:
+    return _plain(get_args(_plain(kind))[0]) is str
+
+
+def _plain(kind: Any) -> Any:
+    """A type without its bounds."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _is_text(kind: Any) -> bool:
+    return kind is str or (bool(get_args(kind)) and get_args(kind)[0] is str)
 
 
 def _converted(key: str, value: object, source: str) -> object:
     try:
         return msgspec.convert(value, _FIELD_TYPES[key])
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{key} = {_shown(key, value)} (from {source}): {error}") from None
+        raise SettingsError(f"{key} = {_shown(key, value)} (from {source}) {_wrong(key, str(error))}") from None
+
+
+def _wrong(key: str, reason: str) -> str:
+    """What the key takes instead; in a list the decoder says which item is wrong, counting from zero."""
+    item = _ITEM.search(reason)
+    which = "" if item is None else f": item {int(item[1]) + 1} is wrong"
+    return f"must be {wanted(_FIELD_TYPES[key])}{which}"
 
 
 def _consented(key: str, value: object, source: str, accepted: bool) -> list[str]:

@@ -15,10 +15,42 @@ from rustqueue.settings.cluster import ClusterSettings
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 KeptCount = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)] | Literal["unlimited"]
-Origin = Annotated[str, Meta(pattern=r"^(https?://[^/\s]+|\*)$", max_length=300)]
-HostPattern = Annotated[str, Meta(pattern=r"^[^/\s]+$", max_length=300)]
-KindFile = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+=.+$", max_length=4_096)]
-TtlText = Annotated[str, Meta(pattern=r"^([0-9]{1,12}(ms|s|m|h|d)|never)$")]
+Origin = Annotated[
+    str,
+    Meta(pattern=r"^(https?://[^/\s]+|\*)$", max_length=300, description="an origin as https://example.org, or *"),
+]
+HostPattern = Annotated[
+    str, Meta(pattern=r"^[^/\s]+$", max_length=300, description="a host name of at most 300 characters")
+]
+KindFile = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]+=.+$", max_length=4_096, description="KIND=FILE, the file a JSON Schema")
+]
+TtlText = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]{1,12}(ms|s|m|h|d)|never)$",
+        description="a number with its unit (ms, s, m, h or d) as 7d, or 'never'",
+    ),
+]
+HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^/\s]+", description="an address as https://10.0.0.1:443")]
+PagePath = Annotated[
+    str,
+    Meta(
+        pattern=r"^/[A-Za-z0-9_-][A-Za-z0-9/_.-]*$",
+        description="a path as /dashboard, of letters, digits, '/', '_', '.' and '-'",
+    ),
+]
+RoutePath = Annotated[
+    str,
+    Meta(pattern=r"^/[A-Za-z0-9/_.-]+$", description="a path as /metrics, of letters, digits, '/', '_', '.' and '-'"),
+]
+Collector = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9/_.-]*)?)?$",
+        description="an address as http://collector:4318, or nothing",
+    ),
+]
 
 _COALESCING_MS: Final = 10
 _COALESCING_COMMANDS: Final = 100
@@ -101,7 +133,7 @@ class KubernetesSettings(Struct, frozen=True):
 
     accounts: Annotated[list[Annotated[str, Meta(max_length=4_096)]], Meta(max_length=limits.ACCOUNTS_MAX)] = []
     audience: Annotated[str, Meta(min_length=1, max_length=253)] = "rustqueue"
-    api_server: Annotated[str, Meta(pattern=r"^https?://[^/\s]+")] = "https://kubernetes.default.svc"
+    api_server: HttpUrl = "https://kubernetes.default.svc"
     ca_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
     token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"
     cache_ms: Annotated[int, Meta(ge=1_000, le=3_600_000)] = 60_000
@@ -147,7 +179,7 @@ class RetentionTimes(Struct, frozen=True):
 
 class DashboardSettings(Struct, frozen=True):
     enabled: bool = True
-    path_prefix: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9_-][A-Za-z0-9/_.-]*$")] = "/dashboard"
+    path_prefix: PagePath = "/dashboard"
 
 
 class LoggingSettings(Struct, frozen=True):
@@ -157,7 +189,7 @@ class LoggingSettings(Struct, frozen=True):
 
 class MetricsSettings(Struct, frozen=True):
     prometheus_enabled: bool = True
-    prometheus_path: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9/_.-]+$")] = "/api/v1/metrics/prometheus"
+    prometheus_path: RoutePath = "/api/v1/metrics/prometheus"
 
 
 class TracingSettings(Struct, frozen=True):
@@ -165,7 +197,7 @@ class TracingSettings(Struct, frozen=True):
     `traceparent` whether it is sampled is taken at its word, of others so many in a hundred are.
     """
 
-    endpoint: Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9/_.-]*)?)?$")] = ""
+    endpoint: Collector = ""
     sample_percent: Annotated[int, Meta(ge=0, le=100)] = 100
     service_name: Annotated[str, Meta(min_length=1, max_length=200)] = "rustqueue"
     send_every_ms: Annotated[int, Meta(ge=100, le=60_000)] = 5_000

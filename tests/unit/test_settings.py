@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rustqueue.model.jobs import NodeDefaults, Rate
 from rustqueue.settings import Settings, SettingsError, load_settings, load_with_sources, setting_keys
+from rustqueue.settings.wanted import wanted
 from tests.unit.tcp_client import a_node, connected
 
 # The original's whole file (contract A19), with every key at its default and two that a node would have set.
@@ -149,6 +151,7 @@ def test_texts_of_the_environment_take_the_type_of_their_key() -> None:
     assert (settings.auth.enabled, settings.auth.tokens) == (True, ["123", "abc"])
     assert (settings.retention.dlq_count, settings.server.host, settings.storage.path) == (5, "127.0.0.1", "7")
     assert load(RUSTQUEUE_AUTH__TOKENS='["a,b"]').auth.tokens == ["a,b"]
+    assert load(RUSTQUEUE_WEBHOOKS__ALLOWED_PORTS="8080, 8443").webhooks.allowed_ports == [8080, 8443]
 
 
 def test_variables_that_are_not_settings_are_left_alone() -> None:
@@ -170,9 +173,22 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ("[zzz]\n", "unknown section [zzz]"),
         ("server = 1\n", "[server] must be a section, not a value"),
         ("[server]\nhttp_port = 70000\n", "server.http_port = 70000 (from "),
-        ("[server]\nhttp_port = '6790'\n", "Expected `int`"),
-        ("[jobs]\ndefault_backoff = 'squared'\n", "jobs.default_backoff = 'squared'"),
-        ("[retention]\ncompleted_ttl = '7 days'\n", "retention.completed_ttl = '7 days'"),
+        ("[server]\nhttp_port = '6790'\n", "must be a whole number from 0 to 65535"),
+        (
+            "[jobs]\ndefault_backoff = 'squared'\n",
+            "must be one of 'decorrelated_jitter', 'exponential', 'fixed', 'linear'",
+        ),
+        (
+            "[retention]\ncompleted_ttl = '7 days'\n",
+            "must be a number with its unit (ms, s, m, h or d) as 7d, or 'never'",
+        ),
+        ("[retention]\ndlq_count = 'all'\n", "must be a whole number from 0 to 1000000000000 or 'unlimited'"),
+        (
+            "[webhooks]\nallowed_ports = [80, 0]\n",
+            "must be a list, each a whole number from 1 to 65535: item 2 is wrong",
+        ),
+        ("[storage]\npath = ''\n", "must be a text that is not empty"),
+        ("[auth]\nenabled = 'yes'\n", "must be true or false"),
         ("[tls]\nenabled = true\n", "it needs tls.cert_path and tls.key_path"),
         (
             "[server]\ntls_cert = 'c'\n",
@@ -220,6 +236,30 @@ def test_what_may_cost_jobs_needs_consent() -> None:
             "raft.fsync = 'none' (from --raft-fsync) has no effect: this version waits for the disk all the same",
         )
     assert load_with_sources(None, {}, {}, data_loss_accepted=True).settings.notes == ()
+
+
+def test_a_wrong_value_is_told_in_one_sentence_with_its_limit_and_its_source(config: Path) -> None:
+    config.write_text("[server]\nhttp_port = 70000\n")
+    told = "must be a whole number from 0 to 65535"
+    sources: tuple[tuple[str, Path | None, dict[str, str], dict[str, str]], ...] = (
+        (str(config), config, {}, {}),
+        ("RUSTQUEUE_SERVER__HTTP_PORT", None, {"RUSTQUEUE_SERVER__HTTP_PORT": "70000"}, {}),
+        ("--server-http-port", None, {}, {"server.http_port": "70000"}),
+    )
+    for source, file, environment, flags in sources:
+        with pytest.raises(SettingsError) as refused:
+            load(file, flags, **environment)
+        assert str(refused.value) == f"server.http_port = 70000 (from {source}) {told}"
+
+
+def test_every_key_says_what_it_takes() -> None:
+    """No key falls back on the words of the decoder, or on a pattern."""
+    for key in setting_keys():
+        section, _, name = key.partition(".")
+        fields = {field.name: field.type for field in msgspec.structs.fields(type(getattr(Settings(), section)))}
+        words = wanted(fields[name])
+        assert words, key
+        assert not set("^$`") & set(words), key
 
 
 def test_a_named_file_must_exist(config: Path) -> None:
