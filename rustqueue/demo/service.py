@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import count
 
 _CHUNK_BYTES = 65_536
-_START_DEADLINE_S = 10
+_START_DEADLINE_S = 60
 
 
 class Service:

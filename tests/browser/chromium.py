@@ -21,7 +21,7 @@ import aiohttp
 import msgspec
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WAIT_S = 20.0
+WAIT_S = 60.0
 _LOOK_S = 0.05
 _LISTENING = re.compile(rb"DevTools listening on (ws://\S+)")
 

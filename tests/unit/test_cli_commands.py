@@ -123,7 +123,7 @@ def test_settings_of_a_queue_are_replaced_and_shown(shell: Shell, queue: str) ->
     assert (code, json.loads(out), err) == (0, {"limits": {"max_waiting": 1}, "lease_ms": 60000}, "")
     assert json.loads(shell("queues", "settings", queue)[1]) == json.loads(out)
     shell.push("--queue", queue, "--name", "greet")
-    code, out, err = shell("push", "--queue", queue, "--name", "greet", "--timeout-s", "0.9")
+    code, out, err = shell("push", "--queue", queue, "--name", "greet", "--timeout-s", "3")
     assert (code, out) == (1, "")
     assert err == f"rustqueue: RATE_LIMITED: Queue '{queue}' holds 1 waiting jobs, its limit\n"
 

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rustqueue.demo.ports import free_port
 from rustqueue.node import EXIT_CANNOT_START, EXIT_CLEAN, EXIT_FAULT, EXIT_FORCED, Node, NodeError
 from rustqueue.settings import JobsSettings, ServerSettings, StorageSettings
 from tests.unit.tcp_client import a_node, connected, settings_for_tests
@@ -67,7 +68,7 @@ class Process:
         raise AssertionError(f"the log ended without {name!r}")
 
     def wait(self) -> int:
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -88,7 +89,7 @@ def a_process(folder: Path, config: str = "", limit: tuple[int, int] | None = No
 
 @contextmanager
 def a_talk(port: int) -> Iterator["Talk"]:
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         yield Talk(connection)
 
 
@@ -132,8 +133,7 @@ def test_a_signal_answers_who_waits_and_ends_cleanly(tmp_path: Path, number: sig
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_member_that_waits_for_its_cluster_ends_when_it_is_told_to(tmp_path: Path, number: signal.Signals) -> None:
     # Given a member whose others are not there
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     config = f"""
 [cluster]
 enabled = true
@@ -290,9 +290,9 @@ async def test_health_and_readiness_tell_what_the_node_is() -> None:
 def test_a_process_serves_http_beside_tcp(tmp_path: Path) -> None:
     with a_process(tmp_path) as node:
         port = node.event("ready")["http_port"]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health", timeout=60) as answer:
             assert json.load(answer)["status"] == "healthy"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/metrics/prometheus", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/metrics/prometheus", timeout=60) as answer:
             assert b"rustqueue_raft_applied_index 0.0" in answer.read()
 
 

@@ -18,7 +18,7 @@ import pytest
 from tests.unit.node_in_thread import Ports, node_in_thread, node_settings
 
 README = Path(__file__).parents[2] / "README.md"
-BLOCK_DEADLINE_S = 60
+BLOCK_DEADLINE_S = 240
 
 # Neither `make test` nor the product needs curl, so a machine may be without it. This knows the flags of the README.
 CURL = """

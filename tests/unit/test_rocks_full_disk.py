@@ -20,7 +20,7 @@ MOUNT = 'mount -t tmpfs -o size=16m tmpfs "$0" && exec "$@"'
 def test_full_disk_refuses_batches_and_resumes_when_there_is_room(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "tests.unit.rocks_on_full_disk", str(tmp_path)]
     run = subprocess.run(
-        [*NAMESPACE, "sh", "-c", MOUNT, str(tmp_path), *program], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [*NAMESPACE, "sh", "-c", MOUNT, str(tmp_path), *program], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert run.stderr == ""
     assert json.loads(run.stdout) == {

@@ -55,7 +55,7 @@ async def test_outcomes_are_counted() -> None:
     assert (counted["pushed"], counted["overlapped"], counted["missed"]) == (1, 0, 0)
     assert counted["refused"] >= 2
     assert samples[("rustqueue_schedules", ())] == 1
-    assert samples[("rustqueue_schedule_lag_seconds", ())] < 5
+    assert samples[("rustqueue_schedule_lag_seconds", ())] < 60
 
 
 OUTCOMES = ("pushed", "refused", "overlapped", "missed")

@@ -8,7 +8,7 @@ import pytest
 
 from rustqueue.node import Node
 from rustqueue.settings import LimitsSettings
-from tests.unit.tcp_client import a_node, connected
+from tests.unit.tcp_client import a_node, connected, until
 
 SEED = 20_250_601
 LINES = [
@@ -115,11 +115,7 @@ async def test_clients_that_vanish_in_the_middle_of_everything_leave_nothing_beh
                 writer.close()
             del reader
         async with connected(node) as client:
-            for _ in range(1_000):
-                await client.ask("health")
-                if len(node.tcp.connections) == 1 and node.gateway.waiting_count == 0:
-                    break
-            assert len(node.tcp.connections) == 1
+            await until(lambda: len(node.tcp.connections) == 1 and node.gateway.waiting_count == 0, client)
             assert (node.gateway.waiting_count, len(node.tcp.line_deadlines)) == (0, 0)
 
 

@@ -252,7 +252,7 @@ async def test_nothing_but_a_hello_may_come_first(first: bytes) -> None:
 
 
 async def test_a_hello_that_comes_byte_by_byte_is_late() -> None:
-    one = Member("n1", greeting_ms=150)
+    one = Member("n1", greeting_ms=1_500)
     hello = frame_of(a_hello("n2"))
     async with running(one), calling(one) as slow, calling(one) as silent:
         for byte in hello[:-1]:

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from rustqueue.demo.ports import free_port
 from tests.chaos.nodes import Life
 
-COMMAND_DEADLINE_S: Final = 20
+COMMAND_DEADLINE_S: Final = 60
 PEER_PORT: Final = 6800
 CHUNK_BYTES: Final = 65_536
 Link = tuple[int, int]
