@@ -316,18 +316,21 @@ class ByClient:
         self._over_http = scheme == "http"
 
     async def ask(self, verb: str, fields: Mapping[str, Any]) -> Told:
-        call = replace(_CALLS[verb](**fields), read=msgspec.json.decode, refused=_raised)
+        call = replace(_CALLS[verb](**fields), read=msgspec.json.decode, refused=_as_an_answer)
         try:
             body = await self._send(call)
         except RustQueueError as error:
-            refused = {"code": error.code, "message": error.args[0].partition(": ")[2], "details": error.details}
-            return Told(error.status if self._over_http else None, {"ok": False, "error": refused})
+            body = error
+        if isinstance(body, RustQueueError):
+            refused = {"code": body.code, "message": body.args[0].partition(": ")[2], "details": body.details}
+            return Told(body.status if self._over_http else None, {"ok": False, "error": refused})
         body.pop("request_id", None)  # With it the client finds the call that an answer is for.
         return Told(None, body)
 
 
-def _raised(error: RustQueueError, resent: bool) -> Any:
-    raise error
+def _as_an_answer(error: RustQueueError, resent: bool) -> Any:
+    """Not raised: what passes would be asked again until the call's time is up, and then perhaps said otherwise."""
+    return error
 
 
 # What time and chance make, by order of appearance.
