@@ -57,7 +57,7 @@ class Node:
         request.add_header("Content-Type", "application/json")
         data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, data, timeout=10) as answer:
+            with urllib.request.urlopen(request, data, timeout=60) as answer:
                 return {"status": answer.status, **json.load(answer)}
         except urllib.error.HTTPError as error:
             return {"status": error.code, **json.load(error)}
@@ -72,7 +72,7 @@ class Node:
     def _ready(self) -> bool:
         self.program.must_run()
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=10) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -98,7 +98,7 @@ class Operator:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's series that have these labels."""
         total = 0.0
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/metrics", timeout=60) as answer:
             for line in answer.read().decode().splitlines():
                 series, _, value = line.rpartition(" ")
                 wanted = all(f'{label}="{text}"' in series for label, text in labels.items())
@@ -112,7 +112,7 @@ class Operator:
     def _ready(self) -> bool:
         self.program.must_run()
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/readyz", timeout=10) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -184,7 +184,7 @@ def queue(name: str, /, **spec: Any) -> Object:
     return {"apiVersion": "rustqueue.io/v1alpha1", "kind": "Queue", "metadata": {"name": name}, "spec": spec}
 
 
-def ready(kubectl: Kubectl, name: str, status: str = "True", reason: str = "", seconds: float = 30) -> Object:
+def ready(kubectl: Kubectl, name: str, status: str = "True", reason: str = "", seconds: float = 60) -> Object:
     """Wait until Ready is so, for the object's present generation."""
 
     def probe() -> Object | None:

@@ -20,7 +20,7 @@ from e2e.harness.waiting import until
 from rustqueue.demo.ports import free_port
 
 NAME = "three"
-CHANGE_S = 45
+CHANGE_S = 90
 CERTIFICATE_S = 120
 
 

@@ -23,7 +23,7 @@ LOOPBACK = "127.0.0.1"
 SERVICES = "10.96.0.0/16"
 API_ADDRESS = "10.96.0.1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-BOOT_DEADLINE_S = 90
+BOOT_DEADLINE_S = 180
 
 
 class ControlPlane:
@@ -91,7 +91,7 @@ class ControlPlane:
         context = ssl.create_default_context(cafile=str(self.authority.root))
         folder = self.authority.folder
         context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
-        connection = http.client.HTTPSConnection(self._host, self._port, context=context, timeout=2)
+        connection = http.client.HTTPSConnection(self._host, self._port, context=context, timeout=10)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200

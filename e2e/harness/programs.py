@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-STOP_DEADLINE_S = 10
+STOP_DEADLINE_S = 60
 LAST_WORDS_BYTES = 2_000
 
 
