@@ -143,7 +143,7 @@ def test_two_versions_side_by_side_and_the_way_back_until_all_are_new(tmp_path: 
         nodes.until(lambda: nodes.info(0)["heard"] == {"n0": new, "n1": this, "n2": this})
         push(0)
         push(1)
-        assert nodes.mark(0) == "FEATURE_NOT_ACTIVE"
+        nodes.until(lambda: nodes.mark(0) == "FEATURE_NOT_ACTIVE")
         nodes.until(lambda: len(nodes.states()) == 1)
         # The way back is open
         nodes.restart(0, "this")
