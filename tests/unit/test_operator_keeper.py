@@ -293,10 +293,10 @@ def test_the_keeper_leaves_first_passes_the_signal_on_and_ends_as_the_node_does(
         process.send_signal(signal.SIGTERM)
         said = process.stdout.read()
 
-        assert (process.wait(20), said) == (7, "leaving\nstopping\n")
+        assert (process.wait(60), said) == (7, "leaving\nstopping\n")
 
 
 @pytest.mark.parametrize(("node", "code"), [("raise SystemExit(70)", 70), ("import os; os.kill(os.getpid(), 9)", 137)])
 def test_the_keeper_ends_with_a_node_that_ends_by_itself(node: str, code: int) -> None:
     with kept(node) as process:
-        assert process.wait(20) == code
+        assert process.wait(60) == code
