@@ -5,6 +5,7 @@ It must not know any command. Invariant: whatever is wrong with the words become
 
 import argparse
 import difflib
+import os
 import socket
 import ssl
 import sys
@@ -30,6 +31,12 @@ _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """What OpenSSL calls an issuer that is missing or trusted by nobody."""
 
 
+_ALIKE = 0.75
+"""How much a flag must resemble a wrong one. All begin with two dashes, so that the usual 0.6 finds some for any."""
+
+_COMMANDS_SHOWN = 12
+
+
 class UsageError(Exception):
     """The words cannot be carried out as they stand."""
 
@@ -49,15 +56,20 @@ class Parser(argparse.ArgumentParser):
     def refuse_words(self, words: list[str]) -> NoReturn:
         """Words that this command does not know, the first of them with the flag that it may have been meant to be."""
         flag = words[0].partition("=")[0]
-        close = difflib.get_close_matches(flag, list(self._option_string_actions), n=1) if flag.startswith("-") else []
+        known = list(self._option_string_actions) if flag.startswith("--") else []
+        longer = [one for one in known if one.startswith(flag)]
+        close = longer[:1] or difflib.get_close_matches(flag, known, n=1, cutoff=_ALIKE)
         self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {close[0]}?" if close else ""))
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
-        """For a command that is not there the nearest one, not the whole list, which `--help` tells."""
-        known = action.choices
-        if isinstance(action, argparse._SubParsersAction) and known is not None and value not in known:
-            close = difflib.get_close_matches(str(value), list(known), n=1)
-            self.error(f"unknown command {str(value)!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        """For a command that is not there the nearest one, or a short list of all; `--help` tells a long one."""
+        known = list(action.choices or ())
+        if isinstance(action, argparse._SubParsersAction) and value not in known:
+            close = difflib.get_close_matches(str(value), known, n=1)
+            advice = f"; did you mean {close[0]!r}?" if close else ""
+            if not close and len(known) <= _COMMANDS_SHOWN:
+                advice = f", there are {', '.join(known)}"
+            self.error(f"unknown command {str(value)!r}{advice}")
         super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
@@ -176,7 +188,8 @@ def json_text(value: str) -> Raw:
     try:
         msgspec.json.decode(text)
     except msgspec.MsgspecError as error:
-        raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
+        hint = f"; for a file say @{value}" if os.path.isfile(value) else ""
+        raise argparse.ArgumentTypeError(f"not valid JSON: {error}{hint}") from None
     return Raw(text.encode())
 
 

@@ -84,7 +84,8 @@ def run(words: list[str]) -> int:
     except NetworkError as error:
         return _complain(error.message, EXIT_NO_CONNECTION)
     except RustQueueError as error:
-        return _complain("; ".join([str(error), *getattr(error, "__notes__", [])]), EXIT_FAILED)
+        text = f"{error.code}: {error.message.removeprefix('Validation error: ')}"
+        return _complain("; ".join([text, *getattr(error, "__notes__", [])]), EXIT_FAILED)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

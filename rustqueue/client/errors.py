@@ -15,6 +15,10 @@ A TCP answer has no status, so the status of a code is looked up here. Knows not
 import ssl
 from typing import Any, Final
 
+import msgspec
+
+from rustqueue.model.mistakes.decoding import api_error
+
 _STATUS_BY_CODE: Final = {
     "PARSE_ERROR": 400,
     "VALIDATION_ERROR": 400,
@@ -125,6 +129,14 @@ def no_answer(reason: str, *, heard: bool, secure: bool) -> NetworkError:
     """
     hint = "" if heard or secure else ", without a word: if it speaks TLS, the address begins with https:// or tcps://"
     return NetworkError(reason + hint, sent=True)
+
+
+def misfit(error: Exception, kind: type[msgspec.Struct] | None = None) -> RustQueueError:
+    """What was given does not make a request; `kind` is what it was to be. Said in the words of the server."""
+    if not isinstance(error, msgspec.ValidationError):
+        return InvalidRequest("VALIDATION_ERROR", str(error), 400)
+    found = api_error(error, kind)
+    return refusal(found.code, found.message, found.status, found.details)
 
 
 _KIND_BY_STATUS: Final[dict[int, type[RustQueueError]]] = {

@@ -75,7 +75,7 @@ def test_a_worker_is_listed_and_drained(shell: Shell) -> None:
     ids=" ".join,
 )
 def test_a_cursor_that_no_page_had_is_refused(shell: Shell, words: list[str]) -> None:
-    reason = "VALIDATION_ERROR: Validation error: 'cursor' must be the 'next_cursor' of the page before"
+    reason = "VALIDATION_ERROR: 'cursor' must be the 'next_cursor' of the page before"
     assert shell(*words, "--cursor", "s15") == (1, "", f"rustqueue: {reason}\n")
 
 
@@ -94,6 +94,9 @@ def test_several_things_are_done_or_none(shell: Shell) -> None:
     assert shell("result", job_id) == (0, "5\n", "")
     code, _, err = shell("tx", json.dumps(operations))
     assert (code, "INVALID_STATE" in err) == (1, True)
+    code, _, err = shell("tx", '[{"cmd":"stats"}]')
+    words = "push, push_batch, ack, fail, cancel"
+    assert (code, err) == (1, f"rustqueue: VALIDATION_ERROR: 'operations[0].cmd' must be one of {words}\n")
     assert fields(shell, "stats", "tx")["counts"]["waiting"] == 1
     assert shell("tx", "{}") == (2, "", "rustqueue: operations must be a list of objects\n")
     assert shell("tx", '[{"cmd":"pull","queue":"q"}]')[0] == 1

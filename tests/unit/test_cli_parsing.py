@@ -151,6 +151,19 @@ def test_a_setting_given_by_both_flags_must_agree() -> None:
         (["psh"], "rustqueue: unknown command 'psh'; did you mean 'push'? (see `rustqueue --help`)"),
         (["zzz"], "rustqueue: unknown command 'zzz' (see `rustqueue --help`)"),
         (
+            ["workers", "get"],
+            "rustqueue workers: unknown command 'get', there are list, drain (see `rustqueue workers --help`)",
+        ),
+        (
+            ["dlq", "retry", "q", "--rate", "5"],
+            "rustqueue dlq retry: unrecognized arguments: --rate 5; did you mean --rate-per-s? "
+            "(see `rustqueue dlq retry --help`)",
+        ),
+        (
+            ["queues", "list", "--json"],
+            "rustqueue queues list: unrecognized arguments: --json (see `rustqueue queues list --help`)",
+        ),
+        (
             ["push", "--queue", "q", "--file", "nowhere.jsonl"],
             "rustqueue push: argument --file: nowhere.jsonl: No such file or directory (see `rustqueue push --help`)",
         ),

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rustqueue.client.call import Call, nothing, reader, whole
-from rustqueue.client.errors import Conflict, InvalidRequest, NotFound, RustQueueError
+from rustqueue.client.errors import Conflict, NotFound, RustQueueError, misfit
 from rustqueue.client.results import (
     Acked,
     AckedBatch,
@@ -263,7 +263,7 @@ def transaction(
     try:
         request = _decode_transaction(_encode({"cmd": "tx", "operations": list(operations)}))
     except msgspec.ValidationError as error:
-        raise InvalidRequest("VALIDATION_ERROR", str(error), 400) from error
+        raise misfit(error, commands.Transaction) from error
     return Call(request, _read_results, key=idempotency_key, repeat="keyed")
 
 

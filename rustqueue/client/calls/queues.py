@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw
 
 from rustqueue.client.call import Call, nothing, reader, whole
 from rustqueue.client.calls.jobs import PushOptions, options_for_wire
-from rustqueue.client.errors import InvalidRequest, NotFound, RustQueueError
+from rustqueue.client.errors import InvalidRequest, NotFound, RustQueueError, misfit
 from rustqueue.client.results import (
     Bulk,
     FlowPage,
@@ -146,7 +146,7 @@ def put_queue(queue: str, **settings: Unpack[QueueOptions]) -> Call[QueueInfo]:
             if_owner=settings.get("if_owner"),
         )
     except msgspec.ValidationError as error:
-        raise InvalidRequest("VALIDATION_ERROR", str(error), 400) from error
+        raise misfit(error) from error
     return Call(request, _read_queue, repeat="free" if request.if_match is None else "keyed")
 
 

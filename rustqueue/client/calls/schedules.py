@@ -10,7 +10,7 @@ from msgspec import Raw, Struct, field
 from rustqueue.client.call import Call, nothing, reader, whole
 from rustqueue.client.calls.jobs import PushOptions, options_for_wire
 from rustqueue.client.calls.queues import Declaration
-from rustqueue.client.errors import InvalidRequest
+from rustqueue.client.errors import misfit
 from rustqueue.model import schedules
 from rustqueue.model.jobs import JobOptions, Owner
 from rustqueue.model.schedules import MissedPolicy, OverlapPolicy
@@ -144,7 +144,7 @@ def _defined(
             given["owner"] = msgspec.convert(given["owner"], Owner | None)
         request = kind(**fields, job_data=Raw(msgspec.json.encode(job_data)), **given)
     except (msgspec.ValidationError, TypeError) as error:
-        raise InvalidRequest("VALIDATION_ERROR", str(error), 400) from error
+        raise misfit(error) from error
     again: Literal["free", "keyed"] = "free" if request.if_match is None and not request.reset else "keyed"
     return Call(request, _read_one, repeat=again)
 

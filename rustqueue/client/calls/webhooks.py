@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, field
 
 from rustqueue.client.call import Call, nothing, reader, whole
 from rustqueue.client.calls.queues import Declaration
-from rustqueue.client.errors import InvalidRequest, NotFound, RustQueueError
+from rustqueue.client.errors import NotFound, RustQueueError, misfit
 from rustqueue.client.results import Declared
 from rustqueue.model.jobs import Owner
 from rustqueue.model.webhooks import commands
@@ -185,7 +185,7 @@ def _definition(kind: type[Struct], fields: dict[str, Any], options: WebhookOpti
             }
         )
     except (msgspec.ValidationError, TypeError) as error:
-        raise InvalidRequest("VALIDATION_ERROR", str(error), 400) from error
+        raise misfit(error) from error
 
 
 def _already_deleted(error: RustQueueError, resent: bool) -> None:
