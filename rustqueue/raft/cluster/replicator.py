@@ -340,7 +340,10 @@ class ClusterReplicator:
     def _progressed(self) -> None:
         if self._applying:
             return
-        self._apply_committed()
+        # A log that is long has its slice in each turn. One more for each message would leave no turns: a node that
+        # comes back gets a commit index with every record, and would do nothing else until it has caught up.
+        if not self._apply_asked:
+            self._apply_committed()
         self._ask_turn()
 
     @property
