@@ -317,7 +317,8 @@ class ClusterSide:
             return "this node is no member of the cluster"
         if replicator.member.leader is None:
             return self._turned_away or "the cluster has no leader"
-        lag = replicator.member.commit_index - replicator.applied_index
+        # What is committed of its log a node that comes back learns late, and most of it is.
+        lag = self.log.last_index - replicator.applied_index
         return f"this node is {lag} entries behind" if lag > _READY_LAG_ENTRIES else ""
 
     def numbers(self) -> tuple[tuple[str, str, float], ...]:
