@@ -3,7 +3,7 @@
 import os
 import resource
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A login shell has 1,024 open files; tests with hundreds of connections hold both ends of each in one process. The node
 # raises its own limit in the same way.
@@ -16,5 +16,5 @@ if _soft != resource.RLIM_INFINITY and _soft < OPEN_FILES:
 # No deadline for an example: how long one takes says more about the other programs on this machine than about the code.
 # Continuous integration has the library's own profile, which also takes the chance out of the choice of examples.
 if "CI" not in os.environ:
-    settings.register_profile("desk", deadline=None, print_blob=True)
+    settings.register_profile("desk", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("desk")

@@ -17,6 +17,8 @@ from rustqueue.raft.transport.frames import FrameReader, frame_of, greeting_deco
 
 CLUSTER = bytes(range(16))
 DEADLINE_S = 60.0
+PATIENT = {"connect_ms": 20_000, "greeting_ms": 20_000}
+"""What a machine that stalls does not break; tests that are about these times give shorter ones."""
 
 Event = tuple[str, str] | tuple[str, str, Message]
 
@@ -42,7 +44,7 @@ class Member:
         self.seen: list[Hello] = []
         self.events: list[Event] = []
         self._admit = admit
-        given: dict[str, Any] = {"listen": "127.0.0.1:0", "tls": tls, **options}
+        given: dict[str, Any] = {"listen": "127.0.0.1:0", "tls": tls, **PATIENT, **options}
         clock = LoopClock(asyncio.get_running_loop())
         self.links = TcpLinks(lambda: self.hello, self.admit, LinkOptions(**given), clock, lambda: 0.0)
         self.links.on_up = lambda peer: self.events.append(("up", peer))
