@@ -84,6 +84,5 @@ def test_what_holds_the_loop_is_named_while_it_does() -> None:
 
 async def test_a_node_tells_how_often_its_loop_stood_still() -> None:
     async with a_node() as node:
-        assert b"rustqueue_loop_stalls_total 0.0" in node.metrics.text()
         node.stalls.count = 2
         assert b"rustqueue_loop_stalls_total 2.0" in node.metrics.text()
