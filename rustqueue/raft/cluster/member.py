@@ -354,7 +354,7 @@ class Member:
                 self._ack = None
             if ack.term == self._seat.term:
                 self._tell(ack.leader, Appended(ack.term, True, durable, ack.sequence))
-                # What is told leaves at the end of this turn.
+                # The next turn gives the answer to its transport first.
                 self._parts.clock.call_soon(self._hooks.progressed)
                 return
         self._hooks.progressed()
