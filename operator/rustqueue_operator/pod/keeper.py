@@ -141,21 +141,25 @@ class Place:
 
 def keep(words: Sequence[str], place: Place) -> int:
     """Run the node until it ends; the exit code for this process."""
-    awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+    stops = {signal.SIGTERM, signal.SIGINT}
+    awaited = {*stops, signal.SIGCHLD, signal.SIGALRM}
     # Waited for, not handled: nothing here can be interrupted between two thoughts. The node gets them unblocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     node = subprocess.Popen(words, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before))
     stopping = False
     while True:
-        heard = signal.sigtimedwait(awaited, _LOOK_S)
+        # An alarm, and no wait with a limit: when a process is stopped in the middle of one and goes on, as in a
+        # container that was frozen, the interpreter (CPython 3.11 to 3.13) makes up a signal that nobody sent.
+        signal.setitimer(signal.ITIMER_REAL, _LOOK_S)
+        heard = signal.sigwait(awaited)
         code = node.poll()
         if code is not None:
             return code if code >= 0 else 128 - code
-        if heard is not None and heard.si_signo != signal.SIGCHLD:
+        if heard in stops:
             if not stopping:
                 place.leave()
             # A second one is passed on too: the node then ends at once.
             stopping = True
-            node.send_signal(heard.si_signo)
-        elif not stopping:
+            node.send_signal(heard)
+        elif not stopping and not stops & signal.sigpending():
             place.look()
