@@ -28,6 +28,7 @@ _UPGRADE = (
 _FILL_EVENTS = 40_000
 _BATCH = 1_000
 _QUIET_LOOK_S = 0.5
+_QUIET_LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,12 @@ class Readers:
 
 
 def until_quiet(server: Server) -> None:
-    """Return when the node has nothing to do: then every buffer is full."""
-    before = busy_s(server)
-    while True:
+    """Return when the node has nothing to do: then every buffer is full. One look may fall on a stalled machine."""
+    before, quiet_count = busy_s(server), 0
+    while quiet_count < _QUIET_LOOKS:
         threading.Event().wait(_QUIET_LOOK_S)
         now = busy_s(server)
-        if now - before < _QUIET_LOOK_S / 10:
-            return
+        quiet_count = quiet_count + 1 if now - before < _QUIET_LOOK_S / 10 else 0
         before = now
 
 
