@@ -101,6 +101,9 @@ class HttpParser:
         while True:
             end = self._buffer.find(_END_OF_HEAD)
             if end < 0:
+                if self._buffer.startswith(b"{"):
+                    # A line of JSON has no end of headers: without this the call would wait for one to the last.
+                    raise NetworkError("The answer is not HTTP but a line: is this the TCP port? Say tcp://", sent=True)
                 if len(self._buffer) > limits.HEADER_BYTES_MAX:
                     raise NetworkError("The answer has no end of its headers", sent=True)
                 return None

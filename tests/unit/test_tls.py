@@ -79,6 +79,22 @@ async def test_who_speaks_tls_to_a_plain_port_is_told_at_once(tmp_path: Path) ->
         assert caught.value.message == text
 
 
+async def test_who_takes_one_port_for_the_other_is_told() -> None:
+    async with a_node() as node:
+
+        def blocking() -> str:
+            url = f"tcp://127.0.0.1:{node.http.port}"
+            with Client(url) as client, pytest.raises(RustQueueError) as caught:
+                client.health()
+            return caught.value.message
+
+        assert await asyncio.to_thread(blocking) == "The answer is HTTP: is this the HTTP port? Say http://"
+        async with AsyncClient(f"http://127.0.0.1:{node.tcp.port}", idempotency="off") as client:
+            with pytest.raises(NetworkError) as broken:
+                await client.push("q", "n", {})
+        assert broken.value.message == "The answer is not HTTP but a line: is this the TCP port? Say tcp://"
+
+
 async def test_events_come_over_tls_and_from_nobody_else(tmp_path: Path) -> None:
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
     async with a_node(server=server(*authority.issue("127.0.0.1"))) as node:
