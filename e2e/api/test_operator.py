@@ -340,7 +340,7 @@ def test_a_namespace_goes_with_all_that_is_in_it(release: Operated, plane: Contr
     ready(inside, "blocked")
     release.node.push("blocked")
 
-    plane.kubectl.run("delete", "namespace", "short-lived", "--timeout=60s")
+    plane.kubectl.run("delete", "namespace", "short-lived", "--timeout=100s")
 
     assert release.node.queue("blocked") is not None
 

@@ -72,7 +72,7 @@ class Release:
         return time.monotonic() - begin
 
     def uninstall(self) -> None:
-        self.helm("uninstall", NAME, "--wait", "--timeout=60s")
+        self.helm("uninstall", NAME, "--wait", "--timeout=100s")
 
     def target(self) -> Target:
         return Target(IMAGE, SERVICE, token_secret=self.admin_secret())

@@ -63,7 +63,7 @@ def load_away_from(space: Space, release: Release, *nodes: str) -> Load:
 def test_a_deleted_leader_and_then_all_pods_deleted(space: Space, release: Release) -> None:
     assert installed(release) < INSTALL_S
     load = space.load(release.target())
-    assert "Succeeded" in release.helm("test", NAME, "--timeout=60s")
+    assert "Succeeded" in release.helm("test", NAME, "--timeout=100s")
 
     first = leader(release)
     load.note("leader deleted with grace 0", pod=first)

@@ -56,7 +56,7 @@ def test_objects_are_in_force_though_the_operator_is_killed_meanwhile(space: Spa
     assert {lease_ms(release, name) for name in names} == {90_000}
     space.out.mkdir(parents=True, exist_ok=True)
     (space.out / "queues.txt").write_text(release.kubectl.run("get", "queues"))
-    release.kubectl.run("delete", "queues.rustqueue.io", "--all", "--timeout=60s")
+    release.kubectl.run("delete", "queues.rustqueue.io", "--all", "--timeout=100s")
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def stateful_set() -> Object:
 def test_a_killed_container_comes_back_with_every_acknowledged_job(space: Space) -> None:
     kubectl = space.kubectl
     kubectl.apply(service(), stateful_set())
-    kubectl.run("rollout", "status", "statefulset/node", "--timeout=60s")
+    kubectl.run("rollout", "status", "statefulset/node", "--timeout=100s")
     load = space.load(Target(IMAGE, "node"))
     restarts = restarts_of(space)
 
@@ -61,7 +61,7 @@ def test_a_killed_container_comes_back_with_every_acknowledged_job(space: Space)
 def test_the_image_says_what_is_in_it(space: Space) -> None:
     kubectl = space.kubectl
     kubectl.apply(service(), stateful_set())
-    kubectl.run("rollout", "status", "statefulset/node", "--timeout=60s")
+    kubectl.run("rollout", "status", "statefulset/node", "--timeout=100s")
 
     bill = kubectl.run("exec", POD, "--", "cat", "/opt/rustqueue/share/sbom.cdx.json")
 

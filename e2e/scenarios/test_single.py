@@ -19,7 +19,7 @@ AWAY_S = 20
 def test_install_serves_at_once_and_uninstall_keeps_the_data(space: Space, release: Release) -> None:
     assert release.install() < INSTALL_S
     load = space.load(release.target())
-    assert "Succeeded" in release.helm("test", NAME, "--timeout=60s")
+    assert "Succeeded" in release.helm("test", NAME, "--timeout=100s")
     space.judge(load)
 
     release.uninstall()
