@@ -105,8 +105,10 @@ class Tab:
             f"(() => {{ const e = document.querySelector({quoted}); e.scrollIntoView({{block: 'center'}});"
             " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })()"
         )
-        for kind in ("mousePressed", "mouseReleased"):
-            await self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+        # Both at once: a page that draws itself anew between them has another element there, and nobody was clicked.
+        at: dict[str, Any] = {"x": box[0], "y": box[1], "button": "left", "clickCount": 1}
+        kinds = ("mousePressed", "mouseReleased")
+        await asyncio.gather(*(self.send("Input.dispatchMouseEvent", type=kind, **at) for kind in kinds))
 
     async def type(self, selector: str, text: str) -> None:
         await self.click(selector)
