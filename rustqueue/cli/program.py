@@ -33,6 +33,12 @@ from rustqueue.reasons import reason_of
 TIMEOUT_S_DEFAULT = 30.0
 EXIT_INTERRUPTED = 130
 
+_ADVICE = {
+    "UNAUTHORIZED": "a token is given by --token, --token-file or RUSTQUEUE_TOKEN",
+    "WEBHOOKS_DISABLED": "the node needs webhooks.enabled = true",
+}
+"""What the person at the keyboard can do, where the server cannot know that there is one."""
+
 
 def build_parser() -> Parser:
     """All commands with their flags."""
@@ -85,7 +91,8 @@ def run(words: list[str]) -> int:
         return _complain(error.message, EXIT_NO_CONNECTION)
     except RustQueueError as error:
         text = f"{error.code}: {error.message.removeprefix('Validation error: ')}"
-        return _complain("; ".join([text, *getattr(error, "__notes__", [])]), EXIT_FAILED)
+        advice = [_ADVICE[error.code]] if error.code in _ADVICE else []
+        return _complain("; ".join([text, *getattr(error, "__notes__", []), *advice]), EXIT_FAILED)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

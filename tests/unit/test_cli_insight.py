@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +84,15 @@ def test_a_fingerprint_that_no_error_has_is_refused(shell: Shell) -> None:
     code, out, err = shell("dlq", "retry", "q", "--fingerprint", "timeout")
     assert (code, out) == (1, "")
     assert "'filter.fingerprint' must be 16 digits of 0-9 and a-f" in err
+
+
+def test_who_has_no_token_is_told_how_to_give_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with node_in_thread(node_settings(tmp_path, token="t")) as ports:
+        shell = Shell(ports.url("http"), capsys)
+        reason = "UNAUTHORIZED: Missing Authorization header"
+        advice = "a token is given by --token, --token-file or RUSTQUEUE_TOKEN"
+        assert shell("stats") == (1, "", f"rustqueue: {reason}; {advice}\n")
+        assert shell("stats", "--token", "t")[0] == 0
 
 
 def test_several_things_are_done_or_none(shell: Shell) -> None:
