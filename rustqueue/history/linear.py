@@ -5,7 +5,8 @@ added: what was put in order and what state that left is tried once.
 A job is `absent`, `pending` (waiting, delayed or blocked), `active`, `completed`, `cancelled`, `dlq` or `gone`, and has
 the fence of its latest lease. Time moves it as well: a lease ends, an attempt was the last one, a parent failed. A call
 of unknown outcome may have happened at any moment from its start on, or never. A lease that nobody heard of came from a
-pull of unknown outcome.
+pull: from one of unknown outcome, or from one that was answered, since a node may send a pull to the next leader when
+it has lost the one before. Such leases are counted.
 
 It must not know other jobs. Invariant: a search that was given up is told apart from one that found an order.
 """
@@ -56,6 +57,8 @@ class Linear(NamedTuple):
     jobs: int
     illegal: list[Problem]
     undecided: int
+    unheard: int
+    """Leases that no client was told of."""
 
 
 def check_orders(evidence: Evidence, snapshot: Snapshot, calls: Iterable[Call]) -> Linear:
@@ -76,7 +79,7 @@ def check_orders(evidence: Evidence, snapshot: Snapshot, calls: Iterable[Call]) 
         elif not found:
             told = "; ".join(op.text for op in sorted(ops, key=lambda op: op.start_us))
             illegal.append(Problem("wrong", f"{job_id}: no order of its calls makes sense: {told}"))
-    return Linear(len(jobs), illegal, undecided)
+    return Linear(len(jobs), illegal, undecided, histories.unheard)
 
 
 def has_order(ops: list[Op], drift: Move, steps_max: int = STEPS_MAX) -> bool | None:
@@ -198,8 +201,9 @@ class _Histories:
         self._ids: dict[tuple[str, int], str] = {
             (job["data"]["op"], job["data"]["i"]): job_id for job_id, job in snapshot.jobs.items()
         }
-        self._unknown_pulls_us: list[int] = []
+        self._first_pull_us = FOR_EVER
         self._end_us = 0
+        self.unheard = 0
 
     def learn(self, call: Call) -> None:
         """Which job came of which push, also of one whose outcome its client did not hear: a repeat of it was answered,
@@ -242,9 +246,9 @@ class _Histories:
             self._put(job_id, last, "at the end " + _shown(job), missing if job is None else _saw(job))
             fences = set(self._fences.get(job_id, {}).values())
             known = max([*fences, 0 if job is None else job["fence"]])
-            begin_us = min(self._unknown_pulls_us, default=0)
             for fence in set(range(1, known + 1)) - fences:
-                ops.append(Op(f"unheard lease {fence}", begin_us, FOR_EVER, False, leased(fence)))
+                self.unheard += 1
+                ops.append(Op(f"unheard lease {fence}", self._first_pull_us, FOR_EVER, False, leased(fence)))
         return {
             job_id: (ops, drift_of(self._options.get(job_id, {}), job_id in self._stopped))
             for job_id, ops in self._ops.items()
@@ -271,8 +275,8 @@ class _Histories:
                 self._put(job_id, call, "push", pushed, reply is not None)
 
     def _add_pull(self, call: Call) -> None:
+        self._first_pull_us = min(self._first_pull_us, call.start_us)
         if call.reply is None:
-            self._unknown_pulls_us.append(call.start_us)
             return
         jobs = call.reply["jobs"] if "jobs" in call.reply else [call.reply.get("job")]
         for job in jobs:

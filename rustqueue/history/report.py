@@ -27,7 +27,7 @@ PROBLEMS_SHOWN_MAX = 50
 
 class HistoryReport(Struct, frozen=True):
     """What was found. `ordered` is the number of jobs whose calls were put into an order, `undecided` of those
-    where the search was given up.
+    where the search was given up; of `unheard` leases no client was told.
     """
 
     calls: CallFigures
@@ -38,6 +38,7 @@ class HistoryReport(Struct, frozen=True):
     wrong: int
     ordered: int
     undecided: int
+    unheard: int
     problems: list[str]
 
     @property
@@ -121,6 +122,7 @@ def judge_history(history: History) -> tuple[HistoryReport, list[Problem]]:
         wrong=sum(problem.kind == "wrong" for problem in problems),
         ordered=orders.jobs - orders.undecided,
         undecided=orders.undecided,
+        unheard=orders.unheard,
         problems=[f"{problem.kind}: {problem.text}" for problem in problems],
     )
     return report, problems
@@ -152,6 +154,7 @@ def text_of(report: HistoryReport) -> str:
         f"{report.duplicated:,} duplicated, {jobs.recovered:,} recovered, {jobs.unexpected:,} unexpected",
         f"orders  {report.ordered:,} jobs whose calls make sense in one order or were told of below"
         + (f", {report.undecided:,} undecided" if report.undecided else ""),
+        f"leases  {report.unheard:,} that no client was told of: it was cut off, or its node sent a pull twice",
         f"writes  longest time without an acknowledged push: {calls.gap_ms_max:,} ms",
     ]
     lines += table_of(report.faults)

@@ -148,3 +148,33 @@ def test_a_push_of_unknown_outcome_made_a_job_that_is_gone(is_repeated: bool) ->
     # Then the first time is known to have made the job.
     found = check_orders(Evidence(calls), Snapshot({}, {}), calls)
     assert (found.illegal, found.undecided) == ([], 0)
+
+
+@pytest.mark.parametrize("asked_us", [5, 45])
+def test_a_lease_that_nobody_heard_of_came_from_some_pull(asked_us: int) -> None:
+    # Given a job that was leased twice, first by nobody who would say so
+    push: Object = {"cmd": "push", "data": {"op": "o", "i": 0}}
+    job = {"id": "j", "data": {"op": "o", "i": 0}, "state": "waiting", "fence": 2}
+    leased_job = job | {"attempt_token": "t.2", "started_at": "2026-11-22T20:54:20.362Z"}
+    leased_job |= {"lease_expires_at": "2026-11-22T20:54:21.862Z"}
+    calls = [
+        Call("p", "o", push, {"ok": True, "id": "j"}, 0, 3),
+        Call("w", "w-1", {"cmd": "pull"}, {"ok": True, "jobs": [leased_job]}, 30, 40),
+        # When another worker's pull, which was answered, began before that or after it
+        Call("v", "v-1", {"cmd": "pull"}, {"ok": True, "jobs": []}, asked_us, 50),
+    ]
+    # Then its node may have sent it twice; and the worker's own pull may have been, as it did not end before it began.
+    found = check_orders(Evidence(calls), Snapshot({"j": job}, {}), calls)
+    assert (found.illegal, found.undecided, found.unheard) == ([], 0, 1)
+
+
+def test_no_lease_came_before_the_first_pull() -> None:
+    push: Object = {"cmd": "push", "data": {"op": "o", "i": 0}}
+    job = {"id": "j", "data": {"op": "o", "i": 0}, "state": "waiting", "fence": 1}
+    calls = [
+        Call("p", "o", push, {"ok": True, "id": "j"}, 0, 3),
+        Call("r", "r-1", {"cmd": "get", "id": "j"}, {"ok": True, "job": job}, 4, 8),
+        Call("w", "w-1", {"cmd": "pull"}, {"ok": True, "jobs": []}, 10, 20),
+    ]
+    found = check_orders(Evidence(calls), Snapshot({"j": job}, {}), calls)
+    assert len(found.illegal) == 1
