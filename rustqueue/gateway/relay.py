@@ -247,6 +247,8 @@ class Relay:
     def _lost(self, errand: Errand) -> None:
         """Nobody will tell what became of it, unless its place in the log is known: then the log will."""
         if errand.placements:
+            # A pull that waits may have been given one more place, which nobody could tell.
+            errand.doubtful = errand.doubtful or errand.waits
             errand.sent_to = None
         elif _harmless_twice(errand.command):
             errand.doubtful = True

@@ -7,7 +7,7 @@ from rustqueue.gateway.relay import ErrandRules, Relay, refusal_text
 from rustqueue.model import limits
 from rustqueue.model.commands import Pull, PushJobs
 from rustqueue.model.errors import Unavailable
-from rustqueue.model.replies import Pushed, Refused, Reply
+from rustqueue.model.replies import PulledOne, Pushed, Refused, Reply
 from rustqueue.raft.messages import Forward, Message, Placed, Unplaced
 from tests.simulation.timeline import HostClock, Process, Timeline
 from tests.unit.gateway_world import ManualClock
@@ -76,3 +76,20 @@ def test_a_pull_is_not_sent_twice_to_a_leader_that_was_out_of_sight_for_a_moment
     relay.leader_is("n2", leads_here=False)
     relay.link_down("n2")
     assert [peer for peer, _ in wires.sent] == ["n1", "n2", "n2"]
+
+
+def test_a_waiting_pull_whose_leader_was_lost_is_not_said_to_be_undone() -> None:
+    # Given a waiting pull that found nothing at its place, and that the leader may have tried once more before it fell
+    wires, places, timeline, replies = Wires(), Places(), Timeline(), list[Reply]()
+    clock = Process(timeline, HostClock(timeline, 0))
+    relay = Relay(cast("Any", wires), places, clock, ErrandRules(10_000, 7))
+    relay.leader_is("n1", leads_here=False)
+    relay.forward(Pull(queue="q", wait_ms=5_000), b"pull", replies.append)
+    relay.placed(Placed(8, 3, 0, 1))
+    relay.leader_is(None, leads_here=False)
+    relay.link_down("n1")
+    places.told[3](PulledOne(job=None))
+    # When nobody leads for as long as it waits
+    timeline.run_until(timeline.now_us + 15_000_000)
+    # Then it got nothing: that it certainly did not happen nobody can say.
+    assert replies == [PulledOne(job=None)]
