@@ -111,6 +111,7 @@ class Gateway:
         self._reader.join(neighbours.reads)
         neighbours.serve = self._serve
         neighbours.relay.take = self._take
+        self._rates.is_behind = lambda: neighbours.is_behind
 
     @property
     def waiting_count(self) -> int:

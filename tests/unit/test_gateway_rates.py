@@ -19,6 +19,8 @@ class Limits:
         self.clock = ManualClock()
         self.rate: Rate | None = Rate(count, per_ms)
         self.rates = PushRates(self.clock, lambda queue: self.rate)
+        self.behind = False
+        self.rates.is_behind = lambda: self.behind
 
     def push(self, jobs_count: int = 1, queue: str = "q") -> int:
         try:
@@ -80,6 +82,22 @@ def test_queues_do_not_share_a_bucket_and_a_new_limit_begins_full() -> None:
     assert [queue.push(), queue.push(), queue.push()] == [0, 0, 30]
     queue.rate = None
     assert queue.push() == 0
+
+
+def test_what_a_leader_let_through_that_had_yet_to_apply_the_limit_counts() -> None:
+    # Given a limit that other members have applied, and their clients know of
+    queue = Limits(3, 60_000)
+    rate, queue.rate, queue.behind = queue.rate, None, True
+    assert [queue.push(), queue.push()] == [0, 0]
+    # When the leader has applied it as well
+    queue.rate, queue.behind = rate, False
+    # Then what came before counts, and what came while there was no limit does not.
+    assert [queue.push(), queue.push()] == [0, 20]
+    unlimited = Limits(1, 60_000)
+    rate, unlimited.rate = unlimited.rate, None
+    assert [unlimited.push(), unlimited.push()] == [0, 0]
+    unlimited.rate = rate
+    assert [unlimited.push(), unlimited.push()] == [0, 60]
 
 
 def test_a_push_beyond_the_rate_never_reaches_the_log() -> None:
