@@ -248,6 +248,11 @@ class ClusterSide:
     def _leader_is(self, leader: str | None) -> None:
         assert self.neighbours is not None, "the gateway is there"
         assert self.council is not None, "the gateway is there"
+        assert self.replicator is not None, "the member is open"
+        if leader is None:
+            log.info("no leader", extra={"term": self.replicator.term})
+        else:
+            log.info("leader", extra={"leader": node_of(leader), "term": self.replicator.term})
         self._acquaintance.leader_is(leader)
         self.neighbours.leader_is(leader)
         self.council.leader_is(leader)
