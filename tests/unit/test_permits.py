@@ -277,7 +277,7 @@ class Behind:
     """Neighbours of a node that leads, but has not applied everything yet: reads wait until they are let go."""
 
     def __init__(self) -> None:
-        self.leads = True
+        self.leads = self.is_behind = True
         self.reads = self
         self.relay = self
         self.serve: Any = None
