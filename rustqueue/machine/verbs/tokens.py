@@ -19,15 +19,15 @@ from rustqueue.model.tokens import TokenInfo
 def put(state: State, tx: Tx, command: TokenPut) -> Reply:
     """Keep a new token. The number of tokens is bounded, so looking at each of them is bounded too."""
     tokens = state.tokens
-    expired = [row for row in tokens.values() if row.expires_at is not None and row.expires_at <= tx.now_ms]
-    gone = {row.id for row in expired}
+    gone = {row.id for row in tokens.values() if row.expires_at is not None and row.expires_at <= tx.now_ms}
     live = [row for row in tokens.values() if row.id not in gone]
     if any(row.name == command.name or row.id == command.id for row in live):
         raise Conflict.token_name(command.name)
     if len(live) >= limits.TOKENS_MAX:
         raise ValidationFailed(f"there are {limits.TOKENS_MAX} tokens", "name", limit=limits.TOKENS_MAX)
-    for row in expired:
-        _drop(state, tx, row.id)
+    # By id: in memory they stand in another order after a restart, and the state hash runs over rows as written.
+    for token_id in sorted(gone):
+        _drop(state, tx, token_id)
     expires_at = None if command.expires_in_ms is None else tx.now_ms + command.expires_in_ms
     row = TokenRow(command.id, command.name, command.scopes, bytes.fromhex(command.digest), tx.now_ms, expires_at)
     tx.rows[keys.token(row.id)] = rows.encode(row)
