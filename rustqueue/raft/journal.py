@@ -39,6 +39,9 @@ from rustqueue.raft.records import (
 
 SEGMENT_SUFFIX = ".log"
 _MARK_BYTES = 1 << 16
+_READ_BYTES = 2 * _MARK_BYTES
+"""Fetched at a time by who reads on: from the mark before what is wanted to about where a slice of applying ends."""
+
 NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -81,7 +84,9 @@ class Place:
 
 @dataclass(slots=True)
 class Segment:
-    """One file of the log. `end_offset` is where its last durable record ends; `marks` are places of some records."""
+    """One file of the log. `end_offset` is where its last durable record ends; `marks` are places of some records, in
+    their order.
+    """
 
     path: str
     first_index: int
@@ -95,9 +100,13 @@ class Segment:
         return self.marks[at] if at >= 0 else Place(self.first_index, SEGMENT_HEADER_BYTES)
 
     def mark(self, index: int, offset: int) -> None:
-        """A record begins there. Kept if no other one is near."""
-        if not self.marks or offset - self.marks[-1].offset >= _MARK_BYTES:
-            self.marks.append(Place(index, offset))
+        """A record begins there. Kept, in its order, if none is marked shortly before it."""
+        marks = self.marks
+        at = len(marks)
+        if marks and offset < marks[-1].offset:
+            at = bisect_right(marks, offset, key=lambda place: place.offset)
+        if at == 0 or offset - marks[at - 1].offset >= _MARK_BYTES:
+            marks.insert(at, Place(index, offset))
 
 
 SyncDone = Callable[[BaseException | None], None]
@@ -290,21 +299,29 @@ class Journal:
     # Reading.
 
     def read_from(self, index: int) -> Iterator[Record]:
-        """All durable records from `index` on, checked one by one; damage raises `JournalDamaged`."""
+        """All durable records from `index` on, checked one by one; damage raises `JournalDamaged`.
+
+        What is walked over is marked, since whoever reads a long log comes back for one slice after the other: a member
+        that applies what it missed, a leader that feeds one that lags. At a start only the last segment has marks.
+        """
         for position, segment in enumerate(self._segments):
             following = self._segments[position + 1] if position + 1 < len(self._segments) else None
             if following is not None and following.first_index <= index:
                 continue
             upto = following.first_index - 1 if following is not None else self.durable_index
-            window = self._window(segment.path)
+            window = Window(partial(self._disk.read, segment.path), self._disk.size_bytes(segment.path), _READ_BYTES)
             place = segment.place_before(index)
             expected, offset = place.index, place.offset
+            marked = offset
             while expected <= upto:
                 record = read_record(window, offset)
                 if isinstance(record, Flaw):
                     raise JournalDamaged(segment.path, record.offset, record.reason)
                 if record.index != expected:
                     raise JournalDamaged(segment.path, offset, f"index {record.index} stands where {expected} must be")
+                if offset - marked >= _MARK_BYTES:
+                    segment.mark(expected, offset)
+                    marked = offset
                 if record.index >= index:
                     yield record
                 expected += 1

@@ -16,9 +16,9 @@ from tests.simulation.timeline import HostClock, Process, SimExecutor, Timeline
 class Bench:
     """A log on a disk that survives restarts."""
 
-    def __init__(self, segment_bytes: int = 400) -> None:
+    def __init__(self, segment_bytes: int = 400, disk: SimDisk | None = None) -> None:
         self.timeline = Timeline()
-        self.disk = SimDisk()
+        self.disk = disk or SimDisk()
         self._segment_bytes = segment_bytes
         self.start()
 
@@ -165,3 +165,89 @@ def test_what_found_no_room_is_written_when_there_is_some() -> None:
     assert bench.sync() is None
     bench.start()
     assert bench.payloads(3) == [b"third", b"fourth"]
+
+
+# A log that is read in slices.
+
+
+class CountingDisk(SimDisk):
+    """Knows how much was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_bytes = 0
+
+    def read(self, path: str, offset: int, count_bytes: int) -> bytes:
+        found = super().read(path, offset, count_bytes)
+        self.read_bytes += len(found)
+        return found
+
+
+SLICE_BYTES = 1 << 16
+LONG_SEGMENT_BYTES = 4 << 20
+
+
+def a_long_log(disk: SimDisk) -> Bench:
+    """One whole segment of records of a KiB and the begin of another, after a restart."""
+    bench = Bench(segment_bytes=LONG_SEGMENT_BYTES, disk=disk)
+    for _ in range(2):
+        for _ in range(LONG_SEGMENT_BYTES >> 10):
+            bench.log.append(b"%01024d" % (bench.log.last_index + 1), 1)
+        assert bench.sync() is None
+    bench.start()
+    assert len(bench.log._segments) == 2
+    return bench
+
+
+def test_reading_an_older_segment_slice_by_slice_costs_as_much_as_it_is_long() -> None:
+    # Given a node that starts and has to apply what an older segment holds
+    disk = CountingDisk()
+    bench = a_long_log(disk)
+    older, end = bench.log._segments[0], bench.log._segments[1].first_index
+    disk.read_bytes = 0
+    # When it reads that in slices, each time from where it stopped
+    index, slices_count = 1, 0
+    while index < end:
+        index += len(bench.log.records_from(index, SLICE_BYTES, end - 1))
+        slices_count += 1
+    # Then the slices together read a few times the segment, and not all before them again each time
+    assert slices_count > 60
+    assert disk.read_bytes < 6 * older.end_offset
+
+
+def test_feeding_members_that_lag_at_different_places_costs_as_much_as_they_lag() -> None:
+    disk = CountingDisk()
+    bench = a_long_log(disk)
+    older, end = bench.log._segments[0], bench.log._segments[1].first_index
+    # Given two readers of one segment, one far behind the other
+    disk.read_bytes = 0
+    behind, ahead = 1, end // 2
+    while ahead < end:
+        behind += len(bench.log.records_from(behind, SLICE_BYTES, end - 1))
+        ahead += len(bench.log.records_from(ahead, SLICE_BYTES, end - 1))
+    # Then they cost together what one costs that reads all, and one walk to the place where the second begins.
+    assert disk.read_bytes < 7 * older.end_offset
+
+
+def test_what_was_marked_while_reading_holds_when_the_log_is_read_in_any_order_and_cut() -> None:
+    # Given a log that is read at random places
+    bench = a_long_log(SimDisk())
+    chance, end = Random(7), bench.log._segments[1].first_index
+    for _ in range(50):
+        index = chance.randrange(1, end)
+        found = bench.log.records_from(index, SLICE_BYTES, end - 1)
+        assert [int(record.payload) for record in found] == list(range(index, index + len(found)))
+    older = bench.log._segments[0]
+    assert 10 < len(older.marks) <= older.end_offset // SLICE_BYTES
+    assert older.marks == sorted(older.marks, key=lambda place: place.offset)
+    assert [place.index for place in older.marks] == sorted({place.index for place in older.marks})
+    # When it is cut in the middle of what was marked, and goes on
+    bench.log.cut_from(end // 2)
+    bench.fill(2, 2)
+    # Then all is read back, from memory and from the disk.
+    for _ in range(2):
+        assert bench.terms()[-3:] == [1, 2, 2]
+        found = bench.log.records_from(end // 2 - 1, SLICE_BYTES, end)
+        last = b"%01024d" % (end // 2 - 1)
+        assert [record.payload for record in found] == [last, *(b"entry %d of 2" % (end // 2 + at) for at in (0, 1))]
+        bench.start()
