@@ -4,7 +4,6 @@ It must not know any command. Invariant: whatever is wrong with the words become
 """
 
 import argparse
-import difflib
 import os
 import socket
 import ssl
@@ -19,6 +18,7 @@ from msgspec import Raw
 from rustqueue.client.address import Address
 from rustqueue.client.errors import InvalidRequest, NetworkError
 from rustqueue.client.token import Token, TokenFile
+from rustqueue.model.mistakes.nearest import advice, nearest
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -58,18 +58,17 @@ class Parser(argparse.ArgumentParser):
         flag = words[0].partition("=")[0]
         known = list(self._option_string_actions) if flag.startswith("--") else []
         longer = [one for one in known if one.startswith(flag)]
-        close = longer[:1] or difflib.get_close_matches(flag, known, n=1, cutoff=_ALIKE)
-        self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {close[0]}?" if close else ""))
+        close = longer[0] if longer else nearest(flag, known, _ALIKE)
+        self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {close}?" if close else ""))
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """For a command that is not there the nearest one, or a short list of all; `--help` tells a long one."""
         known = list(action.choices or ())
         if isinstance(action, argparse._SubParsersAction) and value not in known:
-            close = difflib.get_close_matches(str(value), known, n=1)
-            advice = f"; did you mean {close[0]!r}?" if close else ""
-            if not close and len(known) <= _COMMANDS_SHOWN:
-                advice = f", there are {', '.join(known)}"
-            self.error(f"unknown command {str(value)!r}{advice}")
+            hint = advice(str(value), known)
+            if not hint and len(known) <= _COMMANDS_SHOWN:
+                hint = f", there are {', '.join(known)}"
+            self.error(f"unknown command {str(value)!r}{hint}")
         super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:

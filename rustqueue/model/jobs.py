@@ -193,7 +193,12 @@ class QueueLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 LabelKey = Annotated[
     str,
-    Meta(max_length=limits.LABEL_KEY_BYTES_MAX, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?\Z"),
+    Meta(
+        max_length=limits.LABEL_KEY_BYTES_MAX,
+        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?\Z",
+        description=f"a text of 1 to {limits.LABEL_KEY_BYTES_MAX} ASCII letters, digits, '.', '_', '/' and '-' that"
+        " begins and ends with a letter or digit",
+    ),
 ]
 Labels = Annotated[
     dict[LabelKey, Annotated[str, Meta(max_length=limits.LABEL_VALUE_BYTES_MAX)]], Meta(max_length=limits.LABELS_MAX)

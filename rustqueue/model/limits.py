@@ -30,6 +30,7 @@ LOG_LINES_MAX: Final = 100  # Oldest lines give way; the original kept all of th
 LABELS_MAX: Final = 64  # Labels of one queue, schedule or webhook; every list shows them.
 LABEL_KEY_BYTES_MAX: Final = 317  # A label key of Kubernetes: a DNS name of 253, a slash, 63 more.
 LABEL_VALUE_BYTES_MAX: Final = 256
+MISTAKE_TEXT_BYTES_MAX: Final = 65_536  # Of a refused request that is read again, to say what stood where it was wrong.
 OWNER_UID_BYTES_MAX: Final = 128  # A UUID in Kubernetes; other owners may have longer names.
 OWNER_REF_BYTES_MAX: Final = 512  # Kind, namespace and name, for people.
 DEPENDS_ON_MAX: Final = 10_000  # Parents of one job (design 4.12).

@@ -93,7 +93,7 @@ def decode_request(line: bytes, *, data_required: bool = False) -> Request:
 
 
 def _not_decoded(error: msgspec.MsgspecError, line: bytes) -> ApiError:
-    return _too_deep("request") if _is_too_deep(line) else api_error(error, choices.meant(line, _kinds))
+    return _too_deep("request") if _is_too_deep(line) else api_error(error, choices.meant(line, _kinds), line)
 
 
 def _is_too_deep(line: bytes) -> bool:

@@ -4,7 +4,6 @@ It must not know what a setting does. Invariants: a wrong value is refused with 
 was expected; an unknown key is refused with the nearest known one; what has no effect yet is refused or noted.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,12 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from rustqueue.model.jobs import Rate
+from rustqueue.model.mistakes.nearest import advice
+from rustqueue.model.mistakes.wanted import wanted
 from rustqueue.reasons import reason_of
 from rustqueue.settings import second_system
 from rustqueue.settings.checks import problems
 from rustqueue.settings.pages import SECRETS
 from rustqueue.settings.sections import Settings, rate_of
-from rustqueue.settings.wanted import wanted
 
 DEFAULT_CONFIG_PATH: Final = "rustqueue.toml"
 _ENVIRONMENT: Final = re.compile(r"RUSTQUEUE_([A-Z0-9]+)__([A-Z0-9_]+)")
@@ -141,7 +141,7 @@ def _from_file(path: str | None, notes: list[str], rates: dict[str, Rate]) -> di
     given: dict[str, Given] = {}
     for section, table in document.items():
         if section not in _SECTIONS:
-            raise SettingsError(f"{source}: unknown section [{section}]{_nearest(section, _SECTIONS)}")
+            raise SettingsError(f"{source}: unknown section [{section}]{advice(section, _SECTIONS)}")
         if not isinstance(table, dict):
             raise SettingsError(f"{source}: [{section}] must be a section, not a value")
         for name, value in table.items():
@@ -157,8 +157,8 @@ def _read_queue(queue: str, table: dict[str, Any], source: str, notes: list[str]
     """The original's limit of pushes (contract A17): a rate that cannot be is left out, and the log says so."""
     for name in table:
         if name not in _QUEUE_LIMIT_KEYS:
-            nearest = _nearest(name, _QUEUE_LIMIT_KEYS)
-            raise SettingsError(f"{source}: unknown key 'queues.{queue}.{name}'{nearest}")
+            hint = advice(name, sorted(_QUEUE_LIMIT_KEYS))
+            raise SettingsError(f"{source}: unknown key 'queues.{queue}.{name}'{hint}")
     rate = rate_of(table.get("rate_limit_per_second"), table.get("rate_limit_burst"))
     if rate is None:
         notes.append(f"queues.{queue} (from {source}) has no effect: a rate and a burst are numbers above zero")
@@ -248,9 +248,4 @@ def _shown(key: str, value: object) -> str:
 def _check_known(key: str, source: str) -> None:
     if key in _FIELD_TYPES:
         return
-    raise SettingsError(f"{source}: unknown key '{key}'{_nearest(key, _FIELD_TYPES)}")
-
-
-def _nearest(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    raise SettingsError(f"{source}: unknown key '{key}'{advice(key, _FIELD_TYPES)}")

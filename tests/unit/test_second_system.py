@@ -141,15 +141,21 @@ INVALID = [
     ),
     ({"kind": "send_email"}, "missing field 'payload'"),
     ({"payload": {}}, "missing field 'kind'"),
-    ({"kind": 1, "payload": {}}, "'kind': Expected `str`, got `int`"),
+    ({"kind": 1, "payload": {}}, "'kind' must be a text of 1 to 256 characters, not a number"),
     ({"kind": "a b", "payload": {}}, "'kind' may only hold ASCII letters, digits, '-', '_' and '.'"),
-    ({"kind": "send_email", "payload": MAIL, "max_attempts": 0}, "'max_attempts': Expected `int` >= 1"),
-    ({"kind": "send_email", "payload": MAIL, "max_attempts": "3"}, "'max_attempts': Expected `int | null`, got `str`"),
+    (
+        {"kind": "send_email", "payload": MAIL, "max_attempts": 0},
+        "'max_attempts' must be a whole number from 1 to 1000000, not 0",
+    ),
+    (
+        {"kind": "send_email", "payload": MAIL, "max_attempts": "3"},
+        "'max_attempts' must be a whole number from 1 to 1000000, not a text",
+    ),
     (
         {"kind": "send_email", "payload": MAIL, "idempotency_key": ""},
-        "'idempotency_key': Expected `str` of length >= 1",
+        "'idempotency_key' must be a text of 1 to 256 characters, not 0",
     ),
-    ([], "'request': Expected `object`, got `array`"),
+    ([], "'request' must be an object, not a list"),
     (b'{"kind":"send_email","kind":"send_email","payload":{}}', "the key 'kind' stands twice"),
     (b'{"x":1,"x":2,"kind":"send_email","payload":{}}', "a key stands twice"),
 ]

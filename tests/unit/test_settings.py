@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from rustqueue.model.jobs import NodeDefaults, Rate
+from rustqueue.model.mistakes.wanted import wanted
 from rustqueue.settings import Settings, SettingsError, load_settings, load_with_sources, setting_keys
-from rustqueue.settings.wanted import wanted
 from tests.unit.tcp_client import a_node, connected
 
 # The original's whole file (contract A19), with every key at its default and two that a node would have set.

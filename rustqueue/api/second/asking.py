@@ -91,7 +91,7 @@ def _creation(key: str | None, sent: Sent) -> tuple[PushJobs, JobCreate]:
         )
         return wire.creation(create), create
     except msgspec.MsgspecError as error:
-        problem = api_error(error)
+        problem = api_error(error, _Body, body)
         raise ValidationFailed(_plain(problem.message), (problem.details or {}).get("field"), shape=True) from None
     except ValidationFailed as error:
         raise ValidationFailed(_plain(error.message), (error.details or {}).get("field"), shape=True) from None
@@ -179,4 +179,4 @@ def _read(values: dict[str, Any], headers: Mapping[str, str], kind: type[R]) -> 
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise api_error(error, kind) from None
+        raise api_error(error, kind, msgspec.json.encode(values)) from None

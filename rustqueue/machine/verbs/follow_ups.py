@@ -48,7 +48,7 @@ def push_all(state: State, tx: Tx, parent: bytes, row: JobRow, result: bytes | N
     try:
         wanted = _metadata.decode(extras.metadata).follow_ups
     except msgspec.MsgspecError as error:
-        return [f"follow_ups: {error}"]
+        return [f"follow_ups: {api_error(error, _Metadata, extras.metadata).message}"]
     refused: list[str] = []
     rest = _without_follow_ups(extras.metadata)
     for place, raw in enumerate(wanted):
@@ -64,7 +64,7 @@ def _completed(raw: Raw, row: JobRow, result: bytes | None, rest: bytes | None) 
     try:
         wanted = _follow_up.decode(raw)
     except msgspec.MsgspecError as error:
-        raise api_error(error, FollowUp) from None
+        raise api_error(error, FollowUp, bytes(raw)) from None
     options = wanted.options or JobOptions()
     flow_id = options.flow_id or wanted.flow_id or (row.extras.flow_id if row.extras is not None else None)
     metadata = options.metadata

@@ -70,7 +70,12 @@ CASES: Final[dict[str, Case]] = {
                 "Invalid cron expression: '0 0 30 2 *' never matches a date",
                 field="cron_expr",
             ),
-            wrong(schedule(every_ms=0), "'every_ms': Expected `int` >= 1", field="every_ms", limit=1),
+            wrong(
+                schedule(every_ms=0),
+                f"'every_ms' must be a whole number from 1 to {TEN_YEARS_MS}, not 0",
+                field="every_ms",
+                limit=1,
+            ),
             wrong(
                 schedule(cron_expr="@daily", timezone="Mars/Olympus"),
                 "'Mars/Olympus' is not the name of a time zone",
@@ -115,7 +120,7 @@ CASES: Final[dict[str, Case]] = {
             ),
             wrong(
                 token(queues=[]),
-                "'scopes[0].queues': Expected `array` of length >= 1",
+                "'scopes[0].queues' must be a list of 1 to 64 items, not 0",
                 field="scopes[0].queues",
                 limit=1,
             ),
@@ -178,20 +183,33 @@ CASES: Final[dict[str, Case]] = {
             shape(push(tags="a"), "tags"),
             shape(push(tags=["a", 7]), "tags[1]"),
             shape(push(options={"delay_ms": "1"}), "options.delay_ms"),
-            wrong(push(delay_ms=-1), "'delay_ms': Expected `int` >= 0", field="delay_ms", limit=0),
             wrong(
-                push(ttl_ms=2**64), f"'ttl_ms': Expected `int` <= {TEN_YEARS_MS}", field="ttl_ms", limit=TEN_YEARS_MS
+                push(delay_ms=-1),
+                f"'delay_ms' must be a whole number from 0 to {TEN_YEARS_MS}, not -1",
+                field="delay_ms",
+                limit=0,
+            ),
+            wrong(
+                push(ttl_ms=2**64),
+                f"'ttl_ms' must be a whole number from 0 to {TEN_YEARS_MS}, not {2**64}",
+                field="ttl_ms",
+                limit=TEN_YEARS_MS,
             ),
             wrong(
                 push(timeout_ms=10**30),
-                f"'timeout_ms': Expected `int` <= {TEN_YEARS_MS}",
+                f"'timeout_ms' must be a whole number from 0 to {TEN_YEARS_MS}, not {10**30}",
                 field="timeout_ms",
                 limit=TEN_YEARS_MS,
             ),
-            wrong(push(custom_id=""), "'custom_id': Expected `str` of length >= 1", field="custom_id", limit=1),
+            wrong(
+                push(custom_id=""),
+                "'custom_id' must be a text of 1 to 256 characters, not 0",
+                field="custom_id",
+                limit=1,
+            ),
             wrong(
                 push(unique_key="u" * 1_025),
-                "'unique_key': Expected `str` of length <= 1024",
+                "'unique_key' must be a text of at most 1024 characters, not 1025",
                 field="unique_key",
                 limit=1_024,
             ),
@@ -203,8 +221,15 @@ CASES: Final[dict[str, Case]] = {
             ),
             wrong(push("a b"), f"'queue' {NO_NAME}", field="queue"),
             wrong(ask("push", queue="$q", name="a\u00fc", data=1), f"'name' {NO_NAME}", field="name"),
-            wrong(ask("pull", queue="$q", count=1_001), "'count': Expected `int` <= 1000", field="count", limit=1_000),
-            wrong(ask("job_list", limit=0), "'limit': Expected `int` >= 1", field="limit", limit=1),
+            wrong(
+                ask("pull", queue="$q", count=1_001),
+                "'count' must be a whole number from 0 to 1000, not 1001",
+                field="count",
+                limit=1_000,
+            ),
+            wrong(
+                ask("job_list", limit=0), "'limit' must be a whole number from 1 to 1000, not 0", field="limit", limit=1
+            ),
             Step(
                 ask("push_batch", queue="$q", jobs=[JOB, {**JOB, "priority": None}, {"name": "n", "data": 1, "x": 1}]),
                 400,

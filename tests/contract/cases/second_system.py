@@ -197,7 +197,11 @@ CASES: Final[dict[str, Case]] = {
                 error("bad_request", "Content-Type is 'text/plain', expected application/json"),
             ),
             Step(http("POST", "//jobs", {"kind": "send_email"}), 422, error("validation", "missing field 'payload'")),
-            create(422, error("validation", "'max_attempts': Expected `int` >= 1"), max_attempts=0),
+            create(
+                422,
+                error("validation", "'max_attempts' must be a whole number from 1 to 1000000, not 0"),
+                max_attempts=0,
+            ),
             Step(http("GET", "//jobs/x"), 400, error("bad_request", "the job id is no UUID")),
             Step(http("GET", "//jobs?limit=x"), 400, error("bad_request", "'limit' is not a whole number")),
             Step(http("GET", "//jobs/a/b"), 404, NOT_FOUND),
