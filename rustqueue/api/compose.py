@@ -20,6 +20,7 @@ from rustqueue.api.routes import METADATA, Body, Kind, Route, decoded
 from rustqueue.model import ids, limits, wire
 from rustqueue.model.errors import ParseError, UnknownCommand, ValidationFailed
 from rustqueue.model.mistakes.decoding import api_error
+from rustqueue.model.mistakes.nearest import advice
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:+/= -]*", re.ASCII)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
@@ -134,7 +135,8 @@ def _query_members(route: Route, query: str) -> list[Member]:
         is_metadata = name.startswith(METADATA) and METADATA in route.query
         kind = route.query.get(METADATA if is_metadata else name)
         if kind is None or name == METADATA:
-            raise ValidationFailed(f"unknown query key '{name[:100]}'", name[:100])
+            hint = advice(name, [key for key in route.query if key != METADATA])
+            raise ValidationFailed(f"unknown query key '{name[:100]}'{hint}", name[:100])
         if is_metadata:
             metadata.append(_quoted(name.removeprefix(METADATA), name) + b":" + _quoted(text, name))
         else:

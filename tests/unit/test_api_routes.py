@@ -312,6 +312,7 @@ MISTAKES: list[tuple[str, str, bytes, type[ApiError], str]] = [
     ("GET", "/api/v1/queues/q/jobs?count=1&count=2", b"", ValidationFailed, "'count' is given twice"),
     ("GET", "/api/v1/queues/q/jobs?with_parent_results=yes", b"", ValidationFailed, "must be one of 1, true, 0, false"),
     ("GET", "/api/v1/queues/q/jobs?worker_id=%FF", b"", ParseError, "not valid UTF-8"),
+    ("GET", "/api/v1/jobs?limt=1", b"", ValidationFailed, "unknown query key 'limt'; did you mean 'limit'?"),
     ("GET", "/api/v1/jobs?metadata.=1", b"", ValidationFailed, "unknown query key 'metadata.'"),
     ("GET", "/api/v1/jobs?state=gone", b"", ValidationFailed, "'state' must be one of waiting, delayed"),
     # Paths.

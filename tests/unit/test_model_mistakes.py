@@ -183,7 +183,7 @@ def test_a_wrong_type_is_told_by_what_is_wanted(line: bytes, message: str, field
         # `steep` belongs to the other kind of turn.
         (b'{"cmd":"turn","turns":[{"cmd":"left","steap":1}]}', "turns[0].steap", ""),
         (b'{"cmd":"turn","turns":[{"cmd":"left","x":1}]}', "turns[0].x", ""),
-        (b'{"cmd":"turn","turns":[{"cmd":"left","' + b"far" * 100 + b'":1}]}', f"turns[0].{'far' * 100}", ""),
+        (b'{"cmd":"turn","turns":[{"cmd":"left","' + b"far" * 100 + b'":1}]}', f"turns[0].{'far' * 33}f", ""),
     ],
 )
 def test_an_unknown_field_is_told_with_the_nearest_known_one(line: bytes, name: str, advice: str) -> None:
@@ -214,6 +214,12 @@ def test_without_the_kind_the_decoder_tells_what_it_knows(line: bytes, message: 
         _turn.decode(line)
 
     assert api_error(caught.value).message == f"Validation error: {message}"
+
+
+def test_a_long_name_of_a_command_is_cut() -> None:
+    told = mistake(b'{"cmd":"%b"}' % (b"turn" * 1_000))
+
+    assert (told.code, told.message) == ("UNKNOWN_COMMAND", f"Unknown command: {'turn' * 25}")
 
 
 def test_a_long_text_is_not_read_again() -> None:

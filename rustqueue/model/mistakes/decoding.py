@@ -19,6 +19,9 @@ _BOUND: Final = re.compile(r"(?:of length )?[<>]=? (-?\d+)")
 _ALIKE: Final = 0.7
 """How much a field must resemble an unknown one: short names are alike by chance at the usual 0.6."""
 
+_NAME_SHOWN_CHARACTERS: Final = 100
+"""Of a name that nobody knows: it may be as long as a request."""
+
 _NOWHERE: Final = Place((), None)
 
 
@@ -38,7 +41,7 @@ def api_error(error: msgspec.MsgspecError, kind: type[msgspec.Struct] | None = N
     place = _NOWHERE if kind is None else place_of(kind, field, text)
     if found := _UNKNOWN_FIELD.match(reason):
         within = f"{field}." if field else ""
-        name = within + found[1]
+        name = within + found[1][:_NAME_SHOWN_CHARACTERS]
         return ValidationFailed(
             f"unknown field '{name}'{advice(found[1], field_names(place), _ALIKE, within=within)}", name
         )
@@ -46,7 +49,7 @@ def api_error(error: msgspec.MsgspecError, kind: type[msgspec.Struct] | None = N
         name = f"{field}.{found[1]}" if field else found[1]
         return ValidationFailed(f"missing field '{name}'", name, shape=True)
     if field == "cmd" and reason.startswith("Invalid value"):
-        return UnknownCommand(reason.removeprefix("Invalid value ").strip("'"))
+        return UnknownCommand(reason.removeprefix("Invalid value ").strip("'")[:_NAME_SHOWN_CHARACTERS])
     return _key_error(reason, field, place) if in_key else _value_error(reason, field, place)
 
 
