@@ -105,8 +105,6 @@ def _foreign(answer: Answer) -> RustQueueError:
     if answer.status in _GATEWAY_STATUSES:
         return NetworkError(f"A proxy answered with status {answer.status}", sent=True)
     start = answer.body[:100].decode("utf-8", "replace")
-    if start.startswith("HTTP/"):
-        return ServerFault("BAD_ANSWER", "The answer is HTTP: is this the HTTP port? Say http://", answer.status)
     return ServerFault("BAD_ANSWER", f"The answer is not from RustQueue: {start!r}", answer.status)
 
 

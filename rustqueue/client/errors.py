@@ -93,6 +93,9 @@ class ServerFault(RustQueueError):
     """The node failed; its log has the detail."""
 
 
+_WRONG_PORT: Final = "WRONG_PORT"
+
+
 class NetworkError(RustQueueError):
     """No answer came. If `sent` is true, the request may have been carried out."""
 
@@ -102,7 +105,7 @@ class NetworkError(RustQueueError):
 
     @property
     def passing(self) -> bool:
-        return True
+        return self.code != _WRONG_PORT
 
 
 _PLAIN_REASONS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
@@ -129,6 +132,17 @@ def no_answer(reason: str, *, heard: bool, secure: bool) -> NetworkError:
     """
     hint = "" if heard or secure else ", without a word: if it speaks TLS, the address begins with https:// or tcps://"
     return NetworkError(reason + hint, sent=True)
+
+
+def http_port() -> NetworkError:
+    """The error for an answer in HTTP where lines are spoken. No port takes a request of the other kind for its own."""
+    return NetworkError("The answer is HTTP: is this the HTTP port? Say http://", sent=False, code=_WRONG_PORT)
+
+
+def tcp_port() -> NetworkError:
+    """The error for a line where HTTP is spoken."""
+    text = "The answer is not HTTP but a line: is this the TCP port? Say tcp://"
+    return NetworkError(text, sent=False, code=_WRONG_PORT)
 
 
 def misfit(error: Exception, kind: type[msgspec.Struct] | None = None) -> RustQueueError:

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from rustqueue.client.call import Answer
-from rustqueue.client.errors import InvalidRequest, NetworkError
+from rustqueue.client.errors import InvalidRequest, NetworkError, tcp_port
 from rustqueue.client.routes import conditions_of, target_of
 from rustqueue.client.token import Token, text_of
 from rustqueue.model import limits
@@ -103,7 +103,7 @@ class HttpParser:
             if end < 0:
                 if self._buffer.startswith(b"{"):
                     # A line of JSON has no end of headers: without this the call would wait for one to the last.
-                    raise NetworkError("The answer is not HTTP but a line: is this the TCP port? Say tcp://", sent=True)
+                    raise tcp_port()
                 if len(self._buffer) > limits.HEADER_BYTES_MAX:
                     raise NetworkError("The answer has no end of its headers", sent=True)
                 return None

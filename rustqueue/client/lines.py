@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from rustqueue.client.call import Answer
-from rustqueue.client.errors import InvalidRequest
+from rustqueue.client.errors import InvalidRequest, http_port
 from rustqueue.client.token import Token, text_of
 from rustqueue.model import limits
 from rustqueue.model.queries import Auth
@@ -57,7 +57,9 @@ class Lines:
 
 
 class LineParser:
-    """Splits what comes in at newlines. A long line is joined once, not at every piece."""
+    """Splits what comes in at newlines. A long line is joined once, not at every piece. Raises `NetworkError` for the
+    answer of an HTTP port.
+    """
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -69,6 +71,8 @@ class LineParser:
         self._pieces.append(data)
         *lines, rest = b"".join(self._pieces).split(b"\n")
         self._pieces = [rest] if rest else []
+        if lines[0].startswith(b"HTTP/"):
+            raise http_port()
         return [Answer(line, request_id=_request_id(line)) for line in lines]
 
     def end(self) -> list[Answer]:

@@ -135,5 +135,5 @@ class Link(asyncio.Protocol):
         for future in waiting.values():
             if not future.done():
                 # Each gets an error of its own: a raised exception carries the traceback of its call.
-                future.set_exception(NetworkError(error.message, sent=error.sent))
+                future.set_exception(NetworkError(error.message, sent=error.sent, code=error.code))
         self.close()

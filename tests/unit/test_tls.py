@@ -79,20 +79,42 @@ async def test_who_speaks_tls_to_a_plain_port_is_told_at_once(tmp_path: Path) ->
         assert caught.value.message == text
 
 
-async def test_who_takes_one_port_for_the_other_is_told() -> None:
+IS_HTTP = "The answer is HTTP: is this the HTTP port? Say http://"
+IS_LINES = "The answer is not HTTP but a line: is this the TCP port? Say tcp://"
+
+
+@pytest.mark.parametrize("token", [None, "secret"])
+@pytest.mark.parametrize(("scheme", "text"), [("tcp", IS_HTTP), ("http", IS_LINES)])
+async def test_who_takes_one_port_for_the_other_is_told_at_once(scheme: str, text: str, token: str | None) -> None:
     async with a_node() as node:
+        url = f"{scheme}://127.0.0.1:{node.http.port if scheme == 'tcp' else node.tcp.port}"
+
+        def blocking() -> NetworkError:
+            with Client(url, token=token) as client, pytest.raises(NetworkError) as caught:
+                client.push("q", "n", {})
+            return caught.value
+
+        async with AsyncClient(url, token=token) as client:
+            with pytest.raises(NetworkError) as caught:
+                await client.push("q", "n", {})
+        for error in (caught.value, await asyncio.to_thread(blocking)):
+            # Nothing is sent again, since the same port would say the same.
+            assert (error.code, error.message, error.sent, error.passing) == ("WRONG_PORT", text, False, False)
+
+
+async def test_events_asked_of_the_tcp_port_end_at_once() -> None:
+    async with a_node() as node:
+        url = f"http://127.0.0.1:{node.tcp.port}"
 
         def blocking() -> str:
-            url = f"tcp://127.0.0.1:{node.http.port}"
-            with Client(url) as client, pytest.raises(RustQueueError) as caught:
-                client.health()
+            with Client(url) as client, pytest.raises(NetworkError) as caught:
+                next(client.subscribe())
             return caught.value.message
 
-        assert await asyncio.to_thread(blocking) == "The answer is HTTP: is this the HTTP port? Say http://"
-        async with AsyncClient(f"http://127.0.0.1:{node.tcp.port}", idempotency="off") as client:
-            with pytest.raises(NetworkError) as broken:
-                await client.push("q", "n", {})
-        assert broken.value.message == "The answer is not HTTP but a line: is this the TCP port? Say tcp://"
+        async with AsyncClient(url) as client:
+            with pytest.raises(NetworkError) as caught:
+                await anext(client.subscribe())
+        assert (caught.value.message, await asyncio.to_thread(blocking)) == (IS_LINES, IS_LINES)
 
 
 async def test_events_come_over_tls_and_from_nobody_else(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Returns:
 
     def pause_after(self, error: RustQueueError) -> float:
         """Raises the error when trying again cannot help."""
-        if not (isinstance(error, NetworkError) or error.passing):
+        if not error.passing:
             raise error
         self._failures += 1
         return max(pause_s(self._failures, random.random()), error.retry_after_s or 0.0)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from rustqueue import websocket as ws
 from rustqueue.client.address import Address
 from rustqueue.client.call import Call, nothing, read_answer
-from rustqueue.client.errors import InvalidRequest, NetworkError, ServerFault, Unauthorized
+from rustqueue.client.errors import InvalidRequest, NetworkError, ServerFault, Unauthorized, tcp_port
 from rustqueue.client.http11 import HttpParser
 from rustqueue.model import limits
 from rustqueue.model.queries import Health
@@ -120,6 +120,8 @@ class EventSession:
         head += data
         end = head.find(_END_OF_HEAD)
         if end < 0:
+            if head.startswith(b"{"):
+                raise tcp_port()
             if len(head) > limits.HEADER_BYTES_MAX:
                 raise NetworkError("The answer has no end of its headers", sent=False)
             return b""
