@@ -309,8 +309,6 @@ def _of_cluster(state: State, tx: Tx, command: Members | FeatureLevel) -> Reply:
 
 
 def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - one arm a verb
-    if isinstance(command, ScheduleCommand | WebhookCommand):
-        return _dispatch_family(state, tx, command)
     match command:
         case PushJobs():
             return push.push(state, tx, command) if command.creation is None else creation.create(state, tx, command)
@@ -375,7 +373,7 @@ def _dispatch(state: State, tx: Tx, command: Command) -> Reply:  # noqa: C901 - 
         case Members() | FeatureLevel():
             return _of_cluster(state, tx, command)
         case _:
-            assert_never(command)
+            return _dispatch_family(state, tx, command)
 
 
 def _dispatch_family(state: State, tx: Tx, command: ScheduleCommand | WebhookCommand) -> Reply:

@@ -60,7 +60,7 @@ def leased_job(lease: Lease, row: JobRow, started: str, expires: str) -> Job:
         None,
         "cascade",
         None,
-        lease.token,
+        lease.block.first_token,
         expires,
     )
 

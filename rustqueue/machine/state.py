@@ -120,9 +120,12 @@ class QueueState:
 
 
 class LeaseBlock:
-    """The leases of one pull: what they share. `open` counts those that are still active."""
+    """The leases of one pull: what they share. `open` counts those that are still active.
 
-    __slots__ = ("ids", "key", "lease_ms", "open", "queue", "started_at", "token", "worker_id")
+    `first_token` is the attempt token of all jobs that were never leased before.
+    """
+
+    __slots__ = ("first_token", "ids", "key", "lease_ms", "open", "queue", "started_at", "token", "worker_id")
 
     def __init__(self, key: bytes, started_at: int, lease_ms: int, worker_id: str | None, token: str) -> None:
         self.key = key
@@ -130,6 +133,7 @@ class LeaseBlock:
         self.lease_ms = lease_ms
         self.worker_id = worker_id
         self.token = token
+        self.first_token = f"{token}.1"
         self.queue = ""
         self.ids: list[bytes] = []
         self.open = 0

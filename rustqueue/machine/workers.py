@@ -19,13 +19,12 @@ from rustqueue.model.replies import Done, Reply, WorkerPage, WorkerState
 from rustqueue.model.times import to_text
 
 
-def leased(state: State, tx: Tx, block: LeaseBlock) -> None:
+def leased(state: State, tx: Tx, worker_id: str, block: LeaseBlock) -> None:
     """A worker was given the jobs of a block."""
-    if block.worker_id:
-        seen(state, tx, block.worker_id)
-        worker = state.workers.get(block.worker_id)
-        if worker is not None:
-            worker.blocks[block.key] = block
+    seen(state, tx, worker_id)
+    worker = state.workers.get(worker_id)
+    if worker is not None:
+        worker.blocks[block.key] = block
 
 
 def seen(state: State, tx: Tx, worker_id: str) -> None:

@@ -56,6 +56,7 @@ _OWN_OBJECTS: Final = frozenset(
     }
 )
 _OWN_LISTS: Final = frozenset({"jobs", "items", "queues", "operations"})
+_OWN_VALUES: Final = _OWN_OBJECTS | _OWN_LISTS
 _BRACE: Final = ord("{")
 _BRACKET: Final = ord("[")
 
@@ -71,6 +72,8 @@ def refuse_duplicate_keys(text: bytes | Raw, field: str = "") -> None:
     shortest = len("".join(members)) + len(b"".join(values)) + 4 * len(members) + 1
     if memoryview(text).nbytes != shortest and len(members) != own_colons(bytes(text), map(bytes, values)):
         raise _twice(bytes(text), field)
+    if _OWN_VALUES.isdisjoint(members):
+        return
     for key in members.keys() & _OWN_OBJECTS:
         value = members[key]
         if memoryview(value)[0] == _BRACE:
@@ -85,7 +88,7 @@ def refuse_duplicate_keys(text: bytes | Raw, field: str = "") -> None:
 
 def own_colons(text: bytes, inner: Iterable[bytes]) -> int:
     """Colons of a text that stand in none of its inner texts. Outside strings a colon always ends a key."""
-    return text.count(b":") - sum(part.count(b":") for part in inner)
+    return text.count(b":") - sum([part.count(b":") for part in inner])
 
 
 def _twice(text: bytes, field: str) -> ValidationFailed:

@@ -24,9 +24,10 @@ def _second_text(seconds: int) -> str:
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{rest // 60:02}:{rest % 60:02}"
 
 
+@lru_cache(maxsize=1_024)
 def to_text(at_ms: int) -> str:
     """RFC 3339 in UTC with `Z`; three fractional digits unless the time is a whole second (as the original's
-    formatter).
+    formatter). Kept, since the jobs of one push or pull share their times.
     """
     seconds, milliseconds = divmod(at_ms, 1_000)
     return f"{_second_text(seconds)}.{milliseconds:03}Z" if milliseconds else f"{_second_text(seconds)}Z"

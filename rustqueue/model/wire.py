@@ -47,6 +47,7 @@ from rustqueue.model.scan import is_deeper, own_colons, refuse_duplicate_keys
 from rustqueue.model.schedules import ScheduleFields
 from rustqueue.model.tokens import PATTERN
 from rustqueue.model.webhooks.checks import check_definition
+from rustqueue.model.webhooks.commands import WebhookCreate, WebhookPut
 
 Request = Command | SecretCommand | Read | ShellQuery
 """Anything a client can ask, prepared."""
@@ -105,14 +106,16 @@ def _is_too_deep(line: bytes) -> bool:
 def decode_logged(blob: bytes) -> Command:
     """A command of the log: it was checked when it came in, and is normalised again in the same way."""
     wire = _logged.decode(blob)
-    if isinstance(wire, Push | PushBatch):
-        return _normalised(wire)
-    if isinstance(wire, Transaction):
-        return _run_of(wire)
-    if isinstance(wire, JobCreate):
-        return _created(wire)
-    command: Command = wire
-    return command
+    match wire:
+        case Push() | PushBatch():
+            return _normalised(wire)
+        case Transaction():
+            return _run_of(wire)
+        case JobCreate():
+            return _created(wire)
+        case _:
+            command: Command = wire
+            return command
 
 
 def creation(wire: JobCreate) -> PushJobs:
@@ -184,21 +187,11 @@ def _prepare(wire: WireCommand | SecretCommand | Query | ShellQuery, data_requir
         return _checked_run(wire)
     if isinstance(wire, PushBatch):
         raise AssertionError("batches are prepared beside their line")
-    if isinstance(wire, SecretCommand):
-        _check_secret(wire)
-    else:
-        _check_others(wire)
+    _check_others(wire)
     return wire
 
 
-def _check_secret(wire: SecretCommand) -> None:
-    if isinstance(wire, TokenCreate):
-        _check_token(wire)
-    else:
-        check_definition(wire)
-
-
-def _check_others(wire: Command | Query | ShellQuery) -> None:
+def _check_others(wire: Command | SecretCommand | Query | ShellQuery) -> None:
     match wire:
         case Pull():
             _check_pull(wire)
@@ -217,8 +210,12 @@ def _check_others(wire: Command | Query | ShellQuery) -> None:
             _check_rare(wire)
 
 
-def _check_rare(wire: Command | Query | ShellQuery) -> None:
+def _check_rare(wire: Command | SecretCommand | Query | ShellQuery) -> None:
     match wire:
+        case TokenCreate():
+            _check_token(wire)
+        case WebhookCreate() | WebhookPut():
+            check_definition(wire)
         case DlqRetry(filter=DlqFilter() as wanted):
             _check_fingerprint(wanted.fingerprint)
             parse_time(wanted.before, "filter.before")

@@ -61,8 +61,13 @@ def ack_batch(state: State, tx: Tx, command: AckBatch) -> Reply:
             continue
         acked += 1
         if job_id is not None:
-            done.setdefault((queue, item is not None and item.cancelled), []).append(job_id)
-        results.append(ItemResult(reference, True, follow_ups_refused=refused or UNSET))
+            kind = queue, item is not None and item.cancelled
+            if (same := done.get(kind)) is None:
+                done[kind] = [job_id]
+            else:
+                same.append(job_id)
+        done_so = ItemResult(reference, True, follow_ups_refused=refused) if refused else ItemResult(reference, True)
+        results.append(done_so)
     for (queue, was_cancelled), ids in done.items():
         tx.events.append(JobsChanged("cancelled" if was_cancelled else "completed", queue, ids))
     failed = len(results) - acked
@@ -83,24 +88,26 @@ def _complete(state: State, tx: Tx, reference: str, given: Ack | AckItem | None)
             result = bytes(given.result)
             if result == b"null":
                 result = None
-    queue = state.queues.get(lease.queue) or state.existing(tx, lease.queue)
+    job_id, name, before = lease.id, lease.queue, lease.before
+    queue = state.queues.get(name) or state.existing(tx, name)
     queue.counters.active -= 1
-    state.touch(queue)
+    if not queue.dirty:
+        state.touch(queue)
     endings.end_lease(state, tx, lease)
     if lease.extras is not None:
-        return _complete_rich(state, tx, lease, result), lease.queue, lease.id
-    ordinal = endings.outcome_ordinal(tx, lease.before is not None and lease.before.history)
-    tx.rows[b"s" + lease.id] = rows.encode(_ended(tx, lease, rows.COMPLETED, ordinal, result=result))
-    endings.add_outcome(tx, lease.queue, rows.COMPLETED, ordinal, lease.id)
+        return _complete_rich(state, tx, lease, result), name, job_id
+    ordinal = endings.outcome_ordinal(tx, before is not None and before.history)
+    tx.rows[b"s" + job_id] = rows.encode(_ended(tx, lease, rows.COMPLETED, ordinal, result))
+    endings.add_outcome(tx, name, rows.COMPLETED, ordinal, job_id)
     if state.meta.parents:
-        endings.parent_ended(state, tx, lease.id, rows.COMPLETED)
-    return _NOTHING, lease.queue, lease.id
+        endings.parent_ended(state, tx, job_id, rows.COMPLETED)
+    return _NOTHING, name, job_id
 
 
 def _complete_rich(state: State, tx: Tx, lease: Lease, result: bytes | None) -> list[str]:
     """The rest of an ack for a job with options: index rows, children, follow-ups, removal."""
     row = _job_row(state, tx, lease.id)
-    ended = _ended(tx, lease, rows.COMPLETED, 0, result=result)
+    ended = _ended(tx, lease, rows.COMPLETED, 0, result)
     if lease.extras is not None and lease.extras.remove_on_complete:
         _erase_ended(state, tx, lease, row, ended)
     else:
@@ -122,15 +129,19 @@ def _erase_ended(state: State, tx: Tx, lease: Lease, row: JobRow, ended: StateRo
 
 
 def _ended(
-    tx: Tx, lease: Lease, code: int, ordinal: int, *, result: bytes | None = None, error: str | None = None
+    tx: Tx, lease: Lease, code: int, ordinal: int, result: bytes | None = None, error: str | None = None
 ) -> StateRow:
     """The state row of an attempt that ends now. `ordinal` says in which outcome block, where it is known already."""
     before, block, now_ms = lease.before, lease.block, tx.now_ms
+    if before is None and lease.live is None:
+        trace = None if block.worker_id is None else Trace(worker_id=block.worker_id)
+        at_ms = block.started_at
+        token = block.first_token
+        return StateRow(code, 0, 1, now_ms, at_ms, now_ms, error, result, token, tx.index, ordinal, 0, trace)
     attempt = 0
     if before is not None:
         attempt = before.attempt
         error = error if error is not None else before.last_error
-    token = f"{block.token}.{lease.fence}"
     return StateRow(
         code,
         attempt,
@@ -140,7 +151,7 @@ def _ended(
         now_ms,
         error,
         result,
-        token,
+        lease.token,
         tx.index,
         ordinal,
         0,

@@ -1,7 +1,6 @@
 """Leasing ready jobs: one lease block and one due row for all jobs of a pull that share a lease time."""
 
 from hashlib import blake2b
-from typing import NamedTuple
 
 from msgspec import Raw
 
@@ -23,14 +22,12 @@ _LEASE_STEP_MS = 500
 """
 
 
-class _Taken(NamedTuple):
-    id: bytes
-    row: JobRow
-    before: StateRow | None
+_Taken = tuple[bytes, JobRow, StateRow | None]
+"""A job that is taken: id, row, what earlier attempts left. A plain tuple, since each pulled job makes one."""
 
 
 def pull(state: State, tx: Tx, command: Pull) -> Reply:
-    if workers.is_draining(state, command.worker_id, tx.now_ms):
+    if command.worker_id and workers.is_draining(state, command.worker_id, tx.now_ms):
         return PulledOne(job=None) if command.count == 1 else Pulled(jobs=[])
     jobs: list[Job] = []
     room = _Room(command.count, min(limits.PULL_BYTES_MAX, tx.reply_room))
@@ -92,14 +89,15 @@ def _pull_in_turns(state: State, tx: Tx, queue: QueueState, command: Pull, room:
     live: list[_Taken] = []
     while len(live) < room.jobs and (entry := turns.show()) is not None:
         item = _taken(tx, entry)
-        if item.row.extras is not None and _is_expired(tx, item):
-            endings.bury(state, tx, (item.id, item.row, item.before), "expired", expired=True)
-            endings.parent_ended(state, tx, item.id, rows.DLQ)
+        job_id, row, _ = item
+        if row.extras is not None and _is_expired(tx, item):
+            endings.bury(state, tx, item, "expired", expired=True)
+            endings.parent_ended(state, tx, job_id, rows.DLQ)
             continue
-        if room.bytes < len(item.row.data) and (live or full):
+        if room.bytes < len(row.data) and (live or full):
             room.jobs = len(live)
             break
-        room.bytes -= len(item.row.data)
+        room.bytes -= len(row.data)
         turns.take()
         live.append(item)
     queue.counters.waiting -= len(live)
@@ -111,7 +109,7 @@ def _pull_in_turns(state: State, tx: Tx, queue: QueueState, command: Pull, room:
 def _taken(tx: Tx, entry: Ready) -> _Taken:
     row = entry.row or rows.decode_job(_present(tx.get(keys.job(entry.id))))
     stored = tx.get(keys.state(entry.id)) if entry.block is None else None
-    return _Taken(entry.id, row, None if stored is None else rows.decode_state(stored))
+    return entry.id, row, None if stored is None else rows.decode_state(stored)
 
 
 def _pull_from(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Room) -> list[Job]:
@@ -123,7 +121,7 @@ def _pull_from(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Ro
         queue.ready.take(tx, looked)
         live = []
         for item in taken:
-            if item.row.extras is not None and _is_expired(tx, item):
+            if item[1].extras is not None and _is_expired(tx, item):
                 _expire(state, tx, queue, item)
             else:
                 live.append(item)
@@ -138,21 +136,17 @@ def _pull_from(state: State, tx: Tx, queue: QueueState, command: Pull, room: _Ro
 
 def _choose(tx: Tx, queue: QueueState, room: _Room) -> tuple[list[_Taken], int]:
     """The next jobs that fit, with their rows; at least one unless an earlier queue filled the answer."""
-    shown = queue.ready.peek(tx, room.jobs)
-    missing = [keys.job(entry.id) for entry in shown if entry.row is None]
-    found = iter(tx.get_many(missing)) if missing else iter(())
-    returned = [keys.state(entry.id) for entry in shown if entry.block is None]
-    states = iter(tx.get_many(returned)) if returned else iter(())
     taken: list[_Taken] = []
     full = room.bytes < limits.PULL_BYTES_MAX  # Not the first queue or pull to fill an answer of this entry.
-    for entry in shown:
-        row = entry.row or rows.decode_job(_present(next(found)))
-        stored = next(states) if entry.block is None else None
-        if room.bytes < len(row.data) and (taken or full):
+    for entry in queue.ready.peek(tx, room.jobs):
+        row = entry.row
+        item = _taken(tx, entry) if row is None or entry.block is None else (entry.id, row, None)
+        size_bytes = len(item[1].data)
+        if room.bytes < size_bytes and (taken or full):
             room.jobs = len(taken)
             break
-        room.bytes -= len(row.data)
-        taken.append(_Taken(entry.id, row, None if stored is None else rows.decode_state(stored)))
+        room.bytes -= size_bytes
+        taken.append(item)
     return taken, len(taken)
 
 
@@ -164,17 +158,18 @@ def _present(value: bytes | None) -> bytes:
 
 def _is_expired(tx: Tx, item: _Taken) -> bool:
     """Only a job that was never started can expire (decisions A16)."""
-    ttl_ms = item.row.extras.ttl_ms if item.row.extras is not None else None
-    started = item.before is not None and item.before.fence > 0
-    return ttl_ms is not None and not started and item.row.created_at + ttl_ms <= tx.now_ms
+    _, row, before = item
+    ttl_ms = row.extras.ttl_ms if row.extras is not None else None
+    started = before is not None and before.fence > 0
+    return ttl_ms is not None and not started and row.created_at + ttl_ms <= tx.now_ms
 
 
 def _expire(state: State, tx: Tx, queue: QueueState, item: _Taken) -> None:
     """A job whose time to live is over when its turn comes is not leased, even before the tick that would find it."""
-    order = endings.ready_order(item.row)
-    queue.ready.push_single(tx, item.row.priority, order, item.id)
-    endings.bury(state, tx, (item.id, item.row, item.before), "expired", expired=True)
-    endings.parent_ended(state, tx, item.id, rows.DLQ)
+    job_id, row, _ = item
+    queue.ready.push_single(tx, row.priority, endings.ready_order(row), job_id)
+    endings.bury(state, tx, item, "expired", expired=True)
+    endings.parent_ended(state, tx, job_id, rows.DLQ)
 
 
 def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_Taken]) -> list[Job]:
@@ -182,20 +177,18 @@ def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_
     if not items:
         return []
     usual = command.lease_ms or queue.settings.lease_ms or state.defaults.lease_ms
-    groups: dict[int, list[_Taken]] = {}
-    if command.lease_ms is None and any(item.row.extras is not None for item in items):
-        for item in items:
-            extras = item.row.extras
-            own = None if extras is None else extras.lease_ms
-            groups.setdefault(own or usual, []).append(item)
-    else:
-        groups[usual] = items
-    ids = [item.id for item in items]
+    ids = [job_id for job_id, _, _ in items]
     queue.counters.active += len(items)
     tx.events.append(JobsChanged("started", queue.name, ids, ready_ms=_ready_ms(items)))
+    if command.lease_ms is not None or not [row for _, row, _ in items if row.extras is not None]:
+        return _lease_block(state, tx, command, usual, items)
+    groups: dict[int, list[_Taken]] = {}
+    for item in items:
+        extras = item[1].extras
+        own = None if extras is None else extras.lease_ms
+        groups.setdefault(own or usual, []).append(item)
     if len(groups) == 1:
-        [(lease_ms, group)] = groups.items()
-        return _lease_block(state, tx, command, lease_ms, group)
+        return _lease_block(state, tx, command, next(iter(groups)), items)
     jobs: dict[str, Job] = {}
     for lease_ms, group in groups.items():
         leased = _lease_block(state, tx, command, lease_ms, group)
@@ -205,12 +198,12 @@ def _lease(state: State, tx: Tx, queue: QueueState, command: Pull, items: list[_
 
 def _ready_ms(items: list[_Taken]) -> list[int] | None:
     """Since when each job was ready; None if all were from the start, as nearly always: then their ids tell it."""
-    for item in items:
-        if item.before is not None:
+    for _, _, before in items:
+        if before is not None:
             break
     else:
         return None
-    return [item.row.created_at if item.before is None else item.before.updated_at for item in items]
+    return [row.created_at if before is None else before.updated_at for _, row, before in items]
 
 
 def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list[_Taken]) -> list[Job]:
@@ -238,9 +231,10 @@ def _lease_block(state: State, tx: Tx, command: Pull, lease_ms: int, items: list
             room -= add_parent_results(state, tx, job, row.extras.depends_on, room)
         jobs.append(job)
     block.open = len(items)
-    block.queue = items[0].row.queue
-    workers.leased(state, tx, block)
-    plain = None if all(fence == 1 for fence in fences) else fences
+    block.queue = items[0][1].queue
+    if block.worker_id:
+        workers.leased(state, tx, block.worker_id, block)
+    plain = None if fences.count(1) == len(fences) else fences
     tx.rows[key] = rows.encode(
         LeaseBlockRow(now_ms, lease_ms, command.worker_id, block.token, b"".join(block.ids), plain)
     )
