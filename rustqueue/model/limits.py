@@ -158,6 +158,7 @@ JOURNAL_RESERVE_BYTES: Final = (
 )
 JOURNAL_RESERVE_PERCENT: Final = 4  # Of the disk, at most.
 FLUSH_LOG_BYTES: Final = 67_108_864  # Log since the last flush of the store: what a restart has to replay at most.
+FLUSH_ENTRIES: Final = 32_768  # Entries since then: about a second of replay, while the flush takes a few hundredths.
 FLUSH_INTERVAL_MS: Final = 300_000  # A quiet node flushes too, so that its log can go.
 FLUSH_RETRY_MS: Final = 1_000  # After a flush that found no room; the log is still there, so there is no hurry.
 DISK_WARN_PERCENT: Final = 80  # Design section 5: use of the file system at which the node warns,

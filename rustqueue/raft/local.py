@@ -182,7 +182,7 @@ class LocalReplicator:
         self._space.start()
         self._refusal = None
         if replayed_bytes:
-            self._flush.applied(replayed_bytes)
+            self._flush.applied(replayed_bytes, self.replayed_count)
         self._pace.consider()
 
     def _check_meets(self) -> None:

@@ -221,6 +221,41 @@ def test_the_store_is_flushed_by_log_size_and_the_log_dropped() -> None:
     assert bench.machine.commands() == [b"%x" % number * 200 for number in range(12)]
 
 
+def test_the_store_is_flushed_by_the_count_of_entries_so_that_a_start_has_little_to_replay() -> None:
+    # Given a node that flushes after four entries, however small they are
+    bench = Bench(replace(OPTIONS, flush=FlushRules(entries=4)))
+    for number in range(3):
+        bench.propose(b"%d" % number)
+        bench.settle(100_000)
+    assert bench.node.flushed_index == 0
+    # When the fourth is applied, then it flushes, and counts from there
+    for number in range(3, 10):
+        bench.propose(b"%d" % number)
+        bench.settle(100_000)
+    assert (bench.node.applied_index, bench.node.flushed_index) == (10, 8)
+    bench.crash(power=True)
+    bench.start()
+    assert bench.node.replayed_count == 2
+
+
+def test_what_was_replayed_counts_for_the_next_flush() -> None:
+    # Given a log of three entries that no flush has seen
+    bench = Bench(replace(OPTIONS, flush=FlushRules(entries=4)))
+    for number in range(3):
+        bench.propose(b"%d" % number)
+        bench.settle(100_000)
+    bench.crash(power=True)
+    bench.start()
+    assert bench.node.replayed_count == 3
+    # When one more is applied, then that is enough for a flush, and after that nothing is replayed any more.
+    bench.propose(b"3")
+    bench.settle(100_000)
+    assert bench.node.flushed_index == 4
+    bench.crash(power=True)
+    bench.start()
+    assert bench.node.replayed_count == 0
+
+
 def test_a_quiet_node_flushes_after_a_while_and_then_rests() -> None:
     bench = Bench(replace(OPTIONS, flush=FlushRules(interval_ms=10_000)))
     bench.propose(b"a")
