@@ -11,6 +11,7 @@ from rustqueue.model import limits
 from rustqueue.model.commands import Configure, NewJob, PushJobs
 from rustqueue.model.entry import Entry, decode_entry, encode_entry
 from rustqueue.model.jobs import NodeDefaults
+from rustqueue.model.replies import AckedBatch, Pulled, Reply
 from rustqueue.storage import StoreFullError
 from rustqueue.storage.memory import MemoryKV
 from tests.unit.factories import START_MS, Rig, encode
@@ -269,6 +270,35 @@ def test_replies_that_nobody_reads_are_not_made_and_the_state_does_not_tell() ->
     # And whoever repeats the pull with the key gets the same from both
     again = entry({"cmd": "pull", "queue": "q", "idempotency_key": "k"})
     assert unread.apply(7, again) == read.apply(7, again) == replies
+
+
+def test_acks_that_nobody_reads_end_the_same_jobs() -> None:
+    # Given the same leased jobs on two machines
+    read, unread = Machine(MemoryKV()), Machine(MemoryKV())
+    both(read, unread, 1, {"cmd": "push_batch", "queue": "q", "jobs": [{"name": "n"}] * 5})
+    [pulled] = both(read, unread, 2, {"cmd": "pull", "queue": "q", "count": 5})
+    assert isinstance(pulled, Pulled)
+    ids = [job.id for job in pulled.jobs]
+    # When jobs are ended, one of them twice and one under a key
+    [ended] = both(read, unread, 3, {"cmd": "ack_batch", "ids": [*ids[:2], ids[0]]})
+    items: list[Json] = [{"id": ids[2], "result": 7}, {"id": ids[3], "cancelled": True}]
+    both(read, unread, 4, {"cmd": "ack_batch", "items": items})
+    keyed: Json = {"cmd": "ack_batch", "ids": ids[4:], "idempotency_key": "k"}
+    kept = both(read, unread, 5, keyed)
+    # Then who reads is told of each
+    assert isinstance(ended, AckedBatch)
+    assert (ended.acked, ended.failed, [item.ok for item in ended.results]) == (2, 1, [True, True, False])
+    # And whoever repeats the keyed one gets the same from both
+    assert unread.apply(6, entry(keyed)) == read.apply(6, entry(keyed)) == kept
+
+
+def both(read: Machine, unread: Machine, index: int, command: Json) -> list[Reply]:
+    """Apply for somebody and for nobody; the states must be equal."""
+    one = entry(command)
+    replies = read.apply(index, one)
+    assert unread.apply(index, one, None, unread=True) == []
+    assert unread.state_hash == read.state_hash
+    return replies
 
 
 def test_what_another_version_wrote_is_not_touched() -> None:

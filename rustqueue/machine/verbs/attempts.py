@@ -48,7 +48,7 @@ def ack_batch(state: State, tx: Tx, command: AckBatch) -> Reply:
     """Each item stands alone (contract A7)."""
     results: list[ItemResult] = []
     done: dict[tuple[str, bool], list[bytes]] = {}
-    acked = 0
+    acked = failed = 0
     if command.items is not None:
         items: list[tuple[str, AckItem | None]] = [(item.id, item) for item in command.items]
     else:
@@ -57,6 +57,7 @@ def ack_batch(state: State, tx: Tx, command: AckBatch) -> Reply:
         try:
             refused, queue, job_id = _complete(state, tx, reference, item)
         except ApiError as error:
+            failed += 1
             results.append(ItemResult(reference, False, ErrorBody(error.code, error.message, error.details)))
             continue
         acked += 1
@@ -66,11 +67,11 @@ def ack_batch(state: State, tx: Tx, command: AckBatch) -> Reply:
                 done[kind] = [job_id]
             else:
                 same.append(job_id)
-        done_so = ItemResult(reference, True, follow_ups_refused=refused) if refused else ItemResult(reference, True)
-        results.append(done_so)
+        if not tx.unread:
+            told = ItemResult(reference, True, follow_ups_refused=refused) if refused else ItemResult(reference, True)
+            results.append(told)
     for (queue, was_cancelled), ids in done.items():
         tx.events.append(JobsChanged("cancelled" if was_cancelled else "completed", queue, ids))
-    failed = len(results) - acked
     return AckedBatch(ok=failed == 0, acked=acked, failed=failed, results=results)
 
 

@@ -23,6 +23,8 @@ DURABILITY: Final = "fsync-majority"
 """What an acknowledgement means: synced to disk on a majority of the voters, which is this node when it is alone."""
 
 _NO_OPTIONS: Final = JobOptions()
+_UNREAD: Final = PushedBatch(ids=[])
+"""For batches alone: the id of a single push may be a parent's in the same transaction."""
 
 
 def push(state: State, tx: Tx, command: PushJobs) -> Reply:
@@ -31,9 +33,11 @@ def push(state: State, tx: Tx, command: PushJobs) -> Reply:
         ids = _push_plain(state, tx, queue, command.jobs)
     else:
         ids = push_rich(state, tx, queue, command.jobs, in_batch=not command.single)
-    texts = consecutive_texts(ids[0], len(ids)) if ids else []
     if ids:
         tx.events.append(JobsChanged("pushed", queue.name, ids))
+    if tx.unread and not command.single:
+        return _UNREAD
+    texts = consecutive_texts(ids[0], len(ids)) if ids else []
     if not command.receipt:
         return Pushed(id=texts[0]) if command.single else PushedBatch(ids=texts)
     if command.single:
