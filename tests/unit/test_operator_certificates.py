@@ -1,6 +1,9 @@
 """When the certificate of a cluster's nodes is made anew, and that the nodes take what was made."""
 
 import base64
+import contextlib
+import itertools
+import ssl
 import time
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,11 @@ def certificate(**changed: Any) -> Certificate:
 )
 def test_reasons(found: Certificate | None, wish: str | None, granted: str | None, reason: str | None) -> None:
     assert reason_to_renew(found, TEN_YEARS, NOW_S, wish, granted) == reason
+
+
+def test_authorities_that_have_changed_are_a_reason() -> None:
+    reason = reason_to_renew(certificate(), TEN_YEARS, NOW_S, None, None, trusts_all=False)
+    assert reason == "other authorities are to be trusted"
 
 
 def test_near_the_end_of_the_authority_nothing_is_made_over_and_over_and_somebody_is_told() -> None:
@@ -203,3 +211,58 @@ async def test_without_the_authority_nothing_is_written(tmp_path: Path, caplog: 
 
     assert kubernetes.writes == 0
     assert [record.getMessage() for record in caplog.records] == ["certificates not looked after"]
+
+
+class Node:
+    """What a node makes of the Secret that it was brought, with its own rules for connections."""
+
+    def __init__(self, folder: Path, name: str, secret: dict[str, Any]) -> None:
+        paths = {key: folder / f"{name}-{key}" for key in ("tls.crt", "tls.key", "ca.crt")}
+        for key, path in paths.items():
+            path.write_bytes(base64.b64decode(secret["data"][key]))
+        files = TlsFiles(*(str(path) for path in paths.values()))
+        self.contexts = Credentials(files, "rq-1", time.monotonic, Faults(time.monotonic)).contexts()
+
+    def talks_to(self, other: "Node") -> bool:
+        """Whether a connection to it comes about; both show a certificate."""
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = self.contexts.dialling.wrap_bio(to_client, to_server, server_side=False)
+        server = other.contexts.accepting.wrap_bio(to_server, to_client, server_side=True)
+        waiting = [client, server]
+        try:
+            while waiting:
+                for side in list(waiting):
+                    with contextlib.suppress(ssl.SSLWantReadError):
+                        side.do_handshake()
+                        waiting.remove(side)
+        except ssl.SSLError:
+            return False
+        return True
+
+
+def another_authority(folder: Path) -> tuple[bytes, bytes]:
+    """Its certificate and key. It says the same name of itself as the first one, like two that the chart made."""
+    (folder / "another").mkdir()
+    signer = Signer(folder / "another")
+    return Path(signer.ca_file).read_bytes(), signer.key_pem
+
+
+async def test_the_authority_is_exchanged_in_three_steps_and_nodes_one_step_apart_talk(tmp_path: Path) -> None:
+    """Those of docs/kubernetes/operate.md. Secrets reach nodes one after the other."""
+    kubernetes = Kubernetes(tmp_path)
+    rounds = await rounds_over(kubernetes)
+    old, old_key = kubernetes.ca, kubernetes.signer.key_pem
+    new, new_key = another_authority(tmp_path)
+    nodes = [Node(tmp_path, "begin", kubernetes.secrets["rq-peers"])]
+
+    for step, (authorities, key) in enumerate([(old + new, old_key), (new + old, new_key), (new, new_key)], 1):
+        kubernetes.secrets["rq-peers-authority"] = kept("rq-peers-authority", {"ca.crt": authorities, "ca.key": key})
+        for _ in range(3):
+            await rounds.go()
+        assert kubernetes.writes == step
+        nodes.append(Node(tmp_path, f"step-{step}", kubernetes.secrets["rq-peers"]))
+
+    for earlier, later in itertools.pairwise(nodes):
+        assert (earlier.talks_to(later), later.talks_to(earlier)) == (True, True)
+    assert not nodes[0].talks_to(nodes[-1])
+    assert not nodes[-1].talks_to(nodes[0])

@@ -32,9 +32,16 @@ class Authority(Struct, frozen=True):
 
 
 def reason_to_renew(
-    found: Certificate | None, authority: Authority, now_s: int, wish: str | None, granted: str | None
+    found: Certificate | None,
+    authority: Authority,
+    now_s: int,
+    wish: str | None,
+    granted: str | None,
+    trusts_all: bool = True,
 ) -> str | None:
-    """Why, or None. `found` None: there is no certificate that can be read."""
+    """Why, or None. `found` None: there is no certificate that can be read. `trusts_all`: the nodes trust exactly the
+    authorities that stand beside the one that signs, of which there are two while one is exchanged for another.
+    """
     if end_s(authority, now_s) <= now_s:
         return None  # Whatever it signs is void. The problem is told by `problem`.
     if found is None:
@@ -43,6 +50,8 @@ def reason_to_renew(
         return "another authority signed it"
     if wish is not None and wish != granted:
         return "somebody asked for it"
+    if not trusts_all:
+        return "other authorities are to be trusted"
     left_s, life_s = found.ends_s - now_s, found.ends_s - found.begins_s
     if left_s * _LEFT_SHARE < life_s and end_s(authority, now_s) > found.ends_s:
         return f"{max(0, left_s) // 86_400} days are left"

@@ -62,7 +62,8 @@ class Rounds:
         except making.NotUsable:
             found = None
         self._metrics.certificate(name, 0 if found is None else found.ends_s)
-        reason = reason_to_renew(found, authority, now_s, wish, annotations.get(RENEWED))
+        trusts_all = (secret.get("data") or {}).get("ca.crt") == signer["data"]["ca.crt"]
+        reason = reason_to_renew(found, authority, now_s, wish, annotations.get(RENEWED), trusts_all)
         if reason is not None:
             names = (
                 found.names if found is not None and found.names else tuple(_value(signer, "names").decode().split())
