@@ -12,6 +12,7 @@ from urllib.parse import quote
 import aiohttp
 from msgspec import Struct
 
+from rustqueue_operator import failpoints
 from rustqueue_operator.kinds.table import KINDS, KindName
 from rustqueue_operator.planning.values import Absent, Record, Refusal
 
@@ -111,6 +112,8 @@ class Backend:
         if self.connection.token is not None:
             sent["Authorization"] = f"Bearer {self.connection.token}"
         url = f"{self.connection.address.rstrip('/')}/api/v1{path}"
+        if method != "GET":
+            failpoints.reached("before", failpoints.cluster_point(method, path))
         try:
             async with self._session.request(method, url, json=body, headers=sent, allow_redirects=False) as response:
                 answer = await response.json(content_type=None)
@@ -120,6 +123,8 @@ class Backend:
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             # Among them a connection that was closed under us, because the cluster has another address now.
             raise NoAnswer(f"{self.connection.address}: {type(error).__name__} {error}") from error
+        if method != "GET":
+            failpoints.reached("after", failpoints.cluster_point(method, path))
         if not isinstance(answer, dict) or "ok" not in answer:
             raise NoAnswer(f"{self.connection.address}: HTTP {status} that is not from RustQueue")
         return status, answer

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import aiohttp
 
+from rustqueue_operator import failpoints
 from rustqueue_operator.kinds.table import GROUP, VERSION
 from rustqueue_operator.kube.access import Access
 
@@ -133,6 +134,7 @@ class Calls:
             headers["Authorization"] = f"Bearer {token}"
         if body is not None:
             headers["Content-Type"] = content_type
+            failpoints.reached("before", failpoints.kubernetes_point(method, path))
         begun, status = time.monotonic(), 0
         try:
             async with self._session.request(
@@ -145,6 +147,8 @@ class Calls:
         finally:
             self.counts[method, status] = self.counts.get((method, status), 0) + 1
             self.seconds += time.monotonic() - begun
+        if body is not None:
+            failpoints.reached("after", failpoints.kubernetes_point(method, path))
         if status >= 400 or not isinstance(answer, dict):
             message = answer.get("message", "") if isinstance(answer, dict) else str(answer)
             raise KubernetesError(status, message)
