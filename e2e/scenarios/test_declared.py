@@ -22,9 +22,9 @@ def queue(name: str, lease_s: int) -> Object:
     }
 
 
-def all_in_force(release: Release) -> bool:
+def all_in_force(release: Release, kinds: str = "queues.rustqueue.io") -> bool:
     """Ready, and for what stands in the object now."""
-    for item in release.kubectl.items("queues.rustqueue.io"):
+    for item in release.kubectl.items(kinds):
         found = [each for each in item.get("status", {}).get("conditions", []) if each["type"] == "Ready"]
         if (
             not found
