@@ -108,7 +108,7 @@ def decode_logged(blob: bytes) -> Command:
     wire = _logged.decode(blob)
     match wire:
         case Push() | PushBatch():
-            return _normalised(wire)
+            return _normalised(wire, blob)
         case Transaction():
             return _run_of(wire)
         case JobCreate():
@@ -132,8 +132,13 @@ def _created(wire: JobCreate) -> PushJobs:
     return PushJobs(wire.kind, [job], True, creation=terms)
 
 
-def _normalised(wire: Push | PushBatch) -> PushJobs:
-    jobs = [_new_job(item) for item in wire.jobs] if isinstance(wire, PushBatch) else [_new_job(wire)]
+def _normalised(wire: Push | PushBatch, line: bytes | None = None) -> PushJobs:
+    if isinstance(wire, PushBatch):
+        jobs = None if line is None else _plain_jobs(wire, line)
+        if jobs is None:
+            jobs = [_new_job(item) for item in wire.jobs]
+    else:
+        jobs = [_new_job(wire)]
     single = isinstance(wire, Push)
     return PushJobs(wire.queue, jobs, single, wire.receipt, wire.idempotency_key, wire.request_id)
 
@@ -265,20 +270,20 @@ def _check_texts(wire: Fail | FailBatch | Progress) -> None:
 
 def _prepare_batch(wire: PushBatch, line: bytes, data_required: bool) -> list[NewJob]:
     check_name(wire.queue, "queue", limits.QUEUE_NAME_BYTES_MAX)
+    jobs = _plain_jobs(wire, line)
+    if jobs is not None:
+        for position, job in enumerate(jobs):
+            if job.name not in _known_names or not _is_harmless(job.data):
+                check_job(job, f"jobs[{position}].")
+        return jobs
     jobs = []
-    payloads = []
-    plain = True
     for position, item in enumerate(wire.jobs):
         job = _new_job(item)
-        name, data = job.name, job.data
         missing = item.data is UNSET
-        if name not in _known_names or job.options is not None or missing or not _is_harmless(data):
+        if job.name not in _known_names or job.options is not None or missing or not _is_harmless(job.data):
             check_job(job, f"jobs[{position}].", data_required and missing)
-            plain = plain and not missing and job.options is None
-        payloads.append(data)
         jobs.append(job)
-    if not (plain and _has_each_key_once(wire, line, payloads)):
-        refuse_duplicate_keys(line)
+    refuse_duplicate_keys(line)
     return jobs
 
 
@@ -290,18 +295,24 @@ def _is_harmless(payload: bytes) -> bool:
     )
 
 
-def _has_each_key_once(wire: PushBatch, line: bytes, payloads: list[bytes]) -> bool:
-    """True if the line has as many keys as a batch of plain jobs with data must have: then none stands there twice.
+def _plain_jobs(wire: PushBatch, line: bytes) -> list[NewJob] | None:
+    """The jobs of a batch whose line has just the keys that it must have; None if there are others, or one twice.
 
-    Names hold no colon. Anything but a plain batch takes the slower way that names the key.
+    Every batch has `cmd`, `queue`, `jobs` and the name of each job, and whatever else stands there adds colons. So if
+    all jobs have data and no colon is left over, no job has an option, and nobody need look for it in each.
     """
+    payloads = [bytes(item.data) for item in wire.jobs if item.data is not UNSET]
+    if len(payloads) != len(wire.jobs):
+        return None
     optional = 0
     for text in (wire.request_id, wire.idempotency_key):
         if text is not None:
             optional += 1
             if ":" in str(text):
-                return False
-    return own_colons(line, payloads) == 3 + 2 * len(wire.jobs) + optional
+                return None
+    if own_colons(line, payloads) != 3 + 2 * len(payloads) + optional:
+        return None
+    return [NewJob(item.name, data, None) for item, data in zip(wire.jobs, payloads, strict=True)]
 
 
 def _new_job(item: JobItem) -> NewJob:

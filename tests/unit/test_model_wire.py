@@ -79,6 +79,38 @@ def test_a_payload_passes_byte_for_byte(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "head", ["", '"request_id":"r",', '"idempotency_key":"a:b",', '"request_id":null,"receipt":true,']
+)
+@pytest.mark.parametrize(
+    "last",
+    [
+        '"data":1',
+        '"data":{"a":":"}',
+        '"lifo":true',
+        '"data":1,"lifo":null',
+        '"data":1,"options":{"priority":3}',
+        '"ttl_ms":5',
+    ],
+)
+def test_a_batch_is_read_as_its_jobs_alone(head: str, last: str) -> None:
+    # Given jobs with and without options, in a batch and alone
+    jobs = ['"name":"a","data":{"b":[1]}', f'"name":"c",{last}']
+    batch = f'{{"cmd":"push_batch",{head}"queue":"q","jobs":[{{{jobs[0]}}},{{{jobs[1]}}}]}}'.encode()
+    alone = [f'{{"cmd":"push","queue":"q",{job}}}'.encode() for job in jobs]
+    # When they come in, and when they are read back from the log
+    for read in (wire.decode_request, wire.decode_logged):
+        # Then it makes no difference
+        assert meant(read(batch)) == [job for line in alone for job in meant(read(line))]
+
+
+def meant(push: object) -> list[tuple[object, ...]]:
+    """Name, data and options of each job; flat options come with the fields beside them."""
+    assert isinstance(push, PushJobs)
+    names = JobOptions.__struct_fields__
+    return [(job.name, job.data, job.options and [getattr(job.options, name) for name in names]) for job in push.jobs]
+
+
+@pytest.mark.parametrize(
     ("line", "field"),
     [
         (b'{"cmd":"push","queue":"q","name":"n","name":"n"}', "name"),
