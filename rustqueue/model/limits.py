@@ -265,6 +265,7 @@ LOG_KEPT_BYTES: Final = 268_435_456  # Of flushed log that a leader keeps for me
 APPEND_BYTES_MAX: Final = 1_048_576  # Records of one append to a member, about; one record may be larger.
 PEER_UNACKED_BYTES_MAX: Final = 8_388_608  # Sent to a member and not acknowledged, before the leader waits.
 APPLY_SLICE_MS: Final = 10  # Of a loop turn for applying what others committed; heartbeats come every 50 ms.
+CAMPAIGN_LAG_ENTRIES: Final = 5_000  # Who has so many to apply lets others campaign first: some tenths of a second.
 APPLY_READ_BYTES: Final = 65_536  # Read and applied between two looks at the clock: about as long as such a slice.
 DIGEST_ENTRIES: Final = 1_024  # Replicas compare their state after so many entries (design 4.5).
 DIGESTS_KEPT_MAX: Final = 64  # Of the leader, for a follower that is behind.

@@ -35,6 +35,9 @@ class Election:
         self._heard_leader_us = _NEVER_US
         self.held = False
         """A node whose disk is full does not want to lead."""
+        self.lags: Callable[[], bool] = lambda: False
+        """Whether this node has much to apply yet, before which a leader answers nobody."""
+        self._gave_way = False
         self.campaigns_count = 0
 
     # Patience.
@@ -48,6 +51,7 @@ class Election:
 
     def heard_leader(self) -> None:
         self._heard_leader_us = self._parts.clock.monotonic_us()
+        self._gave_way = False
         self.be_patient()
 
     def lost_leader(self) -> None:
@@ -59,6 +63,11 @@ class Election:
         self.be_patient()
         parts = self._parts
         if not parts.is_voter() or self.held:
+            return
+        if not self._gave_way and self.lags():
+            # By the next time every other voter has run out of patience once. If nobody was elected by then, nobody
+            # else may be there who could be, and one that lags is better than none.
+            self._gave_way = True
             return
         self._forced = False
         self._pre_votes = {parts.me}

@@ -136,6 +136,7 @@ class ReplicatorOptions:
     entry_commands: int = limits.ENTRY_COMMANDS_MAX
     rounds: int = 2
     digest_every: int = limits.DIGEST_ENTRIES
+    lag_entries: int = limits.CAMPAIGN_LAG_ENTRIES
     flush: FlushRules = field(default_factory=FlushRules)
     space: SpaceRules = field(default_factory=SpaceRules)
     survivable: Callable[[BaseException], bool] = lambda _: False

@@ -73,6 +73,7 @@ class ClusterReplicator:
                 self._no_space, self.fail,
             ),
         )  # fmt: skip
+        self.member.election.lags = self._lags
         self._pending: deque[Proposal] = deque()
         self._rounds: dict[int, _Round] = {}
         self._company = Company(parts.clock, self._ask_turn)
@@ -350,6 +351,9 @@ class ClusterReplicator:
     def _applicable_index(self) -> int:
         # The store may be flushed at any moment, and must never know more than the log.
         return min(self.member.commit_index, self._log.durable_index)
+
+    def _lags(self) -> bool:
+        return self._log.last_index - self._machine.applied_index > self._options.lag_entries
 
     def _apply_committed(self) -> None:
         """Apply what can be, for a slice of time; heartbeats must not wait for a long log."""
