@@ -1,10 +1,10 @@
 """How long nobody can write when the leader goes: killed, or asked to hand over first.
 
-`python -m benchmarks.failover [--trials N] [--etcd] [--json FILE]`. Eight writers, four at each of the other two
-members, one write in flight each, given up after a quarter of a second and begun anew: whoever waits for an answer that
-never comes must not count as an outage. The gap is the longest time without any acknowledgement, from the last one
-before the signal on: an old leader may answer for a moment longer before it hands over. etcd, with its defaults, is
-measured in the same rig where it is installed.
+`python -m benchmarks.failover [--trials N] [--log-mib N] [--etcd] [--json FILE]`. Eight writers, four at each of the
+other two members, one write in flight each, given up after a quarter of a second and begun anew: whoever waits for an
+answer that never comes must not count as an outage. The gap is the longest time without any acknowledgement, from the
+last one before the signal on: an old leader may answer for a moment longer before it hands over. etcd, with its
+defaults, is measured in the same rig where it is installed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ from benchmarks.peers import PeerMissing, etcd
 from benchmarks.processes import pause
 from benchmarks.servers import Starter
 from benchmarks.systems import http_json
+from rustqueue.client import Client, NewJob
+
+FILL_JOBS = 500
+"""Of one batch that makes the log longer."""
 
 WRITERS_EACH = 4
 WRITE_TIMEOUT_S = 0.25
@@ -144,6 +148,13 @@ class OurRig:
     def __init__(self, cluster: clusters.Cluster) -> None:
         self._cluster = cluster
 
+    def fill(self, log_mib: int) -> None:
+        """Make the log longer by that much: with its second segment a node that starts has older ones to read."""
+        jobs: list[NewJob] = [{"name": "n", "data": "x" * 2_000}] * FILL_JOBS
+        with Client(f"tcp://127.0.0.1:{self._cluster.leader().ports.tcp}", idempotency="off") as client:
+            for _ in range(log_mib * (1 << 20) // (2_000 * FILL_JOBS)):
+                client.push_batch("filling", jobs)
+
     def trial(self, how: How) -> float:
         leader = self._cluster.leader()
         body = json.dumps({"name": "n", "data": {"to": "user@example.com"}}).encode()
@@ -235,6 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.failover", description=__doc__)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--hand-overs", type=int, default=20, help="trials of each planned kind (default 20)")
+    parser.add_argument("--log-mib", type=int, default=0, help="of log before the trials; a segment has 64 (default 0)")
     parser.add_argument("--etcd", action="store_true", help="the same with etcd, where it is installed")
     parser.add_argument("--checkout", action="store_true", help="run the checkout instead of a freshly built wheel")
     parser.add_argument("--scratch", type=Path, help="folder for the servers' data (default: the temporary folder)")
@@ -251,6 +263,7 @@ def main() -> None:
         ]
         with clusters.running(starter) as cluster:
             rig = OurRig(cluster)
+            rig.fill(options.log_mib)
             rows += [measure(rig, how, trials) for how, trials in plan if trials]
         if options.etcd:
             try:
