@@ -5,22 +5,52 @@ It must not know how numbers are shown, nor count anything itself. Invariant: a 
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from rustqueue.auth import Authenticator
+from rustqueue.effects.depths import OldestJobs, QueueDepths
 from rustqueue.effects.metrics import Gauges, Labelled
-from rustqueue.node.webhooks import webhook_numbers
+from rustqueue.effects.schedules.duty import ScheduleDuty
+from rustqueue.effects.stalls import LoopStalls
+from rustqueue.effects.stream import EventStream
+from rustqueue.gateway import Gateway
+from rustqueue.machine.machine import Machine
+from rustqueue.node.cluster import ClusterSide
+from rustqueue.node.room import RoomMaker
+from rustqueue.node.webhooks import Webhooks, webhook_numbers
+from rustqueue.raft.cluster.replicator import ClusterReplicator
+from rustqueue.raft.journal import Journal
+from rustqueue.raft.local import LocalReplicator
+from rustqueue.tcp import TcpShell
 
-if TYPE_CHECKING:
-    from rustqueue.node.assembly import Node
+
+class Parts(Protocol):
+    """What of a node is looked at."""
+
+    started_s: float
+    machine: Machine
+    journal: Journal
+    replicator: LocalReplicator | ClusterReplicator
+    cluster: ClusterSide | None
+    gateway: Gateway
+    schedules: ScheduleDuty
+    webhooks: Webhooks
+    stream: EventStream
+    depths: QueueDepths
+    oldest: OldestJobs
+    stalls: LoopStalls
+    room: RoomMaker
+    auth: Authenticator
+    tcp: TcpShell
 
 
-def _due_lag_ms(node: "Node") -> int:
+def _due_lag_ms(node: Parts) -> int:
     """How long the oldest due work has been waiting for its tick."""
     due_ms = node.machine.next_due_ms()
     return 0 if due_ms is None else max(0, node.replicator.now_ms() - due_ms)
 
 
-def gauges_of(node: "Node") -> Gauges:
+def gauges_of(node: Parts) -> Gauges:
     replicator, space = node.replicator, node.replicator.space
     queues, rest = node.depths.read()
     used = 0.0 if space.last is None else space.last.used_percent / 100
