@@ -4,6 +4,7 @@
 `server` is all of them. None of them knows what a verb means.
 """
 
-from rustqueue.tcp.server import TcpOptions, TcpShell
+from rustqueue.tcp.options import TcpOptions
+from rustqueue.tcp.server import TcpShell
 
 __all__ = ["TcpOptions", "TcpShell"]

@@ -14,10 +14,12 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import Final, Protocol, cast, get_args
 
-from rustqueue.auth import NOBODY, Undecided
-from rustqueue.gateway import Ticket
+from rustqueue.auth import NOBODY, Authenticator, Undecided
+from rustqueue.gateway import Gateway, Ticket
+from rustqueue.gateway.deadlines import Deadlines
+from rustqueue.gateway.ports import Around
 from rustqueue.model import limits
 from rustqueue.model.commands import Pull
 from rustqueue.model.errors import ApiError, Unauthorized
@@ -27,10 +29,8 @@ from rustqueue.model.schedules import ScheduleGet
 from rustqueue.model.wire import decode_request
 from rustqueue.tcp.frames import Frame, FrameBroken, encode_frame, error_frame
 from rustqueue.tcp.messages import MessageBuffer
+from rustqueue.tcp.options import TcpOptions
 from rustqueue.tcp.protocol import AnswerOrder, Slot, encode_answer, plainly_not_found, request_id_of
-
-if TYPE_CHECKING:
-    from rustqueue.tcp.server import TcpShell
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,32 @@ class _Raw(bytes):
     """An answer that is no line."""
 
 
+class Shell(Protocol):
+    """What all connections have together, as far as one of them needs it."""
+
+    gateway: Gateway
+    authenticator: Authenticator
+    options: TcpOptions
+    line_deadlines: "Deadlines[Connection]"
+    unread_deadlines: "Deadlines[Connection]"
+    token_deadlines: "Deadlines[Connection]"
+    around: Around | None
+
+    def opened(self, connection: "Connection", transport: asyncio.BaseTransport) -> ApiError | None:
+        """Why the connection cannot stay, or None."""
+        ...
+
+    def lost(self, connection: "Connection") -> None: ...
+
+    def has_answers(self, connection: "Connection") -> None:
+        """The connection has something to write at the end of this loop turn."""
+        ...
+
+
 class Connection(asyncio.Protocol):
     """Made by the shell for every client."""
 
-    def __init__(self, shell: "TcpShell") -> None:
+    def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self.transport: asyncio.Transport | None = None
         self._peer = ""

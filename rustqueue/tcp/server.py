@@ -6,8 +6,6 @@ and then closes every connection, or cuts it at the deadline.
 
 import asyncio
 import socket
-import ssl
-from dataclasses import dataclass
 
 from rustqueue.auth import Authenticator
 from rustqueue.gateway import Gateway
@@ -17,23 +15,12 @@ from rustqueue.model import limits
 from rustqueue.model.errors import Limited
 from rustqueue.raft.ports import Clock
 from rustqueue.tcp.connection import Connection
+from rustqueue.tcp.options import TcpOptions
 
 _BACKLOG = 1_024  # Connections that the system accepts for us while the loop is busy.
 _KEEPALIVE_IDLE_S = 60  # A peer that vanished without a word is found out after two minutes.
 _KEEPALIVE_INTERVAL_S = 15
 _KEEPALIVE_PROBES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class TcpOptions:
-    """`port` 0 takes a free one."""
-
-    host: str = "0.0.0.0"
-    port: int = 6789
-    line_deadline_ms: int = 30_000
-    connections_max: int = limits.CONNECTIONS_MAX
-    tls: ssl.SSLContext | None = None
-    token_deadline_ms: int = limits.AUTH_SHOWN_MS_MAX
 
 
 class TcpShell:
