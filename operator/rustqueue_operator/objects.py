@@ -2,14 +2,17 @@
 watch; a newer version that we got as the answer to our own write is never replaced by an older one.
 """
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from rustqueue.model.mistakes.decoding import api_error
 from rustqueue_operator.kinds.status import Status
 from rustqueue_operator.kinds.table import GROUP, KINDS, KindName
 from rustqueue_operator.kube.calls import Key
 from rustqueue_operator.planning.values import Desired
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 FINALIZER: Final = f"{GROUP}/cluster"
 PAUSED: Final = f"{GROUP}/paused"
@@ -29,11 +32,8 @@ def desired_of(key: Key, raw: dict[str, Any]) -> Desired:
     """Raises `InvalidObject` naming the field."""
     kind = KIND_OF[key.plural]
     metadata = raw["metadata"]
-    try:
-        spec = msgspec.convert(raw.get("spec") or {}, KINDS[kind].spec)
-        status = msgspec.convert(raw.get("status") or {}, Status)
-    except msgspec.ValidationError as error:
-        raise InvalidObject(str(error)) from error
+    spec = _converted(raw.get("spec") or {}, KINDS[kind].spec)
+    status = _converted(raw.get("status") or {}, Status)
     return Desired(
         kind=kind,
         namespace=key.namespace,
@@ -46,6 +46,15 @@ def desired_of(key: Key, raw: dict[str, Any]) -> Desired:
         finalizer=FINALIZER in (metadata.get("finalizers") or []),
         paused=(metadata.get("annotations") or {}).get(PAUSED) == "true",
     )
+
+
+def _converted(value: dict[str, Any], kind: type[S]) -> S:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        # Descriptions of our types are for kubectl explain and no part of a sentence, so the decoder's words have to do.
+        told = api_error(error).message
+        raise InvalidObject(told.removeprefix("Validation error: ")) from error
 
 
 class Objects:
