@@ -52,7 +52,7 @@ def _converted(value: dict[str, Any], kind: type[S]) -> S:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        # Descriptions of our types are for kubectl explain and no part of a sentence, so the decoder's words have to do.
+        # Descriptions of these types are for kubectl explain and no part of a sentence: the decoder's words have to do.
         told = api_error(error).message
         raise InvalidObject(told.removeprefix("Validation error: ")) from error
 

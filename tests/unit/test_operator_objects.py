@@ -87,5 +87,5 @@ def test_an_object_reads_as_what_the_planner_wants() -> None:
 
 
 def test_what_this_version_does_not_understand_names_the_field() -> None:
-    with pytest.raises(InvalidObject, match="^'leaseSeconds' must be a whole number, not a text$"):
+    with pytest.raises(InvalidObject, match=r"^'leaseSeconds' must be a whole number, not a text$"):
         desired_of(key(), raw(spec={"leaseSeconds": "long"}))
