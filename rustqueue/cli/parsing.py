@@ -61,6 +61,14 @@ class Parser(argparse.ArgumentParser):
         close = longer[0] if longer else nearest(flag, known, _ALIKE)
         self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {close}?" if close else ""))
 
+    def refuse_early_flags(self, words: list[str]) -> None:
+        """A flag of the client commands before any of them: its value would be taken for the command."""
+        flag = words[0].partition("=")[0] if words else ""
+        known = Parser(add_help=False)
+        add_connection(known)
+        if flag in known._option_string_actions:
+            self.error(f"{flag} stands behind the command, as in `{self.prog} status {flag} ...`")
+
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """For a command that is not there the nearest one, or a short list of all; `--help` tells a long one."""
         known = list(action.choices or ())

@@ -76,6 +76,7 @@ def run(words: list[str]) -> int:
     """Run one command line and give its exit code."""
     parser = build_parser()
     try:
+        parser.refuse_early_flags(words)
         arguments, unknown = parser.parse_known_args(words)
         if unknown:
             arguments.parser.refuse_words(unknown)

@@ -149,6 +149,14 @@ def test_a_setting_given_by_both_flags_must_agree() -> None:
             "rustqueue cancel: unrecognized arguments: OTHER (see `rustqueue cancel --help`)",
         ),
         (["psh"], "rustqueue: unknown command 'psh'; did you mean 'push'? (see `rustqueue --help`)"),
+        *(
+            (
+                [*flag, "status"],
+                "rustqueue: --url stands behind the command, as in `rustqueue status --url ...` "
+                "(see `rustqueue --help`)",
+            )
+            for flag in (["--url", "tcp://127.0.0.1:1"], ["--url=tcp://127.0.0.1:1"])
+        ),
         (["zzz"], "rustqueue: unknown command 'zzz' (see `rustqueue --help`)"),
         (
             ["workers", "get"],
