@@ -1,13 +1,17 @@
 """A cluster that is made larger and smaller by whatever means, and members that lose their volume or their pod."""
 
 import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from e2e.harness.kubectl import Refused
 from e2e.harness.waiting import until
 from e2e.scenarios.conftest import Space
-from e2e.scenarios.release import NAME, SERVICE, Release
+from e2e.scenarios.release import NAME, ROOT, SERVICE, Release
 from e2e.scenarios.test_cluster import GAP_S, installed, leader, load_away_from
 
 CHANGE_S = 120
@@ -219,3 +223,48 @@ def test_a_new_certificate_is_taken_without_a_restart(space: Space, release: Rel
     wait_members(release, 3)
 
     assert space.judge(load).gap_s < GAP_S
+
+
+@pytest.mark.slow
+def test_the_authority_is_exchanged_as_the_page_says(space: Space, release: Release, tmp_path: Path) -> None:
+    installed(release, operator={"driftSeconds": 5})
+    load = space.load(release.target())
+    wait_members(release, 3)
+    before = fingerprints(release)
+    page = (ROOT / "docs" / "kubernetes" / "operate.md").read_text()
+    block = next(text for text in re.findall(r"```\n(.*?)```", page, re.DOTALL) if "openssl req" in text)
+    make, *steps = re.split(r"^# \d\. .*\n", block, flags=re.MULTILINE)
+    assert len(steps) == 3
+
+    as_a_person(release, make, tmp_path)
+    old, new = ((tmp_path / name).read_text() for name in ("old.crt", "new.crt"))
+    for step, authorities in zip(steps, (old + new, new + old, new), strict=True):
+        load.note("authority", step=step)
+        as_a_person(release, step, tmp_path)
+        until("all nodes to have it", lambda: trusted(release) == {authorities}, CERTIFICATE_S, every=2)  # noqa: B023
+        load.go_on()
+
+    assert [pod["status"]["containerStatuses"][0]["restartCount"] for pod in release.members()] == [0, 0, 0]
+    assert not fingerprints(release) & before
+    load.note("a node that has to dial the others anew")
+    release.kubectl.run("delete", "pod", f"{SERVICE}-1")
+    release.wait_ready()
+    wait_members(release, 3)
+
+    assert space.judge(load).gap_s < GAP_S
+
+
+def as_a_person(release: Release, commands: str, folder: Path) -> None:
+    """Commands of a page, for this release in its namespace."""
+    ours = commands.replace("rustqueue-peers", f"{SERVICE}-peers")
+    ours = ours.replace("kubectl ", f"{shlex.join(release.kubectl.words())} ")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", ours], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{ours}: {done.stdout}{done.stderr}"
+
+
+def trusted(release: Release) -> set[str]:
+    """The authorities that the nodes were brought."""
+    words = ("-c", "rustqueue", "--", "cat", "/peers/ca.crt")
+    return {release.kubectl.run("exec", pod["metadata"]["name"], *words) for pod in release.members()}
