@@ -10,6 +10,7 @@ from e2e.harness.kubectl import Refused
 from e2e.harness.waiting import WaitedInVain, until
 from e2e.load.running import Load
 from e2e.scenarios.conftest import Space, is_ready
+from e2e.scenarios.declared import keep
 from e2e.scenarios.release import NAME, Release
 
 INSTALL_S = 60
@@ -22,10 +23,13 @@ HEALTH = (
 
 
 def installed(release: Release, **more: Any) -> float:
-    """Three members, each on a node of its own: else a test that takes one node away would take the majority."""
+    """Three members, each on a node of its own: else a test that takes one node away would take the majority. What is
+    declared besides is in force.
+    """
     seconds = release.install(replicas=3, **more)
     hosts = {pod["spec"]["nodeName"] for pod in release.members()}
     assert len(hosts) == 3, hosts
+    keep(release.kubectl, 1)
     return seconds
 
 
@@ -63,7 +67,10 @@ def load_away_from(space: Space, release: Release, *nodes: str) -> Load:
 def test_a_deleted_leader_and_then_all_pods_deleted(space: Space, release: Release) -> None:
     assert installed(release) < INSTALL_S
     load = space.load(release.target())
-    assert "Succeeded" in release.helm("test", NAME, "--timeout=100s")
+    told = release.helm("test", NAME, "--timeout=100s")
+    assert "Succeeded" in told
+    space.out.mkdir(parents=True, exist_ok=True)
+    (space.out / "helm-test.txt").write_text(told)
 
     first = leader(release)
     load.note("leader deleted with grace 0", pod=first)

@@ -7,6 +7,7 @@ import pytest
 from e2e.harness.kubectl import Object
 from e2e.harness.waiting import until
 from e2e.scenarios.conftest import Space
+from e2e.scenarios.declared import all_in_force
 from e2e.scenarios.release import NAME, SERVICE, Release
 
 COUNT = 10
@@ -22,19 +23,6 @@ def queue(name: str, lease_s: int) -> Object:
     }
 
 
-def all_in_force(release: Release, kinds: str = "queues.rustqueue.io") -> bool:
-    """Ready, and for what stands in the object now."""
-    for item in release.kubectl.items(kinds):
-        found = [each for each in item.get("status", {}).get("conditions", []) if each["type"] == "Ready"]
-        if (
-            not found
-            or found[0]["status"] != "True"
-            or found[0]["observedGeneration"] != item["metadata"]["generation"]
-        ):
-            return False
-    return True
-
-
 def lease_ms(release: Release, name: str) -> int:
     """What the queue itself says."""
     words = f'rustqueue queues settings {name} --token "$RUSTQUEUE_AUTH__TOKENS" --output json'
@@ -47,11 +35,11 @@ def test_objects_are_in_force_though_the_operator_is_killed_meanwhile(space: Spa
     release.install()
     names = [f"queue-{number}" for number in range(COUNT)]
     release.kubectl.apply(*(queue(name, 60) for name in names))
-    until("all queues to be in force", lambda: all_in_force(release), 60, every=0.5)
+    until("all queues to be in force", lambda: all_in_force(release.kubectl), 60, every=0.5)
 
     release.kubectl.apply(*(queue(name, 90) for name in names))
     release.kubectl.run("delete", "pods", f"--selector={OPERATOR}", "--grace-period=0", "--force")
-    until("all changes to be in force", lambda: all_in_force(release), 120, every=0.5)
+    until("all changes to be in force", lambda: all_in_force(release.kubectl), 120, every=0.5)
 
     assert {lease_ms(release, name) for name in names} == {90_000}
     space.out.mkdir(parents=True, exist_ok=True)

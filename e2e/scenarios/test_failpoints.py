@@ -5,7 +5,6 @@ begun, and nothing is done twice.
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -13,9 +12,9 @@ from e2e.harness.kubectl import Object
 from e2e.harness.waiting import until
 from e2e.load.running import RESTRICTED, RESTRICTED_POD
 from e2e.scenarios.conftest import Space
+from e2e.scenarios.declared import all_in_force, declared
 from e2e.scenarios.release import IMAGE, SERVICE, Release
 from e2e.scenarios.test_cluster import GAP_S, installed
-from e2e.scenarios.test_declared import all_in_force
 from e2e.scenarios.test_members import scale, wait_members
 from e2e.scenarios.walk import SETTING, STEP_S, Walk, every_point
 from rustqueue_operator.certificates.planning import RENEW, RENEWED
@@ -27,7 +26,6 @@ from rustqueue_operator.workers.rounds import LABEL
 
 pytestmark = pytest.mark.slow
 
-OURS = ",".join(f"{plural}.rustqueue.io" for plural in KIND_OF)
 WHENS = ("before", "after")
 WORKER = "busy"
 # One call to the node of the pod itself, which sends it on to whoever leads.
@@ -44,15 +42,6 @@ def ask(release: Release, method: str, path: str, body: Object | None = None) ->
     words = ["python", "-c", ASK, method, path, "" if body is None else json.dumps(body)]
     answer: Object = json.loads(release.kubectl.run("exec", f"{SERVICE}-0", "-c", "rustqueue", "--", *words))
     return answer
-
-
-def declared(kind: str, name: str, version: int) -> Object:
-    spec: dict[str, Any] = {
-        "Queue": {"leaseSeconds": 60 + version},
-        "Schedule": {"queue": "digests", "cron": f"{version} 6 * * *", "jobTemplate": {"name": "digest"}},
-        "Webhook": {"url": "https://hooks.example.org/in", "events": ["job.dlq"], "queues": [f"none-{version}"]},
-    }
-    return {"apiVersion": "rustqueue.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec[kind]}
 
 
 def revision(release: Release, plural: str, name: str) -> int:
@@ -79,8 +68,6 @@ def test_the_operator_dies_at_each_of_its_steps(space: Space, release: Release) 
     space.out.mkdir(parents=True, exist_ok=True)
     (space.out / "deaths.jsonl").write_text(walk.report())
     assert {point for point, _, _ in walk.deaths} == {f"{when} {point}" for when in WHENS for point in every_point()}
-    until("all objects to be Ready", lambda: all_in_force(release, OURS), STEP_S, every=0.5)
-    (space.out / "objects.txt").write_text(release.kubectl.run("get", OURS))
     release.wait_ready()
     assert space.judge(load).gap_s < GAP_S
 
@@ -211,4 +198,4 @@ def apply(release: Release, item: Object) -> Callable[[], None]:
 
 
 def in_force(release: Release) -> None:
-    until("all objects to be in force", lambda: all_in_force(release, OURS), STEP_S, every=0.2)
+    until("all objects to be in force", lambda: all_in_force(release.kubectl), STEP_S, every=0.2)
