@@ -1,5 +1,6 @@
 """The operator dies where it is told to, once, and nowhere else."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ PASSES = "from rustqueue_operator import failpoints; failpoints.reached('after',
 
 
 def pass_point(file: Path) -> subprocess.CompletedProcess[str]:
-    environment = {FILE: str(file), "PYTHONPATH": ":".join(sys.path)}
+    # With the rest of ours: an interpreter with a shared library may be found by a variable only.
+    environment = {**os.environ, FILE: str(file), "PYTHONPATH": ":".join(sys.path)}
     return subprocess.run(
         [sys.executable, "-c", PASSES], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
