@@ -79,10 +79,6 @@ class Ledger:
         with self._changed:
             return Progress(len(self._pushed_ns), len(self._acknowledged_ns))
 
-    def is_acknowledged(self, job_id: str) -> bool:
-        with self._changed:
-            return job_id in self._acknowledged_ns
-
     def wait_for_lead(self, lead_jobs: int, timeout_s: float) -> bool:
         """True as soon as fewer than `lead_jobs` pushed jobs wait for their acknowledgement."""
         with self._changed:

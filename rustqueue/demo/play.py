@@ -90,7 +90,7 @@ def _run(
     killed = False
     with workers(site.tcp_url, root, workers_count, ledger):
         producer.start()
-        watch = _Watch(ledger)
+        watch = Watch(ledger)
         while not watch.is_over(producer):
             progress = ledger.progress()
             if not killed and progress.acknowledged * 100 >= total * KILL_AT_PERCENT:
@@ -107,8 +107,12 @@ def _run(
     return ledger, producer.total_id
 
 
-class _Watch:
-    """Whether it goes on, and how fast."""
+class Watch:
+    """Whether it goes on, and how fast.
+
+    It is over when clients were told of the end of every job. That the last one ended is not enough: a worker may have
+    its answer and not have written it down yet while the node has already handed out what waited for its jobs.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -116,16 +120,18 @@ class _Watch:
         self._seen = 0
 
     def is_over(self, producer: Producer) -> bool:
+        """True when all jobs were acknowledged. Raises DemoFailed when a client gave up or nothing moves any more."""
         failure = self._ledger.failure
         if failure is not None:
             raise DemoFailed(failure)
-        acknowledged, now_s = self._ledger.progress().acknowledged, time.monotonic()
+        # Asked first: once it is there, every push has been noted.
+        total_id = producer.total_id
+        (pushed, acknowledged), now_s = self._ledger.progress(), time.monotonic()
         if acknowledged != self._seen:
             self._seen, self._moved_s = acknowledged, now_s
         elif now_s - self._moved_s > STUCK_S:
             raise DemoFailed(f"no job was acknowledged for {STUCK_S:.0f} s")
-        total_id = producer.total_id
-        return total_id is not None and self._ledger.is_acknowledged(total_id)
+        return total_id is not None and acknowledged == pushed
 
     def speed_text(self, acknowledged: int) -> str:
         elapsed_s = time.monotonic() - self._begin_s

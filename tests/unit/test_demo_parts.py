@@ -3,8 +3,11 @@
 import io
 from pathlib import Path
 
-from rustqueue.demo.crew import jobs_for
+import pytest
+
+from rustqueue.demo.crew import Producer, jobs_for
 from rustqueue.demo.ledger import Ledger, Outcome, Progress, percentile
+from rustqueue.demo.play import DemoFailed, Watch
 from rustqueue.demo.screen import Screen, bar, facts_table
 from rustqueue.demo.sources import Facts, Totals, list_sources, read_source, total_of
 
@@ -70,11 +73,7 @@ def test_the_ledger_finds_what_was_lost() -> None:
     ledger.note_acknowledged(["a"], 1_010_000_000)
     ledger.note_acknowledged(["b", "c"], 3_000_000_000)
     ledger.note_acknowledged(["a"], 4_000_000_000)
-    assert (ledger.progress(), ledger.is_acknowledged("c"), ledger.is_acknowledged("d")) == (
-        Progress(4, 3),
-        True,
-        False,
-    )
+    assert ledger.progress() == Progress(4, 3)
     # When the node has forgotten the push of d and the completion of c
     outcome = ledger.compare(existing={"a", "b", "c"}, completed={"a", "b"})
     # Then both are lost
@@ -96,6 +95,31 @@ def test_the_first_failure_is_kept_and_the_end_is_none() -> None:
     ended.note_end()
     ended.note_failure("a worker that was told to end")
     assert (failed.failure, ended.failure, Ledger().failure) == ("first", "", None)
+
+
+def test_it_is_over_when_every_job_was_acknowledged_not_when_the_last_one_was() -> None:
+    # Given two files and their total, and a worker that has not yet written down the answer to its acknowledgement
+    ledger = Ledger()
+    producer = Producer("tcp://127.0.0.1:1", [], ledger)
+    watch = Watch(ledger)
+    ledger.note_pushed(["a", "b"], 0)
+    ledger.note_acknowledged(["a", "b"], 0)
+    assert watch.is_over(producer) is False
+    ledger.note_pushed(["c", "total"], 0)
+    producer.total_id = "total"
+    # When the total, which waited for all of them, was acknowledged to another worker
+    ledger.note_acknowledged(["total"], 0)
+    assert watch.is_over(producer) is False
+    # Then it is over only with the late one
+    ledger.note_acknowledged(["c"], 0)
+    assert watch.is_over(producer) is True
+
+
+def test_it_fails_with_the_client_that_gave_up() -> None:
+    ledger = Ledger()
+    ledger.note_failure("demo-worker-1 ended: without a word")
+    with pytest.raises(DemoFailed, match="demo-worker-1 ended: without a word"):
+        Watch(ledger).is_over(Producer("tcp://127.0.0.1:1", [], ledger))
 
 
 def test_percentiles_are_nearest_ranks() -> None:
