@@ -15,7 +15,6 @@ PROCESSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("w", ("one", "many", "many")),
 )
 Processes = tuple[tuple[str, tuple[str, ...]], ...]
-CLIENTS = sum(len(roles) for _, roles in PROCESSES)
 START_DEADLINE_S = 60
 DOWN_DEADLINE_S = 60
 FINISH_DEADLINE_S = 90
@@ -31,6 +30,8 @@ class Load:
         self.broken: list[Broken] = []
         self._history = history
         self._changed = threading.Condition()
+        self._clients = sum(len(roles) for _, roles in processes)
+        self._called: set[str] = set()
         self._down: set[str] = set()
         self.events: list[Event] = []
         self._pushed_since_us = 0
@@ -47,14 +48,15 @@ class Load:
             listener.start()
 
     def run_for(self, seconds: float, node: Node) -> None:
-        """Let the load work, counted from its first call, and learn at once when the node ends by itself."""
+        """Let the load work, counted from its first calls, and learn at once when the node ends by itself."""
         self.wait_for_calls()
         if node.ended_within(seconds):
             raise NodeFault(f"the node ended by itself: {node.last_words()}")
 
     def wait_for_calls(self) -> None:
+        """Until every client has made one: who never had a connection would not notice that the node is gone."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self.calls or self.broken), START_DEADLINE_S)
+            self._changed.wait_for(lambda: len(self._called) >= self._clients or self.broken, START_DEADLINE_S)
 
     def wait_for_push(self, since_us: int, timeout_s: float) -> bool:
         """Until a push is acknowledged that began later."""
@@ -77,7 +79,7 @@ class Load:
     def wait_until_all_are_down(self) -> None:
         """Until every client noticed that the node is gone: then all replies that came are written down."""
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._down) >= CLIENTS or self.broken, DOWN_DEADLINE_S):
+            if not self._changed.wait_for(lambda: len(self._down) >= self._clients or self.broken, DOWN_DEADLINE_S):
                 raise NodeFault(f"clients did not notice the end of the node: {sorted(self._down)} did")
             self._down.clear()
 
@@ -112,6 +114,7 @@ class Load:
                 self._history.write(text)
                 if isinstance(line, Call):
                     self.calls.append(line)
+                    self._called.add(line.client)
                     self._pushed = self._pushed or self._is_awaited_push(line)
                 elif isinstance(line, Down):
                     self._down.add(line.client)

@@ -48,6 +48,7 @@ class Node:
         self.life = life or Life()
         self.http_port, self.tcp_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_began = 0
 
     def launch(self) -> None:
         """Start a life without waiting for it."""
@@ -56,6 +57,7 @@ class Node:
         words += ["--server-host", self.life.host, *self.life.flags]
         environment = {**os.environ, **self.life.environment}
         with self.log.open("ab") as log:
+            self._log_began = log.tell()
             self._process = subprocess.Popen(
                 words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
@@ -89,9 +91,12 @@ class Node:
         """SIGTERM, and SIGKILL in the middle of what it does then; it may also have ended, but then well."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        if not self.ended_within(seconds):
-            self.kill()
-        elif self._code != 0:
+        killed = not self.ended_within(seconds)
+        if killed:
+            # Not `kill`: that it has just come to its end is no fault of a node that is stopping.
+            self._process.kill()
+            self._process.wait()
+        if not self._ended_well() and not (killed and self._code == -signal.SIGKILL):
             raise NodeFault(f"the node stopped with code {self._code}: {self.last_words()}")
 
     def stop(self) -> None:
@@ -100,7 +105,7 @@ class Node:
         self._process.send_signal(signal.SIGTERM)
         if not self.ended_within(STOP_DEADLINE_S):
             raise NodeFault(f"the node did not stop within {STOP_DEADLINE_S} s")
-        if self._code != 0:
+        if not self._ended_well():
             raise NodeFault(f"the node stopped with code {self._code}: {self.last_words()}")
 
     def end(self) -> None:
@@ -125,6 +130,12 @@ class Node:
     def last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         return " | ".join(lines[-5:])
+
+    def _ended_well(self) -> bool:
+        """With code 0; or by SIGTERM itself, when that came before the program had begun to listen to signals, which is
+        before it says its first word.
+        """
+        return self._code == 0 or (self._code == -signal.SIGTERM and self.log.stat().st_size == self._log_began)
 
     @property
     def _code(self) -> int | None:
