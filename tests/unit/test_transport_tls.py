@@ -137,7 +137,7 @@ async def test_tls_below_1_3_is_refused(authority: Authority) -> None:
 
 async def test_an_expired_certificate_is_refused_on_both_sides(authority: Authority) -> None:
     # Given a certificate that was good when its node began, and ends soon after
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=4)
     one = Member("n1", tls=authority.files(["n1"]))
     two = Member("n2", tls=authority.files(["n2"], not_after=soon))
     async with running(one, two):
