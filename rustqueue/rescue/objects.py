@@ -5,6 +5,7 @@ Address, region and keys come from the environment, in the variables that every 
 object appears only when all of it was sent; nothing is held in memory but a few parts.
 """
 
+import html
 import io
 import os
 import re
@@ -117,5 +118,5 @@ def _told(ask: Callable[[], T]) -> T:
     except (BaseError, OSError) as error:
         first = str(error).strip().partition("\n")[0]
         if (answer := _ANSWER.search(str(error))) is not None:
-            first = f"{first.partition(': Error performing')[0]}: {answer[1]}: {answer[2]}"
+            first = f"{first.partition(': Error performing')[0]}: {answer[1]}: {html.unescape(answer[2])}"
         raise ObjectStoreError(first) from error

@@ -2,6 +2,8 @@
 
 import hashlib
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -105,3 +107,28 @@ def test_an_address_that_names_no_backup_is_refused(
     assert run(["restore", address, "--data", str(tmp_path / "data")]) != 0
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+def test_what_a_store_answers_is_told_as_plain_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = "<Message>the region &#34;eu-x&#34; &amp; so on</Message>"
+            body = f"<Error><Code>AuthorizationHeaderMalformed</Code>{text}</Error>".encode()
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        assert run(["backup", "verify", "s3://backups/jobs.rqb"]) != 0
+        server.shutdown()
+    assert 'AuthorizationHeaderMalformed: the region "eu-x" & so on' in capsys.readouterr().err
