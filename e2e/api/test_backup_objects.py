@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from e2e.api.operated import TOKEN, Node
-from e2e.harness.object_store import BUCKET, ObjectStore
+from e2e.harness.gateway import Gateway
+from e2e.harness.object_store import BUCKET, ObjectStore, Store
 
 COMMAND_S = 120
 JOBS, JOB_BYTES = 60, 500_000
 
 
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    store = ObjectStore(tmp_path_factory.mktemp("objects"))
+# The real one has to be compiled first, for which continuous integration leaves no time.
+@pytest.fixture(scope="module", params=[ObjectStore, pytest.param(Gateway, marks=pytest.mark.slow)])
+def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store: Store = request.param(tmp_path_factory.mktemp("objects"))
     try:
         store.start()
         yield store
@@ -49,7 +51,7 @@ def create(node: Node, environment: dict[str, str], *words: str) -> subprocess.C
     return rustqueue({**environment, **known}, "backup", "create", *words)
 
 
-def test_a_backup_goes_there_and_comes_back(objects: ObjectStore, node: Node, tmp_path: Path) -> None:
+def test_a_backup_goes_there_and_comes_back(objects: Store, node: Node, tmp_path: Path) -> None:
     environment = objects.environment()
     first = create(node, environment, f"s3://{BUCKET}/mail/", "--keep", "1")
     assert first.returncode == 0, first.stderr
@@ -76,7 +78,7 @@ def test_a_backup_goes_there_and_comes_back(objects: ObjectStore, node: Node, tm
     ],
 )
 def test_what_the_store_refuses_is_said_in_one_line(
-    objects: ObjectStore, node: Node, other: dict[str, str], bucket: str, sentence: str
+    objects: Store, node: Node, other: dict[str, str], bucket: str, sentence: str
 ) -> None:
     refused = create(node, objects.environment(**other), f"s3://{bucket}/mail/")
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -84,7 +86,7 @@ def test_what_the_store_refuses_is_said_in_one_line(
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_a_store_that_does_not_answer_is_given_up(objects: ObjectStore, node: Node) -> None:
+def test_a_store_that_does_not_answer_is_given_up(objects: Store, node: Node) -> None:
     refused = create(node, objects.environment(AWS_ENDPOINT_URL="http://127.0.0.1:9"), f"s3://{BUCKET}/mail/")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert f"s3://{BUCKET}/mail/" in refused.stderr

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Protocol
 
 from e2e.harness.binaries import cache_root
 from e2e.harness.control_plane import LOOPBACK
@@ -60,6 +61,32 @@ def _run(*words: str) -> None:
     assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
 
 
+class Store(Protocol):
+    """A server that speaks S3. Its keys are known once it answers."""
+
+    address: str
+    key_id: str
+    secret: str
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def environment(self, **other: str) -> dict[str, str]: ...
+
+
+def environment_of(store: Store, **other: str) -> dict[str, str]:
+    """For whoever uses it, with nothing of what this machine may have for a real one."""
+    mine = {
+        "AWS_ENDPOINT_URL": store.address,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": store.key_id,
+        "AWS_SECRET_ACCESS_KEY": store.secret,
+    }
+    rest = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**rest, **mine, **other}
+
+
 class ObjectStore:
     """With one bucket and one key that may use it. `host` is where it listens."""
 
@@ -85,15 +112,7 @@ class ObjectStore:
         self._program.stop()
 
     def environment(self, **other: str) -> dict[str, str]:
-        """For whoever uses it, with nothing of what this machine may have for a real one."""
-        mine = {
-            "AWS_ENDPOINT_URL": self.address,
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": self.key_id,
-            "AWS_SECRET_ACCESS_KEY": self.secret,
-        }
-        rest = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {**rest, **mine, **other}
+        return environment_of(self, **other)
 
     def _ask(self, method: str, path: str, **form: str) -> str:
         request = urllib.request.Request(self.address + path, method=method)
