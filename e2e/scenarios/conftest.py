@@ -46,16 +46,20 @@ class Space:
         return load
 
     def judge(self, load: Load) -> Outcome:
-        """End the load: nothing acknowledged may be lost, nothing may have happened twice, and what was declared with
-        three nodes is Ready.
+        """End the load: nothing acknowledged may be lost, nothing may have happened twice, and what is declared is
+        Ready.
         """
         load.go_on()
         outcome = self.sound(load.finish(self.out))
         if self.kubectl.works("get", "queues.rustqueue.io", KEPT):
-            # Changed, since what was Ready before may only look so: it takes the operator and the cluster.
-            keep(self.kubectl, 2, READY_S)
-            (self.out / "objects.txt").write_text(self.kubectl.run("get", OURS))
+            self.ready_again()
         return outcome
+
+    def ready_again(self) -> None:
+        """Changed, since what was Ready before may only look so: it takes the operator and the cluster."""
+        keep(self.kubectl, 2, READY_S)
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "objects.txt").write_text(self.kubectl.run("get", OURS))
 
     def sound(self, outcome: Outcome) -> Outcome:
         """Nothing is lost, nothing happened twice, and something happened at all."""

@@ -12,19 +12,20 @@ KEPT = "kept"
 IN_FORCE_S = 60
 
 
-def declared(kind: str, name: str, version: int) -> Object:
+def declared(kind: str, name: str, version: int, **more: str) -> Object:
     """Versions differ in one field. Nothing of it ever runs: there is no job, the day is rare."""
     spec: dict[str, Any] = {
         "Queue": {"leaseSeconds": 60 + version},
         "Schedule": {"queue": "digests", "cron": f"{version} 6 29 2 *", "jobTemplate": {"name": "digest"}},
         "Webhook": {"url": "https://hooks.example.org/in", "events": ["job.dlq"], "queues": [f"none-{version}"]},
     }
-    return {"apiVersion": "rustqueue.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec[kind]}
+    api = "rustqueue.io/v1alpha1"
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": {**spec[kind], **more}}
 
 
-def keep(kubectl: Kubectl, version: int, seconds: float = IN_FORCE_S) -> None:
+def keep(kubectl: Kubectl, version: int, seconds: float = IN_FORCE_S, **more: str) -> None:
     """Declare one of each kind, or change them, and wait until everything that is declared is Ready."""
-    kubectl.apply(*(declared(kind, KEPT, version) for kind in KIND_OF.values()))
+    kubectl.apply(*(declared(kind, KEPT, version, **more) for kind in KIND_OF.values()))
     until("all objects to be in force", lambda: all_in_force(kubectl), seconds, every=0.5)
 
 

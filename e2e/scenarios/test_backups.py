@@ -11,12 +11,14 @@ import pytest
 
 from e2e.cluster import network
 from e2e.cluster.machine import MachineCluster
+from e2e.harness.gateway import Gateway
 from e2e.harness.kubectl import Object
-from e2e.harness.object_store import BUCKET, ObjectStore
+from e2e.harness.object_store import BUCKET, Store
 from e2e.harness.waiting import until
 from e2e.load.held import Cut, held
 from e2e.load.running import RESTRICTED, RESTRICTED_POD, leave
 from e2e.scenarios.conftest import Space
+from e2e.scenarios.declared import keep
 from e2e.scenarios.release import IMAGE, SERVICE, Release, states
 from e2e.scenarios.test_cluster import GAP_S, installed
 from e2e.scenarios.test_members import wait_members
@@ -25,6 +27,8 @@ from rustqueue.history.verdict import ms_of
 pytestmark = pytest.mark.slow
 
 JOB_S = 120
+# Pauses between the tries of a Job grow: 10, 20, 40 seconds and so on.
+TRIED_AGAIN_S = 300
 STATES_S = 90
 SHARED = "backups"
 TOLD = re.compile(
@@ -138,7 +142,7 @@ class OnVolumes:
 class InObjects:
     """A store that both releases reach."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
 
     def of_first(self, release: Release) -> Object:
@@ -148,15 +152,19 @@ class InObjects:
         return {"restore": {"url": backup.file}, **self._known(Release(other.cluster, other.kubectl))}
 
     def _known(self, release: Release) -> Object:
-        keys = {"AWS_ACCESS_KEY_ID": self.store.key_id, "AWS_SECRET_ACCESS_KEY": self.store.secret}
-        release.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "stringData": keys})
+        release.kubectl.apply(keys_of_store(self.store.key_id, self.store.secret))
         return {"objectStore": {"endpoint": self.store.address, "existingSecret": "s3"}}
 
 
+def keys_of_store(key_id: str, secret: str) -> Object:
+    keys = {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "stringData": keys}
+
+
 @pytest.fixture
-def objects(tmp_path: Path) -> Iterator[ObjectStore]:
-    """Outside the cluster, at an address that pods reach."""
-    store = ObjectStore(tmp_path, network.HOST)
+def objects(tmp_path: Path) -> Iterator[Store]:
+    """A real one, outside the cluster, at an address that pods reach."""
+    store = Gateway(tmp_path, network.HOST)
     try:
         store.start()
         yield store
@@ -169,9 +177,34 @@ def test_a_backup_on_a_volume_becomes_a_release_in_another_namespace(space: Spac
 
 
 def test_a_backup_in_an_object_store_becomes_a_release_in_another_namespace(
-    space: Space, release: Release, objects: ObjectStore
+    space: Space, release: Release, objects: Store
 ) -> None:
     restored_beside(space, release, InObjects(objects))
+
+
+def test_a_store_that_refuses_the_keys_is_told_by_the_pod_until_they_are_right(
+    release: Release, objects: Store
+) -> None:
+    kubectl = release.kubectl
+    values = InObjects(objects).of_first(release)
+    kubectl.apply(keys_of_store(objects.key_id, "not the secret"))
+    release.install(**values)
+
+    # It may have come before the node was ready, which is another sentence.
+    until("a pod to say why", lambda: [each for each in ends(release) if "SignatureDoesNotMatch" in each], JOB_S)
+    refused = next(each for each in ends(release) if "SignatureDoesNotMatch" in each)
+    assert len(refused.splitlines()) == 1, refused
+    assert refused.startswith(f"rustqueue: s3://{BUCKET}/jobs/rustqueue-"), refused
+
+    kubectl.apply(keys_of_store(objects.key_id, objects.secret))
+    until("the same Job to do it", lambda: backup_jobs(release) == [True], TRIED_AGAIN_S, every=0.5)
+
+
+def ends(release: Release) -> list[str]:
+    """What the pods of backups that failed said last."""
+    pods = release.kubectl.items("pods", "app.kubernetes.io/component=backup")
+    states = [each["state"] for pod in pods for each in pod["status"].get("containerStatuses", [])]
+    return [state["terminated"].get("message", "").strip() for state in states if "terminated" in state]
 
 
 def restored_beside(space: Space, release: Release, kept: Kept) -> None:
@@ -212,3 +245,6 @@ def restored_beside(space: Space, release: Release, kept: Kept) -> None:
     space.sound(outcome)
     assert first_outcome.gap_s < GAP_S
     until("three nodes with the same state", lambda: len(states(second)) == 1, STATES_S, every=1)
+    # And what is declared is Ready in both; the second begins with what objects of the first one own.
+    space.ready_again()
+    keep(other.kubectl, 3, adopt="Always")

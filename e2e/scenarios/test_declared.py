@@ -7,7 +7,7 @@ import pytest
 from e2e.harness.kubectl import Object
 from e2e.harness.waiting import until
 from e2e.scenarios.conftest import Space
-from e2e.scenarios.declared import all_in_force
+from e2e.scenarios.declared import all_in_force, keep
 from e2e.scenarios.release import NAME, SERVICE, Release
 
 COUNT = 10
@@ -50,6 +50,7 @@ def test_objects_are_in_force_though_the_operator_is_killed_meanwhile(space: Spa
 @pytest.mark.slow
 def test_an_upgrade_with_other_settings_loses_nothing(space: Space, release: Release) -> None:
     release.install()
+    keep(release.kubectl, 1)
     load = space.load(release.target())
 
     load.note("helm upgrade")

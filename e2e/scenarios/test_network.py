@@ -7,6 +7,7 @@ from e2e.harness.waiting import until
 from e2e.load.running import NAME as LOAD
 from e2e.load.running import RESTRICTED, RESTRICTED_POD
 from e2e.scenarios.conftest import Space
+from e2e.scenarios.declared import keep
 from e2e.scenarios.release import IMAGE, SERVICE, Release
 
 pytestmark = pytest.mark.slow
@@ -29,6 +30,7 @@ def stranger() -> Object:
 def test_only_listed_clients_reach_the_queue_and_only_members_each_other(space: Space, release: Release) -> None:
     clients = [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": LOAD}}}]
     release.install(replicas=3, networkPolicy={"clients": clients})
+    keep(release.kubectl, 1)
     space.kubectl.apply(stranger())
     space.kubectl.wait_condition("pod", "stranger", "Ready")
     load = space.load(release.target())
