@@ -14,6 +14,7 @@ from e2e.api.operated import CHART
 from e2e.harness.control_plane import ControlPlane
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.waiting import until
+from rustqueue.settings.loading import load_settings
 from rustqueue_operator.kube.calls import VERBS, VERBS_FOR_CERTIFICATES, VERBS_FOR_WORKERS
 
 Object = dict[str, Any]
@@ -112,12 +113,59 @@ def test_pods_are_accepted_where_security_is_restricted(helm: Helm, kubectl: Kub
         (["--set=storage.size=big"], "/storage/size"),
         (["--set=replicas=3,settings.cluster.node_id=x"], "the chart makes this section from replicas"),
         (["--set=replicas=3,fullnameOverride=a-name-of-more-than-29-letters"], "is too long for a cluster"),
+        (["--set=fullnameOverride=a.b"], "fullnameOverride: a.b cannot be the name of a Service"),
+        (["--set=tls.ca=PEM"], "tls.ca: given without tls.existingSecret"),
+        (["--set=service.tcpPort=6790"], "service.tcpPort: 6790 is service.httpPort too"),
+        (["--set=replicas=3,cluster.peerPort=6789"], "cluster.peerPort: 6789 is a port of the node"),
+        (["--set=settings.storage.path=/mine"], "settings.storage.path: set by the chart"),
+        (["--set=settings.job.default_max_attempts=5"], "at '/settings': additional properties 'job' not allowed"),
+        (["--set=settings.jobs.attempts=5"], "at '/settings/jobs': additional properties 'attempts' not allowed"),
+        (["--set=settings.jobs.default_max_attempts=0"], "minimum: got 0, want 1"),
+        (["--set=settings.logging.level=loud"], "at '/settings/logging/level': value must be one of 'trace'"),
+        (["--set=auth.serviceAccounts.mailer={push:*}"], "additional properties 'mailer' not allowed"),
+        (["--set=auth.serviceAccounts.jobs/mailer={fly:*}"], "'fly:*' does not match pattern"),
+        (["--set=resources.limits.memory=much"], "at '/resources/limits/memory': 'much' does not match pattern"),
+        (["--set=image.tag=a b"], "at '/image/tag': 'a b' does not match pattern"),
+        (
+            ["--set=keda.scaledObjects[0].deployment=a,keda.scaledObjects[0].queue=q,keda.scaledObjects[0].min=11"],
+            "keda.scaledObjects: a has a min of 11, which is more than its max of 10",
+        ),
     ],
 )
 def test_wrong_values_fail_with_one_sentence_before_anything_is_installed(
     helm: Helm, words: list[str], sentence: str
 ) -> None:
     assert sentence in helm.refusal(*words)
+
+
+def test_a_node_reads_its_settings_as_the_values_file_has_them(helm: Helm, tmp_path: Path) -> None:
+    given: dict[str, Object] = {
+        "jobs": {"default_max_attempts": 1_000_000, "default_timeout_ms": 86_400_000},
+        "logging": {"format": "pretty"},
+        "queues": {"auto_create": False},
+        "retention": {"completed_count": 2_000_000, "dlq_count": "unlimited"},
+        "webhooks": {"allowed_ports": [8080, 65535], "allowed_networks": ["10.0.0.0/8"]},
+    }
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({"settings": given}))
+    rendered = helm.template(f"--values={tmp_path / 'values.yaml'}")
+    # Twice the same key is an error for whoever reads YAML strictly, as kubectl does.
+    environment = next(
+        item["data"] for item in of_kind(rendered, "ConfigMap") if item["metadata"]["name"] == "rq-settings"
+    )
+
+    read = load_settings(None, environment, {})
+
+    told = {section: {key: getattr(getattr(read, section), key) for key in keys} for section, keys in given.items()}
+    assert told == given
+    assert (read.storage.path, read.auth.enabled) == ("/data", True)
+
+
+def test_large_numbers_of_a_scaled_object_are_written_out(helm: Helm, tmp_path: Path) -> None:
+    scaled = {"deployment": "mailer", "queue": "mail", "perWorker": 1_000_000, "dueWithinMs": 86_400_000}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({"keda": {"scaledObjects": [scaled]}}))
+    (scaler,) = of_kind(helm.template(f"--values={tmp_path / 'values.yaml'}"), "ScaledObject")
+    url = scaler["spec"]["triggers"][0]["metadata"]["url"]
+    assert url.endswith("/scale?per_worker=1000000&min=0&max=10&due_within_ms=86400000")
 
 
 def rules(objects: list[Object]) -> dict[tuple[str, str], set[str]]:

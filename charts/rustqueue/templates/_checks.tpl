@@ -18,6 +18,12 @@
 {{- if hasKey (default dict .Values.settings.security) "key_file" -}}
 {{- fail "settings.security.key_file: use seal.existingSecret instead." -}}
 {{- end -}}
+{{- if hasKey (default dict .Values.settings.storage) "path" -}}
+{{- fail "settings.storage.path: set by the chart, which mounts the volume there; remove it from settings." -}}
+{{- end -}}
+{{- if and .Values.auth.serviceAccounts (hasKey (default dict .Values.settings.kubernetes) "accounts") -}}
+{{- fail "settings.kubernetes.accounts: use auth.serviceAccounts instead." -}}
+{{- end -}}
 {{- if and .Values.restore.url (or .Values.restore.file .Values.restore.existingClaim) -}}
 {{- fail "restore: url names the whole backup; remove existingClaim and file." -}}
 {{- end -}}
@@ -51,6 +57,23 @@
 {{- end -}}
 {{- if and .Values.tls.existingSecret (not .Values.tls.ca) .Values.operator.enabled -}}
 {{- fail "tls.ca: needed with tls.existingSecret, or the operator cannot check the nodes' certificate." -}}
+{{- end -}}
+{{- if and .Values.tls.ca (not .Values.tls.existingSecret) -}}
+{{- fail "tls.ca: given without tls.existingSecret, so that no node would speak TLS; set both or neither." -}}
+{{- end -}}
+{{- if eq (int .Values.service.httpPort) (int .Values.service.tcpPort) -}}
+{{- fail (printf "service.tcpPort: %d is service.httpPort too; each needs a port of its own." (int .Values.service.tcpPort)) -}}
+{{- end -}}
+{{- if has (int .Values.cluster.peerPort) (list 6789 6790) -}}
+{{- fail (printf "cluster.peerPort: %d is a port of the node for its clients; take another one." (int .Values.cluster.peerPort)) -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "rustqueue.fullname" .)) -}}
+{{- fail (printf "fullnameOverride: %s cannot be the name of a Service; set one of lower case letters, digits and '-' that begins with a letter." (include "rustqueue.fullname" .)) -}}
+{{- end -}}
+{{- range .Values.keda.scaledObjects -}}
+{{- if gt (int (default 0 .min)) (int (default 10 .max)) -}}
+{{- fail (printf "keda.scaledObjects: %s has a min of %d, which is more than its max of %d." .deployment (int (default 0 .min)) (int (default 10 .max))) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.serviceAccount.name (not .Values.serviceAccount.create) (eq .Values.serviceAccount.name (include "rustqueue.operator" .)) -}}
 {{- fail "serviceAccount.name: nodes must not run under the operator's account." -}}
