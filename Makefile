@@ -22,7 +22,7 @@ PYTEST_ARGS ?=
 BRANCHES_MIN := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers bench-cluster bench-sizes failover crash chaos sim sim-coverage sim-planted fuzz authz-matrix contract contract-original lock clean
+.PHONY: help install demo cluster e2e e2e-api image test lint format unit test-packaging test-browser test-slow bench bench-peers bench-cluster bench-prototype bench-sizes failover crash chaos sim sim-coverage sim-planted fuzz authz-matrix contract contract-original lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ bench-peers: $(STAMP) ## the same with the peers that are installed on this mach
 
 bench-cluster: $(STAMP) ## three nodes on this machine, beside RabbitMQ on three where it is installed
 	$(BIN)/python -m benchmarks --case cluster --peers --json benchmarks-cluster.json $(ARGS)
+
+bench-prototype: $(STAMP) ## PROTOTYPE=program: three nodes beside a prototype of the same log, where you have one
+	$(BIN)/python -m benchmarks.prototype $(PROTOTYPE) $(ARGS)
 
 bench-sizes: $(STAMP) ## three nodes with a million waiting jobs: restart, and a disk lost under load
 	$(BIN)/python -m benchmarks.sizes $(ARGS)
