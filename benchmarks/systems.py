@@ -140,6 +140,10 @@ class LineSystem:
     def end_to_end(self, queue: str, batches: int) -> Prepare:
         return one_connection(self.server.tcp_port, lambda: verbs.end_to_end(queue, batches))
 
+    def end_to_end_unawaited(self, queue: str, batches: int) -> Prepare:
+        """As RabbitMQ's load: it waits for the push and for the jobs, not for the acknowledgement."""
+        return one_connection(self.server.tcp_port, lambda: verbs.end_to_end_unawaited(queue, batches))
+
     def end_to_end_pipelined(self, queue: str, batches: int) -> Prepare:
         """As a client that wants throughput: it waits once a batch, for the jobs."""
         return one_connection(self.server.tcp_port, lambda: verbs.end_to_end_pipelined(queue, batches))

@@ -106,6 +106,23 @@ def end_to_end(queue: str, batches: int) -> Script:
     return moved
 
 
+def end_to_end_unawaited(queue: str, batches: int) -> Script:
+    """The same, and the acknowledgement is not waited for: it leaves together with the next push.
+
+    As with brokers whose protocol has no answer to it, two waits are left of three. Its answer is looked at all the
+    same, since it comes before that of the push.
+    """
+    push, pull, ack, moved = push_batch_line(queue), pull_line(queue), b"", 0
+    for _ in range(batches):
+        yield from _lines(ack + push, 2 if ack else 1)
+        ids = ids_in(expect_ok((yield pull)))
+        ack = ack_batch_line(ids) if ids else b""
+        moved += len(ids)
+    if ack:
+        yield from _lines(ack, 1)
+    return moved
+
+
 def end_to_end_pipelined(queue: str, batches: int) -> Script:
     """The same in one write a batch: the acknowledgement of the last one, a push, and a pull of what that pushed.
 
