@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import trustme
 
+from rustqueue.demo.ports import free_port
 from rustqueue.raft.links import Admit, Hello
 from rustqueue.raft.messages import PROTOCOL_VERSION, Message, TakeOver
 from rustqueue.raft.real import LoopClock
@@ -30,6 +31,11 @@ def a_hello(node: str = "n1", **changes: Any) -> Hello:
 
 def a_message(number: int = 1) -> Message:
     return TakeOver(term=number)
+
+
+def lasting_address() -> str:
+    """Where a member can come back to: the system gives the port to nobody else meanwhile."""
+    return f"127.0.0.1:{free_port()}"
 
 
 def everybody(hello: Hello) -> str | None:

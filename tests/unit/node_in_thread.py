@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from rustqueue.demo.ports import free_port
 from rustqueue.node import running_node
 from rustqueue.settings import Settings, WebhooksSettings
 from rustqueue.settings.sections import AuthSettings, ServerSettings, StorageSettings
@@ -24,6 +25,11 @@ class Ports(NamedTuple):
 
 
 EPHEMERAL = Ports(0, 0)
+
+
+def lasting_ports() -> Ports:
+    """Where a node can come back to: the system gives them to nobody else meanwhile."""
+    return Ports(free_port(), free_port())
 
 
 def node_settings(folder: Path, ports: Ports = EPHEMERAL, token: str | None = None) -> Settings:

@@ -23,7 +23,7 @@ from rustqueue.client import (
 )
 from rustqueue.client.results import Acked, Bulk, QueueStats, QueueSummary
 from rustqueue.model.jobs import Counts, FlowSummary, JobOptions, QueueLimits, QueueSettings
-from tests.unit.node_in_thread import Ports, node_in_thread, node_settings
+from tests.unit.node_in_thread import Ports, lasting_ports, node_in_thread, node_settings
 
 NO_SUCH_JOB = "00000000-0000-7000-8000-000000000000"
 CALL_DEADLINE_S = 60.0
@@ -323,7 +323,7 @@ def test_tokens(tmp_path: Path, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "tcp"])
 def test_a_client_outlives_a_restart_of_its_node(tmp_path: Path, scheme: str) -> None:
-    with node_in_thread(node_settings(tmp_path)) as ports:
+    with node_in_thread(node_settings(tmp_path, lasting_ports())) as ports:
         client = Client(ports.url(scheme))
         before = client.push("q", "n")
     # When a call is made while nobody listens

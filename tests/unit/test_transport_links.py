@@ -13,7 +13,7 @@ from rustqueue.model import limits
 from rustqueue.raft.links import NO_CLUSTER, Hello
 from rustqueue.raft.messages import Append, LogRecord
 from rustqueue.raft.transport.frames import Refusal
-from tests.unit.link_rig import Member, a_hello, a_message, calling, introduce, linked, running, until
+from tests.unit.link_rig import Member, a_hello, a_message, calling, introduce, lasting_address, linked, running, until
 
 
 async def test_members_link_both_ways_and_messages_come_in_order() -> None:
@@ -61,9 +61,9 @@ async def test_what_is_no_frame_is_not_sent_and_harms_nothing() -> None:
 
 async def test_a_peer_that_comes_back_is_linked_again_at_once() -> None:
     # Given two members, one of which goes away
-    one, two = Member("n1"), Member("n2")
+    address = lasting_address()
+    one, two = Member("n1"), Member("n2", listen=address)
     async with linked(one, two):
-        address = two.address
         await two.links.close()
         await until(lambda: ("down", "n2") in one.events)
         assert not one.links.send("n2", a_message())

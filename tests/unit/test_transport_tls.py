@@ -29,6 +29,7 @@ from tests.unit.link_rig import (
     a_hello,
     a_message,
     introduce,
+    lasting_address,
     linked,
     running,
     until,
@@ -64,9 +65,10 @@ async def test_members_with_certificates_of_one_authority_link(authority: Author
 
 
 async def test_a_peer_that_goes_away_under_tls_is_linked_again(authority: Authority) -> None:
-    one, two = Member("n1", tls=authority.files(["n1"])), Member("n2", tls=authority.files(["n2"]))
+    address = lasting_address()
+    one = Member("n1", tls=authority.files(["n1"]))
+    two = Member("n2", tls=authority.files(["n2"]), listen=address)
     async with linked(one, two):
-        address = two.address
         await two.links.close()
         await until(lambda: ("down", "n2") in one.events)
         one.events.clear()

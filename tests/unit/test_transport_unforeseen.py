@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.unit.link_rig import Member, a_message, linked, running, until
+from tests.unit.link_rig import Member, a_message, lasting_address, linked, running, until
 
 
 class ConfusedLoop(asyncio.SelectorEventLoop):
@@ -40,7 +40,8 @@ def test_an_error_of_whoever_is_told_of_a_lost_link_does_not_end_the_dialling(
 ) -> None:
     async def story() -> None:
         # Given two members, one of which raises when it learns that its link is lost
-        one, two = Member("n1"), Member("n2")
+        address = lasting_address()
+        one, two = Member("n1"), Member("n2", listen=address)
         unhandled: list[object] = []
         asyncio.get_running_loop().set_exception_handler(
             lambda loop, context: unhandled.append(context.get("exception"))
@@ -53,7 +54,6 @@ def test_an_error_of_whoever_is_told_of_a_lost_link_does_not_end_the_dialling(
 
         async with linked(one, two):
             one.links.on_down = down
-            address = two.address
             # When the other one goes and comes back
             await two.links.close()
             await until(lambda: ("down", "n2") in one.events)

@@ -12,7 +12,7 @@ import pytest
 from rustqueue.client import AsyncClient, NetworkError, RunningJob, Worker, WorkerCounts
 from rustqueue.client.work.handlers import Handlers
 from rustqueue.client.work.shift import Plan, Shift
-from tests.unit.node_in_thread import Ports, node_in_thread, node_settings
+from tests.unit.node_in_thread import Ports, lasting_ports, node_in_thread, node_settings
 from tests.unit.worker_at_work import DEADLINE_S, SHORT_LEASE_MS, a_worker, ended, working
 
 queue_numbers = count()
@@ -44,7 +44,7 @@ async def test_outcomes_outlive_a_restart_of_the_node(tmp_path: Path, scheme: st
         assert go_on.wait(DEADLINE_S)
         return "done"
 
-    with node_in_thread(node_settings(tmp_path)) as ports:
+    with node_in_thread(node_settings(tmp_path, lasting_ports())) as ports:
         async with AsyncClient(ports.url("tcp")) as client:
             ids = await client.push_batch("q", [{"name": "n"}] * 3)
         worker = Worker(ports.url(scheme), "q", handle, wait_ms=200, timeout_s=5.0)
