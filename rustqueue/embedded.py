@@ -26,6 +26,7 @@ from rustqueue.client.work.registry import WorkerRegistry, call
 from rustqueue.client.work.reports import Reports
 from rustqueue.client.work.running import RunningJob
 from rustqueue.client.work.worker import Worker, WorkerOptions
+from rustqueue.gateway.places import placed
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
 from rustqueue.model.wire import decode_request
@@ -172,7 +173,7 @@ class RustQueue(AsyncClient):
         try:
             reply = await node.gateway.ask(decode_request(line), line)
         except ApiError as error:
-            reply = Refused.of(error)
+            reply = Refused.of(placed(error))
         return read_answer(call, Answer(_body_of(reply), status_of(reply)), False)
 
 

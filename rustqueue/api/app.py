@@ -41,6 +41,7 @@ from rustqueue.api.second.asking import Sent, asked
 from rustqueue.api.second.routes import beside, speaks
 from rustqueue.api.visitors import Visitors
 from rustqueue.auth import Undecided
+from rustqueue.gateway.places import placed
 from rustqueue.gateway.ports import Around
 from rustqueue.model import limits
 from rustqueue.model.errors import ApiError, Unavailable
@@ -176,7 +177,7 @@ class HttpShell:
         except Undecided as undecided:
             undecided.when_decided(partial(self._answer_late, exchange))
         except ApiError as error:
-            self._reply(exchange, Refused.of(error), _headers_of(error))
+            self._reply(exchange, Refused.of(placed(error)), _headers_of(error))
 
     def _answer_late(self, exchange: Exchange) -> None:
         """Somebody had to be asked about its token first."""

@@ -17,6 +17,7 @@ from rustqueue.auth import ANYBODY, Principal
 from rustqueue.gateway import permits
 from rustqueue.gateway.kinds import KindRules
 from rustqueue.gateway.neighbours import Neighbours, PlacedAt
+from rustqueue.gateway.places import as_one
 from rustqueue.gateway.ports import Applied, Done, GatewayLimits, Replicator, Ticket
 from rustqueue.gateway.preparing import NOTHING_TO_PREPARE, Preparing, prepare
 from rustqueue.gateway.rates import PushRates
@@ -36,6 +37,7 @@ from rustqueue.raft.ports import Clock, Proposal
 
 _QUERIES: Final = frozenset(get_args(Read))
 _OF_NODES: Final = frozenset((Health, *get_args(ClusterRequest), *get_args(BackupRequest)))
+_WITH_AN_ENDING: Final = permits.AUDITED | {RunTransaction}
 _MAKES_READY: Final = frozenset({"pushed", "ready", "resumed", "freed"})
 _OF_QUEUES: Final = (JobsChanged, QueueChanged)
 _unknown_outcome: Final = Refused.of(Unavailable.unknown_outcome())
@@ -147,8 +149,8 @@ class Gateway:
             # This node may not have heard yet of a job that somebody names, and so of the queue that guards it.
             neighbours.reads.wait(partial(self._submit_sure, request, raw, done, principal, behind_own))
             return None
-        if type(request) in permits.AUDITED and self.audit is not None:
-            done = partial(_audited, self.audit, principal, request, done)
+        if type(request) in _WITH_AN_ENDING:
+            done = self._ending(principal, request, done)
         try:
             if principal is not ANYBODY:
                 request, raw, done = self._admitted(principal, request, raw, done)
@@ -172,6 +174,11 @@ class Gateway:
         except ApiError as error:
             done(Refused.of(error))
             return None
+
+    def _ending(self, principal: Principal, request: Request, done: Done) -> Done:
+        if type(request) is RunTransaction:
+            return partial(_as_one, done)
+        return done if self.audit is None else partial(_audited, self.audit, principal, request, done)
 
     def _submit_sure(
         self, request: Request, raw: bytes, done: Done, principal: Principal, behind_own: bool, stale: bool
@@ -419,6 +426,10 @@ class Gateway:
 def _audited(audit: Audit, principal: Principal, request: Request, done: Done, reply: Reply) -> None:
     audit(principal, request, reply)
     done(reply)
+
+
+def _as_one(done: Done, reply: Reply) -> None:
+    done(as_one(reply))
 
 
 def _pushes_in(command: PushJobs | RunTransaction) -> Iterable[PushJobs]:

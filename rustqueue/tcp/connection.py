@@ -19,6 +19,7 @@ from typing import Final, Protocol, cast, get_args
 from rustqueue.auth import NOBODY, Authenticator, Undecided
 from rustqueue.gateway import Gateway, Ticket
 from rustqueue.gateway.deadlines import Deadlines
+from rustqueue.gateway.places import placed
 from rustqueue.gateway.ports import Around
 from rustqueue.model import limits
 from rustqueue.model.commands import Pull
@@ -262,7 +263,7 @@ class Connection(asyncio.Protocol):
             told = done if around is None else around("tcp", request, None, done)
             self._shell.gateway.submit(request, frame.line, told, self._principal, behind_own)
         except ApiError as error:
-            done(Refused.of(error))
+            done(Refused.of(placed(error)))
         except Exception:
             log.exception("request failed", extra={"verb": "frame", "peer": self._peer})
             done(Refused.of(InternalError()))
@@ -273,7 +274,7 @@ class Connection(asyncio.Protocol):
             request = decode_request(line)
         except ApiError as error:
             done = self._done_for(request_id_of(line))
-            done(Refused.of(error))
+            done(Refused.of(placed(error)))
             return True
         # Only what has no `request_id` has an order; a query in it must see what came before.
         behind_own = request.request_id is None and len(self._order) > 0

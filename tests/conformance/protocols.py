@@ -22,6 +22,7 @@ from rustqueue.client.calls import insight as insight_calls
 from rustqueue.client.calls import jobs as job_calls
 from rustqueue.client.calls import queues as queue_calls
 from rustqueue.client.calls import tokens as token_calls
+from rustqueue.gateway.places import placed
 from rustqueue.model.errors import ApiError
 from rustqueue.model.replies import ErrorEnvelope, Refused, Reply, status_of
 from rustqueue.model.wire import decode_request
@@ -82,7 +83,7 @@ class InProcess:
         try:
             reply: Reply = await self._gateway.ask(decode_request(line), line)
         except ApiError as error:
-            reply = Refused.of(error)
+            reply = Refused.of(placed(error))
         sent: msgspec.Struct = ErrorEnvelope(False, reply.error) if isinstance(reply, Refused) else reply
         return Told(status_of(reply), msgspec.json.decode(msgspec.json.encode(sent)))
 

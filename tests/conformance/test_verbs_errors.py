@@ -35,13 +35,13 @@ MISTAKES: dict[str, tuple[tuple[str, Json], int, Json]] = {
     "unknown key of a job in a batch": (
         ("push_batch", {"queue": "q", "jobs": [{"name": "n", "data": 1}, {"name": "n", "data": 1, "x": 1}]}),
         400,
-        {"field": "jobs[1].x"},
+        {"field": "jobs[1].x", "index": 1},
     ),
     "missing field": (("push", {"queue": "q", "data": 1}), 422, {"field": "name"}),
     "missing field of an item": (
         ("fail_batch", {"items": [{"error": "e"}]}),
         422,
-        {"field": "items[0].id"},
+        {"field": "items[0].id", "index": 0},
     ),
     "wrong type": (a_push(priority="high"), 422, {"field": "priority"}),
     "wrong type in a list": (a_push(tags=["a", 7]), 422, {"field": "tags[1]"}),
@@ -53,7 +53,7 @@ MISTAKES: dict[str, tuple[tuple[str, Json], int, Json]] = {
     "a verb that no transaction has": (
         ("tx", {"operations": [{"cmd": "pull", "queue": "q"}]}),
         400,
-        {"field": "operations[0].cmd", "allowed": ["push", "push_batch", "ack", "fail", "cancel"]},
+        {"field": "operations[0].cmd", "allowed": ["push", "push_batch", "ack", "fail", "cancel"], "operation": 0},
     ),
     "given twice with different values": (
         a_push(priority=1, options={"priority": 2}),

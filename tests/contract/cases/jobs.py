@@ -98,7 +98,11 @@ CASES: Final[dict[str, Case]] = {
             Step(
                 ask("push_batch", queue="$q", jobs=[{"name": "n", "data": 1}, {"name": "a b", "data": 2}]),
                 400,
-                wrong("'jobs[1].name' may only hold ASCII letters, digits, '-', '_' and '.'", field="jobs[1].name"),
+                wrong(
+                    "'jobs[1].name' may only hold ASCII letters, digits, '-', '_' and '.'",
+                    field="jobs[1].name",
+                    index=1,
+                ),
             ),
             nothing(),
             pushed(unique_key="k"),

@@ -16,8 +16,8 @@ def cmd(verb: str, /, **fields: Any) -> Any:
     return line({"cmd": verb, **fields})
 
 
-def missing(field: str) -> Json:
-    return told("VALIDATION_ERROR", field=field)
+def missing(field: str, **place: int) -> Json:
+    return told("VALIDATION_ERROR", field=field, **place)
 
 
 THREE: Final = [{"name": "n", "data": 1}] * 3
@@ -116,8 +116,8 @@ CASES: Final[dict[str, Case]] = {
             Step(cmd("ack"), 0, missing("id")),
             Step(cmd("ack", id="no id"), 0, missing("id")),
             Step(cmd("push_batch", queue="$q"), 0, missing("jobs")),
-            Step(cmd("push_batch", queue="$q", jobs=[{"name": "n"}, 7]), 0, missing("jobs[1]")),
-            Step(cmd("push_batch", queue="$q", jobs=[{"name": "n"}, {"data": 7}]), 0, missing("jobs[1].name")),
+            Step(cmd("push_batch", queue="$q", jobs=[{"name": "n"}, 7]), 0, missing("jobs[1]", index=1)),
+            Step(cmd("push_batch", queue="$q", jobs=[{"name": "n"}, {"data": 7}]), 0, missing("jobs[1].name", index=1)),
             Step(cmd("ack_batch"), 0, missing("items")),
             Step(cmd("progress", id=NOBODY), 0, missing("progress")),
             Step(cmd("stats"), 0, missing("queue")),

@@ -23,14 +23,14 @@ def wrong(asked: Ask, reason: str, **details: Any) -> Step:
     return Step(asked, 400, invalid(reason, **details))
 
 
-def none_of(asked: Ask, field: str, *words: str) -> Step:
+def none_of(asked: Ask, field: str, *words: str, **place: int) -> Step:
     """Another word where only these are good."""
-    return wrong(asked, f"'{field}' must be one of {', '.join(words)}", field=field, allowed=list(words))
+    return wrong(asked, f"'{field}' must be one of {', '.join(words)}", field=field, allowed=list(words), **place)
 
 
-def shape(asked: Ask, field: str) -> Step:
+def shape(asked: Ask, field: str, **place: int) -> Step:
     """A missing field, or one of another type."""
-    return Step(asked, 422, told("VALIDATION_ERROR", field=field))
+    return Step(asked, 422, told("VALIDATION_ERROR", field=field, **place))
 
 
 def schedule(**fields: Any) -> Ask:
@@ -146,7 +146,10 @@ CASES: Final[dict[str, Case]] = {
             none_of(push(options={"backoff": ""}), "options.backoff", *BACKOFFS),
             none_of(push(on_parent_failure="cry"), "on_parent_failure", "cascade", "continue", "ignore"),
             none_of(
-                ask("push_batch", queue="$q", jobs=[JOB, {**JOB, "backoff": "square"}]), "jobs[1].backoff", *BACKOFFS
+                ask("push_batch", queue="$q", jobs=[JOB, {**JOB, "backoff": "square"}]),
+                "jobs[1].backoff",
+                *BACKOFFS,
+                index=1,
             ),
             *(
                 wrong(
@@ -233,13 +236,14 @@ CASES: Final[dict[str, Case]] = {
             Step(
                 ask("push_batch", queue="$q", jobs=[JOB, {**JOB, "priority": None}, {"name": "n", "data": 1, "x": 1}]),
                 400,
-                invalid("unknown field 'jobs[2].x'", field="jobs[2].x"),
+                invalid("unknown field 'jobs[2].x'", field="jobs[2].x", index=2),
             ),
-            shape(ask("push_batch", queue="$q", jobs=[JOB, 7]), "jobs[1]"),
+            shape(ask("push_batch", queue="$q", jobs=[JOB, 7]), "jobs[1]", index=1),
             none_of(
                 ask("tx", operations=[{"cmd": "stats", "queue": "$q"}]),
                 "operations[0].cmd",
                 *("push", "push_batch", "ack", "fail", "cancel"),
+                operation=0,
             ),
             nothing(),
             # What is null is not given.

@@ -16,8 +16,8 @@ from tests.conformance import (
     test_verbs_tokens,
     test_verbs_webhooks,
 )
-from tests.conformance.bodies import Ask, ask, counts, ok, stale, wrong_state
-from tests.conformance.protocols import Json
+from tests.conformance.bodies import Ask, ask, counts, ok, refused, stale, wrong_state
+from tests.conformance.protocols import NOBODY, Json
 from tests.contract.cases.lines import told
 from tests.contract.cases.words import ALIVE, acked, died, get, nothing, pull, push, pushed, shown, started
 from tests.contract.table import ANY, NUMBER, Case, Step, held, http, job, line
@@ -284,6 +284,12 @@ CASES: Final[dict[str, Case]] = {
                 409,
                 {**wrong_state("active", "Waiting, Delayed, or Blocked"), "error": ANY},
             ),
+            Step(
+                ask("tx", operations=[{"cmd": "push", "queue": "$q", "name": "n"}, {"cmd": "ack", "id": NOBODY}]),
+                409,
+                refused("JOB_NOT_FOUND", f"Job '{NOBODY}' not found", operation=1),
+            ),
+            nothing(),
         ],
         differs="4",
     ),
