@@ -166,6 +166,19 @@ def test_nothing_is_defaulted_so_that_apply_never_sees_a_difference(kind: Kind) 
 
 
 @each_kind
+def test_kubectl_explain_describes_every_field(kind: Kind) -> None:
+    schema = schema_of(kind)
+    silent = [
+        path
+        for part in ("spec", "status")
+        for path, node in nodes(schema["properties"][part], part)
+        # Items of a list and of a map are described with the list.
+        if "description" not in node and not path.endswith("[]")
+    ]
+    assert silent == []
+
+
+@each_kind
 def test_the_rules_speak_of_fields_that_are_there(kind: Kind) -> None:
     spec = schema_of(kind)["properties"]["spec"]
     for rule in spec[RULES]:

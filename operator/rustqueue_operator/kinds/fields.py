@@ -46,6 +46,12 @@ LabelValue = Annotated[str, Meta(max_length=256)]
 Labels = Annotated[dict[str, LabelValue], Meta(max_length=LABELS_MAX)]
 Time = Annotated[str, Meta(max_length=64, extra_json_schema={"format": "date-time"})]
 
+Priority = Annotated[int, Meta(ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)]
+Attempts = Annotated[int, Meta(ge=0, le=limits.ATTEMPTS_MAX)]
+Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_BYTES_MAX)]
+Tags = Annotated[list[Tag], Meta(max_length=limits.TAGS_MAX)]
+GroupId = Annotated[str, Meta(min_length=1, max_length=limits.GROUP_ID_BYTES_MAX)]
+
 DeletionPolicy = Literal["Retain", "Delete", "DeleteIfEmpty"]
 ManagementPolicy = Literal["Manage", "Observe"]
 Adoption = Literal["Never", "IfIdentical", "Always"]
@@ -63,8 +69,10 @@ class ClusterRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 class SecretKeyRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """A key of a Secret in the same namespace; the Secret must carry the label rustqueue.io/use: "true"."""
 
-    name: KubernetesName
-    key: Annotated[str, Meta(min_length=1, max_length=KUBERNETES_NAME_MAX)]
+    name: Annotated[KubernetesName, Meta(description="Name of the Secret.")]
+    key: Annotated[
+        str, Meta(min_length=1, max_length=KUBERNETES_NAME_MAX, description="Key in it whose value is used.")
+    ]
 
 
 class Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -95,32 +103,44 @@ class Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, re
 class Backoff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """The pause between two tries of a job."""
 
-    type: Literal["Fixed", "Linear", "Exponential", "DecorrelatedJitter"] | None = None
-    delay_seconds: Seconds | None = None
-    max_delay_seconds: Seconds | None = None
+    type: Annotated[
+        Literal["Fixed", "Linear", "Exponential", "DecorrelatedJitter"] | None,
+        Meta(description="How the pause grows from try to try."),
+    ] = None
+    delay_seconds: Annotated[Seconds | None, Meta(description="The first pause.")] = None
+    max_delay_seconds: Annotated[Seconds | None, Meta(description="No pause is longer.")] = None
 
 
 class JobDefaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Options of a job, as far as they make sense for many jobs."""
 
-    priority: Annotated[int, Meta(ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)] | None = None
-    max_attempts: Annotated[int, Meta(ge=0, le=limits.ATTEMPTS_MAX)] | None = None
+    priority: Annotated[Priority | None, Meta(description="Higher ones are pulled first.")] = None
+    max_attempts: Annotated[Attempts | None, Meta(description="Tries before the job is dead.")] = None
     backoff: Backoff | None = None
-    delay_seconds: Seconds | None = None
-    timeout_seconds: Seconds | None = None
-    ttl_seconds: Seconds | None = None
-    lease_seconds: LeaseSeconds | None = None
-    tags: (
-        Annotated[
-            list[Annotated[str, Meta(min_length=1, max_length=limits.TAG_BYTES_MAX)]], Meta(max_length=limits.TAGS_MAX)
-        ]
-        | None
-    ) = None
-    group_id: Annotated[str, Meta(min_length=1, max_length=limits.GROUP_ID_BYTES_MAX)] | None = None
-    last_in_first_out: bool | None = None
-    remove_on_complete: bool | None = None
-    remove_on_fail: bool | None = None
-    on_parent_failure: Literal["Cascade", "Ignore", "Continue"] | None = None
+    delay_seconds: Annotated[Seconds | None, Meta(description="How long the job waits before its first try.")] = None
+    timeout_seconds: Annotated[Seconds | None, Meta(description="How long one try may take; 0 for no limit.")] = None
+    ttl_seconds: Annotated[Seconds | None, Meta(description="A job that was not started within this time is dead.")] = (
+        None
+    )
+    lease_seconds: Annotated[
+        LeaseSeconds | None, Meta(description="How long its worker may be silent before the job goes to another.")
+    ] = None
+    tags: Annotated[Tags | None, Meta(description="Words by which jobs are found.")] = None
+    group_id: Annotated[GroupId | None, Meta(description="Groups take turns; limits.groupConcurrency bounds each.")] = (
+        None
+    )
+    last_in_first_out: Annotated[
+        bool | None, Meta(description="Of jobs with the same priority the newest is pulled first.")
+    ] = None
+    remove_on_complete: Annotated[bool | None, Meta(description="A job that completed is not kept.")] = None
+    remove_on_fail: Annotated[bool | None, Meta(description="A job that is dead is not kept.")] = None
+    on_parent_failure: Annotated[
+        Literal["Cascade", "Ignore", "Continue"] | None,
+        Meta(
+            description="When a job that this one waits for fails: Cascade, it is dead too; Ignore, it waits for the"
+            " others only; Continue, it is ready at once. Left out, Cascade."
+        ),
+    ] = None
 
 
 def milliseconds(seconds: int | None) -> int | None:

@@ -24,24 +24,24 @@ from rustqueue_operator.kinds.fields import (
 class Rate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """At most `count` jobs in `perSeconds`."""
 
-    count: Positive
-    per_seconds: PositiveSeconds
+    count: Annotated[Positive, Meta(description="How many jobs.")]
+    per_seconds: Annotated[PositiveSeconds, Meta(description="In how many seconds.")]
 
 
 class QueueLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """What the cluster holds producers and workers of this queue to."""
 
     rate: Rate | None = None
-    concurrency: Positive | None = None
-    group_concurrency: Positive | None = None
-    max_waiting: Count | None = None
+    concurrency: Annotated[Positive | None, Meta(description="Jobs of the queue that workers hold at a time.")] = None
+    group_concurrency: Annotated[Positive | None, Meta(description="The same for the jobs of each group.")] = None
+    max_waiting: Annotated[Count | None, Meta(description="Pushes are refused while so many jobs wait.")] = None
 
 
 class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """How long and how many finished jobs are kept."""
 
-    age_seconds: Seconds | None = None
-    count: Count | None = None
+    age_seconds: Annotated[Seconds | None, Meta(description="How long they are kept.")] = None
+    count: Annotated[Count | None, Meta(description="How many are kept at most.")] = None
 
 
 class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

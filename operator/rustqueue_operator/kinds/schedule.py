@@ -30,7 +30,7 @@ Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 class JobTemplate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """The job that each run pushes."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=limits.NAME_BYTES_MAX)]
+    name: Annotated[str, Meta(min_length=1, max_length=limits.NAME_BYTES_MAX, description="Name of the job.")]
     data: Annotated[
         Any,
         Meta(description="Payload, any JSON value.", extra_json_schema={"x-kubernetes-preserve-unknown-fields": True}),
@@ -44,7 +44,7 @@ class ScheduleSpec(Declared, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     queue: Annotated[BackendName, Meta(description="Name of the queue in the cluster.")]
     job_template: JobTemplate
     cron: Annotated[Cron | None, Meta(description="Five fields, or six with seconds first, or as @daily.")] = None
-    every_seconds: PositiveSeconds | None = None
+    every_seconds: Annotated[PositiveSeconds | None, Meta(description="Time from one run to the next.")] = None
     time_zone: Annotated[Zone | None, Meta(description="IANA name; left out, UTC. Only with cron.")] = None
     suspend: Annotated[bool | None, Meta(description="Left out, pausing is not managed.")] = None
     jitter_seconds: Annotated[Seconds | None, Meta(description="Spreads runs over so many seconds.")] = None
@@ -56,9 +56,9 @@ class ScheduleSpec(Declared, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Literal["Skip", "Once", "All"] | None,
         Meta(description="What happens to runs that nobody was there for; left out, Once."),
     ] = None
-    start_time: Time | None = None
-    end_time: Time | None = None
-    max_runs: Positive | None = None
+    start_time: Annotated[Time | None, Meta(description="There is no run before it.")] = None
+    end_time: Annotated[Time | None, Meta(description="There is no run after it.")] = None
+    max_runs: Annotated[Positive | None, Meta(description="After so many runs it is paused.")] = None
 
 
 _OVERLAPS = {"Allow": "allow", "Forbid": "skip"}

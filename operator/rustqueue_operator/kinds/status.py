@@ -8,28 +8,34 @@ from rustqueue_operator.kinds.fields import ITEMS_MAX, Time
 
 Text = Annotated[str, Meta(max_length=512)]
 Fields = Annotated[list[Text], Meta(max_length=ITEMS_MAX)]
+Generation = Annotated[int, Meta(ge=0)]
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 class Condition(Struct, frozen=True, kw_only=True, rename="camel"):
     """As metav1.Condition."""
 
-    type: Annotated[str, Meta(max_length=316)]
-    status: ConditionStatus
-    reason: Annotated[str, Meta(min_length=1, max_length=1_024)]
-    message: Annotated[str, Meta(max_length=32_768)]
-    last_transition_time: Time
-    observed_generation: Annotated[int, Meta(ge=0)] | None = None
+    type: Annotated[str, Meta(max_length=316, description="What it is about, such as Ready.")]
+    status: Annotated[ConditionStatus, Meta(description="Whether it is so.")]
+    reason: Annotated[str, Meta(min_length=1, max_length=1_024, description="Why, in one word for programs.")]
+    message: Annotated[str, Meta(max_length=32_768, description="Why, for people.")]
+    last_transition_time: Annotated[Time, Meta(description="When its status changed last.")]
+    observed_generation: Annotated[
+        Generation | None, Meta(description="Generation of the object that it speaks of.")
+    ] = None
 
 
 class Status(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What the operator saw and did last."""
 
-    observed_generation: Annotated[int, Meta(ge=0)] | None = None
+    observed_generation: Annotated[
+        Generation | None, Meta(description="Newest generation of the object that was seen.")
+    ] = None
     conditions: Annotated[
         list[Condition],
         Meta(
             max_length=16,
+            description="States of the object; Ready sums them up.",
             extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = []

@@ -78,6 +78,11 @@ SCHEDULE: Final = Kind(
     [
         *_IDENTITY,
         rule("has(self.cron) != has(self.everySeconds)", "exactly one of cron and everySeconds is needed"),
+        # Which fields there may be is the cluster's to say; how many there are is told by `kubectl apply` already.
+        rule(
+            r"!has(self.cron) || self.cron.matches(r'^\s*(@[A-Za-z]+|\S+(\s+\S+){4,5})\s*$')",
+            "cron needs five fields, or six with seconds first, or one word as @daily",
+        ),
         rule("!has(self.timeZone) || has(self.cron)", "timeZone needs cron"),
         rule(
             "!has(self.startTime) || !has(self.endTime) || timestamp(self.startTime) < timestamp(self.endTime)",

@@ -28,7 +28,9 @@ EventName = Literal[
 ]
 
 
-Url = Annotated[str, Meta(max_length=2_048, pattern="^https?://[^/?#@\\s]+")]
+Url = Annotated[str, Meta(max_length=2_048, pattern="^https?://[^/?#@\\s]+([/?#]\\S*)?$")]
+Retries = Annotated[int, Meta(ge=0, le=100)]
+Timeout = Annotated[int, Meta(ge=1, le=60)]
 Path = Annotated[str, Meta(max_length=1_024, pattern="^/")]
 Events = Annotated[list[EventName], Meta(max_length=ITEMS_MAX)]
 QueuePattern = Annotated[str, Meta(min_length=1, max_length=256, pattern="^([A-Za-z0-9._-]+\\*?|\\*)$")]
@@ -39,25 +41,34 @@ Headers = Annotated[dict[str, Annotated[str, Meta(max_length=1_024)]], Meta(max_
 class ServiceRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """A Service in the same Kubernetes; the queue's `webhooks.allowed_networks` has to let its address through."""
 
-    name: KubernetesName
-    namespace: KubernetesName | None = None
-    port: Annotated[int, Meta(ge=1, le=65_535)]
-    path: Path | None = None
-    scheme: Literal["http", "https"] | None = None
+    name: Annotated[KubernetesName, Meta(description="Name of the Service.")]
+    namespace: Annotated[
+        KubernetesName | None, Meta(description="Its namespace; left out, the one of this object.")
+    ] = None
+    port: Annotated[int, Meta(ge=1, le=65_535, description="Its port, by number.")]
+    path: Annotated[Path | None, Meta(description="Left out, /.")] = None
+    scheme: Annotated[Literal["http", "https"] | None, Meta(description="Left out, http.")] = None
 
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """How often and how long a delivery is tried."""
 
-    max_retries: Annotated[int, Meta(ge=0, le=100)] | None = None
-    max_age_seconds: Seconds | None = None
-    max_delay_seconds: Seconds | None = None
+    max_retries: Annotated[Retries | None, Meta(description="Tries after the first one.")] = None
+    max_age_seconds: Annotated[
+        Seconds | None,
+        Meta(description="A delivery is given up when its next try would come later than this after its event."),
+    ] = None
+    max_delay_seconds: Annotated[
+        Seconds | None, Meta(description="Longest pause between two tries; left out, an hour.")
+    ] = None
 
 
 class WebhookSpec(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Exactly one of url and serviceRef."""
 
-    url: Url | None = None
+    url: Annotated[
+        Url | None, Meta(description="Where deliveries go, by HTTP or HTTPS; no name and password in it.")
+    ] = None
     service_ref: ServiceRef | None = None
     events: Annotated[Events | None, Meta(description="Left out, all events.")] = None
     queues: Annotated[Queues | None, Meta(description="Names, or their beginnings with *; left out, all.")] = None
@@ -66,7 +77,7 @@ class WebhookSpec(Declared, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     previous_secret_key_ref: Annotated[
         SecretKeyRef | None, Meta(description="The key before: while it is named, deliveries carry both signatures.")
     ] = None
-    timeout_seconds: Annotated[int, Meta(ge=1, le=60)] | None = None
+    timeout_seconds: Annotated[Timeout | None, Meta(description="How long the receiver may take to answer.")] = None
     retry: Retry | None = None
     suspend: Annotated[bool | None, Meta(description="Left out, suspending is not managed.")] = None
 
