@@ -325,14 +325,18 @@ def test_policies_refuse_foreign_hosts_and_the_deletion_of_protected_queues(
     objects = helm.template(*PROFILES["all"], namespace=kubectl.namespace)
     policies = list(of_kind(objects, "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"))
     kubectl.apply(*of_kind(objects, "CustomResourceDefinition"))
-    kubectl.apply(*policies)
     hook = {"apiVersion": "rustqueue.io/v1alpha1", "kind": "Webhook", "metadata": {"name": "hook"}}
+    metadata = {"name": "before", "finalizers": ["rustqueue.io/test"]}
+    hook_before = {**hook, "metadata": metadata, "spec": {"url": "https://evil.test/in"}}
     queue = {
         "apiVersion": "rustqueue.io/v1alpha1",
         "kind": "Queue",
         "metadata": {"name": "kept", "labels": {"rustqueue.io/protected": "true"}},
         "spec": {},
     }
+    until("the kinds to be served", lambda: kubectl.works("get", "webhooks,queues.rustqueue.io"))
+    kubectl.apply(hook_before)
+    kubectl.apply(*policies)
     try:
         foreign = {**hook, "spec": {"url": "https://evil.test/in"}}
         until(
@@ -343,6 +347,12 @@ def test_policies_refuse_foreign_hosts_and_the_deletion_of_protected_queues(
         assert "the host evil.test is not among those" in kubectl.apply_refused(foreign)
         assert "evil.test" in kubectl.apply_refused({**hook, "spec": {"url": "https://evil.test#.example.org/"}})
         kubectl.apply({**hook, "spec": {"url": "https://in.example.org/x"}}, dry=True)
+        changed = {**hook_before, "spec": {"url": "https://evil.test/other"}}
+        assert "evil.test" in kubectl.apply_refused(changed)
+        # A finalizer that could not be taken off would keep it for ever.
+        kubectl.run("delete", "webhook", "before", "--wait=false")
+        kubectl.run("patch", "webhook", "before", "--type=merge", '--patch={"metadata": {"finalizers": null}}')
+        assert kubectl.find("webhook", "before") is None
         kubectl.apply(queue)
         assert "remove the label first" in kubectl.refusal("delete", "queue", "kept")
         kubectl.run("label", "queue", "kept", "rustqueue.io/protected-")
