@@ -6,7 +6,8 @@ them, and pulls that may wait. Invariants:
   that came before it is answered, so that it sees it;
 - no more than `limits.PIPELINE_MAX` requests are on their way, and no more is read while a client does not read;
 - a line that was begun is completed within its deadline, or the connection is closed;
-- one write a loop turn carries all answers that are ready; a turn makes no more of them than fit a write buffer.
+- one write a loop turn carries all answers that are ready, but the last one of a client that has nothing else on its
+  way leaves at once; a turn makes no more of them than fit a write buffer.
 """
 
 import asyncio
@@ -382,11 +383,15 @@ class Connection(asyncio.Protocol):
         self._in_flight -= len(answers)
         if not answers or self.transport is None:
             return
-        if not self._answers:
+        # What is answered last has no company to wait for: nothing else of this client is on its way.
+        is_alone = not (self._answers or self._in_flight or self._backlog)
+        if not self._answers and not is_alone:
             self._shell.has_answers(self)
         self._answers += answers
         self._answers_bytes += sum(map(len, answers))
-        if self._backlog:
+        if is_alone:
+            self.write_answers()
+        elif self._backlog:
             self._pump()
 
     def _say_last(self, error: ApiError) -> None:
