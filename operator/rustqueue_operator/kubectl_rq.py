@@ -29,6 +29,21 @@ from rustqueue_operator.kinds.table import KINDS, KindName
 _LABEL: Final = "rustqueue.io/cluster=true"
 _FORWARDING: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 _LOCAL: Final = frozenset({"serve", "demo", "bench", "check", "config"})
+# What a person with kubectl in hand would say first, and what it is called in the command line.
+_SHORT: Final = {
+    ("pause",): ("queues", "pause"),
+    ("resume",): ("queues", "resume"),
+    ("peek",): ("jobs", "--state", "waiting", "--queue"),
+    ("queue",): ("queues",),
+    ("schedule",): ("schedules",),
+    ("schedule", "run-now"): ("schedules", "run"),
+    ("schedules", "run-now"): ("schedules", "run"),
+    ("webhook",): ("webhooks",),
+}
+_SHORT_FORMS: Final = (
+    "besides: pause QUEUE, resume QUEUE, peek QUEUE (what waits there), schedule run-now NAME, webhook test NAME, and "
+    "export (queues, schedules and webhooks as objects)"
+)
 _STOP_S: Final = 5.0
 _ASK_S: Final = 30.0
 EXIT_INCOMPLETE: Final = 1
@@ -72,7 +87,7 @@ def run(words: list[str]) -> int:
             token = _token(kubectl, found)
             if arguments.command == ["export"]:
                 return _export(found, port, token)
-            return _ask(found, port, token, arguments.command)
+            return _ask(found, port, token, _spoken_out(arguments.command))
     except Failed as failed:
         sys.stderr.write(f"kubectl rq: {failed}\n")
         return failed.code
@@ -80,7 +95,9 @@ def run(words: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="kubectl rq", description="rustqueue COMMAND against a cluster in Kubernetes, through a forwarded port."
+        prog="kubectl rq",
+        description="rustqueue COMMAND against a cluster in Kubernetes, through a forwarded port.",
+        epilog=_SHORT_FORMS,
     )
     parser.add_argument("-n", "--namespace", help="where the cluster is, else the context's")
     parser.add_argument("--context", help="of the kubeconfig")
@@ -90,6 +107,15 @@ def _parser() -> argparse.ArgumentParser:
         "command", nargs=argparse.REMAINDER, help="as after `rustqueue`: status, queues, dlq, jobs, ..."
     )
     return parser
+
+
+def _spoken_out(command: list[str]) -> list[str]:
+    """The command as `rustqueue` knows it."""
+    for count in (2, 1):
+        meant = _SHORT.get(tuple(command[:count]))
+        if meant is not None:
+            return [*meant, *command[count:]]
+    return command
 
 
 def _kubectl(arguments: argparse.Namespace) -> list[str]:

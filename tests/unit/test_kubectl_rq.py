@@ -126,6 +126,26 @@ def test_a_running_cluster_is_exported_as_objects(
     assert "queue odd is left out: lease_ms is 1500" in told.err
 
 
+def test_short_forms_do_what_they_stand_for(answers: Path, ports: Ports, capfd: pytest.CaptureFixture[str]) -> None:
+    put(ports, "schedules/nightly", {"queue": "reports", "job_name": "sums", "cron_expr": "0 3 29 2 *"})
+    json_form = ["--output", "json"]
+
+    def told(*words: str) -> dict[str, object]:
+        assert kubectl_rq.run([*words, *json_form]) == 0
+        answer: dict[str, object] = json.loads(capfd.readouterr().out)
+        return answer
+
+    with Client(ports.url("http"), token=TOKEN) as client:
+        client.push("shelf", "welcome", {})
+        assert told("pause", "shelf")["ok"]
+        assert told("queue", "settings", "shelf")["mode"] == "reject"
+        assert told("resume", "shelf")["ok"]
+        assert told("queue", "settings", "shelf")["mode"] == "normal"
+        assert [job["queue"] for job in told("peek", "shelf")["jobs"]] == ["shelf"]  # type: ignore[attr-defined]
+        assert told("schedule", "run-now", "nightly")["ok"]
+        assert [job["name"] for job in told("peek", "reports")["jobs"]] == ["sums"]  # type: ignore[attr-defined]
+
+
 def test_its_exit_code_is_that_of_the_command(answers: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert kubectl_rq.run(["inspect", "0193e7a0-1111-7000-8000-000000000000"]) == 1
     assert "JOB_NOT_FOUND" in capfd.readouterr().err
