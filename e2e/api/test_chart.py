@@ -34,6 +34,7 @@ PROFILES = {
         "--set=auth.serviceAccounts.jobs/producer={push:mail.*}",
         "--set=networkPolicy.clients[0].podSelector.matchLabels.queue-client=yes",
     ],
+    **{path.stem: [f"--values={path}"] for path in sorted((CHART / "profiles").glob("*.yaml"))},
     "without operator": ["--set=operator.enabled=false,auth.enabled=false,networkPolicy.enabled=false"],
 }
 profiles = pytest.mark.parametrize("words", PROFILES.values(), ids=list(PROFILES))
@@ -231,6 +232,14 @@ def test_secrets_of_other_namespaces_are_opened_one_by_one(helm: Helm) -> None:
     assert [role["metadata"]["namespace"] for role in roles if role["metadata"]["name"] == "rq-operator-secrets"] == [
         "hooks"
     ]
+
+
+def test_profiles_have_one_three_and_five_nodes(helm: Helm) -> None:
+    told = {}
+    for name in ("dev", "ha", "five"):
+        (nodes,) = of_kind(helm.template(*PROFILES[name]), "StatefulSet")
+        told[name] = nodes["spec"]["replicas"]
+    assert told == {"dev": 1, "ha": 3, "five": 5}
 
 
 def test_nodes_carry_no_token_of_kubernetes(helm: Helm) -> None:
