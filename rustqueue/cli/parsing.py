@@ -24,6 +24,12 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_CONNECTION = 3
 
+ADVICE = {
+    "UNAUTHORIZED": "a token is given by --token, --token-file or RUSTQUEUE_TOKEN",
+    "WEBHOOKS_DISABLED": "the node needs webhooks.enabled = true",
+}
+"""What the person at the keyboard can do, where the server cannot know that there is one."""
+
 HTTP_PORT_DEFAULT = 6790  # Contract A2.
 CONNECT_TIMEOUT_S = 5.0
 

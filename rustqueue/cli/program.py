@@ -12,6 +12,7 @@ from rustqueue import __version__
 from rustqueue.cli import cluster, config, events, insight, jobs, node, queues, schedules, tokens, webhooks, worker
 from rustqueue.cli.output import Shown, as_json
 from rustqueue.cli.parsing import (
+    ADVICE,
     EXIT_FAILED,
     EXIT_NO_CONNECTION,
     EXIT_USAGE,
@@ -32,12 +33,6 @@ from rustqueue.reasons import reason_of
 
 TIMEOUT_S_DEFAULT = 30.0
 EXIT_INTERRUPTED = 130
-
-_ADVICE = {
-    "UNAUTHORIZED": "a token is given by --token, --token-file or RUSTQUEUE_TOKEN",
-    "WEBHOOKS_DISABLED": "the node needs webhooks.enabled = true",
-}
-"""What the person at the keyboard can do, where the server cannot know that there is one."""
 
 
 def build_parser() -> Parser:
@@ -92,7 +87,7 @@ def run(words: list[str]) -> int:
         return _complain(error.message, EXIT_NO_CONNECTION)
     except RustQueueError as error:
         text = f"{error.code}: {error.message.removeprefix('Validation error: ')}"
-        advice = [_ADVICE[error.code]] if error.code in _ADVICE else []
+        advice = [ADVICE[error.code]] if error.code in ADVICE else []
         return _complain("; ".join([text, *getattr(error, "__notes__", []), *advice]), EXIT_FAILED)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

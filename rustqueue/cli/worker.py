@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from rustqueue.cli.parsing import (
+    ADVICE,
     EXIT_FAILED,
     UsageError,
     add_connection,
@@ -94,7 +95,8 @@ def worker(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(process.run())
     except RustQueueError as error:
-        log.error("worker cannot go on", extra={"code": error.code, "reason": error.message})
+        advice = {"advice": ADVICE[error.code]} if error.code in ADVICE else {}
+        log.error("worker cannot go on", extra={"code": error.code, "reason": error.message, **advice})
         return EXIT_FAILED
     except OSError as error:
         log.error("worker cannot serve its metrics", extra={"reason": str(error)})

@@ -1,6 +1,8 @@
 """The worker runtime against a real node: drains, lost answers, lost leases, restarts."""
 
 import asyncio
+import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from rustqueue.client import AsyncClient, NetworkError, RunningJob, Worker, WorkerCounts
-from rustqueue.client.work.handlers import Handlers
+from rustqueue.client.work.handlers import Handlers, logger
 from rustqueue.client.work.shift import Plan, Shift
 from tests.unit.node_in_thread import Ports, lasting_ports, node_in_thread, node_settings
 from tests.unit.worker_at_work import DEADLINE_S, SHORT_LEASE_MS, a_worker, ended, working
@@ -102,6 +104,34 @@ async def test_a_drain_waits_for_progress_and_for_a_result_that_is_refused(
         ["last words"],
         "The result was refused",
     )
+
+
+class Ear(logging.Handler):
+    """What is said of workers, and when something is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[tuple[str, str]] = []
+        self.heard = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append((record.levelname, record.getMessage()))
+        self.heard.set()
+
+
+async def test_a_worker_says_that_it_hears_of_no_node() -> None:
+    ear = Ear()
+    logger.addHandler(ear)
+    # Given an address where nobody listens, which nobody else can take
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        worker = Worker(f"tcp://127.0.0.1:{nobody.getsockname()[1]}", "q", print, wait_ms=1)
+        # When a worker is sent there
+        async with working(worker), asyncio.timeout(DEADLINE_S):
+            # Then it says so long before its client gives up
+            await ear.heard.wait()
+    logger.removeHandler(ear)
+    assert ear.said == [("WARNING", "no answer from the node yet, trying on")]
 
 
 async def test_the_grace_ends(node: Ports, client: AsyncClient, queue: str) -> None:

@@ -288,6 +288,13 @@ def test_a_registry_that_is_none(text: str, reason: str, capsys: pytest.CaptureF
     assert reason in capsys.readouterr().err
 
 
+def test_an_address_that_is_none_is_told_before_anything_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["worker", "--app", "rustqueue.demo.simulator:registry", "--url", "http://ann:pass@127.0.0.1:1"]
+    assert run(words) == 2
+    said = capsys.readouterr()
+    assert (said.out, "give the token as token=" in said.err) == ("", True)
+
+
 def test_a_registry_may_stand_there_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_engines.py").write_text(
         "from rustqueue.client import WorkerRegistry\nclass App:\n    registry = WorkerRegistry()\n"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from rustqueue.client.address import Address
 from rustqueue.client.aio import AsyncClient
 from rustqueue.client.process.numbers import WorkerNumbers
 from rustqueue.client.process.probes import Probes, Told
@@ -48,6 +49,7 @@ class WorkerProcess:
         queues = plan.queues or registry.queues
         if not queues:
             raise ValueError("the registry routes no queue to an engine: name queues, or call route_queue_to_engine")
+        Address.parse(plan.url)  # A wrong one is told before anything begins.
         self._plan = plan
         self._registry = registry
         self._numbers = WorkerNumbers()
@@ -74,7 +76,7 @@ class WorkerProcess:
             self.probes = Probes(plan.metrics_host, plan.metrics_port, told)
             await self.probes.start()
         port = None if self.probes is None else self.probes.port
-        logger.info("worker begins", extra={"queues": self._queues, "metrics_port": port})
+        logger.info("worker begins", extra={"url": plan.url, "queues": self._queues, "metrics_port": port})
         try:
             async with AsyncClient(plan.url, plan.token, timeout_s=plan.timeout_s, ca_file=plan.ca_file) as client:
                 counts = await self._worker.run_with(client, signals=signals)

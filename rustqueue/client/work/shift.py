@@ -27,6 +27,7 @@ from rustqueue.model import limits
 _UNSETTLED_FACTOR: Final = 4  # Finished jobs may pile up while the node is away, but only to this many fillings.
 _EMPTY_PAUSE_S: Final = 0.1  # After an empty answer that did not wait, as of a node that is going down.
 _PULL_MARGIN_S: Final = 1.0
+_SILENCE_S: Final = 2.0  # A node that has not been heard of for so long is told of; the client asks on for much longer.
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -162,17 +163,22 @@ class Shift:
             options["lease_ms"] = plan.lease_ms
         if busy:
             options["idempotency_key"] = uuid.uuid4().hex
-        while True:
-            try:
-                jobs = await self._client.pull(plan.queues, room, **options)
-            except RustQueueError as error:
-                self.in_touch = False
-                if not error.passing:
-                    raise
-                logger.warning("cannot pull, trying again: %s", error)
-            else:
-                self.in_touch = True
-                return jobs
+        silence = None if self.in_touch else self._loop.call_later(_SILENCE_S, _tell_of_silence)
+        try:
+            while True:
+                try:
+                    jobs = await self._client.pull(plan.queues, room, **options)
+                except RustQueueError as error:
+                    self.in_touch = False
+                    if not error.passing:
+                        raise
+                    logger.warning("cannot pull, trying again: %s", error)
+                else:
+                    self.in_touch = True
+                    return jobs
+        finally:
+            if silence is not None:
+                silence.cancel()
 
     def _room(self) -> int:
         """How many jobs to ask for. Small asks only when a slot would stay idle otherwise: many jobs cost one pull."""
@@ -235,3 +241,8 @@ class Shift:
         if lease.drain and not self._ending.is_set():
             logger.info("the node asked this worker to drain")
             self.drain()
+
+
+def _tell_of_silence() -> None:
+    """A wrong address would otherwise look like a queue without jobs."""
+    logger.warning("no answer from the node yet, trying on")
