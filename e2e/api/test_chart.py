@@ -126,6 +126,10 @@ def test_pods_are_accepted_where_security_is_restricted(helm: Helm, kubectl: Kub
         (["--set=auth.serviceAccounts.mailer={push:*}"], "additional properties 'mailer' not allowed"),
         (["--set=auth.serviceAccounts.jobs/mailer={fly:*}"], "'fly:*' does not match pattern"),
         (["--set=resources.limits.memory=much"], "at '/resources/limits/memory': 'much' does not match pattern"),
+        (["--set=replicas=null"], "missing property 'replicas'"),
+        (["--set=storage.size=null"], "at '/storage': missing property 'size'"),
+        (["--set=settings.raft.fsync=none"], "settings.raft.fsync: none is refused by every node"),
+        ([r"--set=podLabels.app\.kubernetes\.io/name=x"], "podLabels: app.kubernetes.io/name is how the chart finds"),
         (["--set=image.tag=a b"], "at '/image/tag': 'a b' does not match pattern"),
         (
             ["--set=keda.scaledObjects[0].deployment=a,keda.scaledObjects[0].queue=q,keda.scaledObjects[0].min=11"],

@@ -60,7 +60,8 @@ class KindCluster:
         self._nodes = tuple(node["metadata"]["name"] for node in self.kubectl.items("nodes", selector))
 
     def down(self) -> None:
-        call("kind", "delete", "cluster", "--name", NAME)
+        # Its own file, so that the one of whoever runs this is left alone.
+        call("kind", "delete", "cluster", "--name", NAME, "--kubeconfig", str(self._kubeconfig))
 
     def load(self, archive: Path) -> None:
         call("kind", "load", "image-archive", str(archive), "--name", NAME)

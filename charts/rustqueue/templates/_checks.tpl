@@ -70,6 +70,16 @@
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "rustqueue.fullname" .)) -}}
 {{- fail (printf "fullnameOverride: %s cannot be the name of a Service; set one of lower case letters, digits and '-' that begins with a letter." (include "rustqueue.fullname" .)) -}}
 {{- end -}}
+{{- range $where, $labels := dict "podLabels" .Values.podLabels "operator.podLabels" .Values.operator.podLabels -}}
+{{- range $key := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
+{{- if hasKey (default dict $labels) $key -}}
+{{- fail (printf "%s: %s is how the chart finds its own pods; take another label." $where $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq (toString (get (default dict .Values.settings.raft) "fsync")) "none") (not (has "--i-accept-data-loss" .Values.extraArgs)) -}}
+{{- fail "settings.raft.fsync: none is refused by every node, as a power cut may then take acknowledged jobs; leave it out." -}}
+{{- end -}}
 {{- range .Values.keda.scaledObjects -}}
 {{- if gt (int (default 0 .min)) (int (default 10 .max)) -}}
 {{- fail (printf "keda.scaledObjects: %s has a min of %d, which is more than its max of %d." .deployment (int (default 0 .min)) (int (default 10 .max))) -}}
