@@ -140,6 +140,7 @@ def record(kind: KindName, answer: dict[str, Any]) -> Record:
         owner_uid=owner.get("uid"),
         owner_ref=owner.get("ref"),
         revision=int(shown.get("revision") or 0),
+        activity=known.activity_of(answer),
     )
 
 

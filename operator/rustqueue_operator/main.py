@@ -22,6 +22,7 @@ from rustqueue_operator.kube.lease import Lease
 from rustqueue_operator.members.rounds import Rounds as MemberRounds
 from rustqueue_operator.metrics import Live, Metric, Metrics, counter, gauge
 from rustqueue_operator.objects import KIND_OF, InvalidObject, Objects, desired_of, key_of
+from rustqueue_operator.planning.activity import look_again_s
 from rustqueue_operator.planning.values import Plan
 from rustqueue_operator.probes import Probes
 from rustqueue_operator.reconciler import Reconciler
@@ -232,7 +233,7 @@ class Operator:
             self._work.later(key)
             return "again"
         self._work.succeeded(key)
-        self._work.add(key, self._pause_s(key))
+        self._work.add(key, look_again_s(self._pause_s(key), planned.due_s))
         return "settled"
 
     def _pause_s(self, key: Key) -> float:

@@ -7,7 +7,6 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from rustqueue.model.mistakes.decoding import api_error
-from rustqueue_operator.kinds.status import Status
 from rustqueue_operator.kinds.table import GROUP, KINDS, KindName
 from rustqueue_operator.kube.calls import Key
 from rustqueue_operator.planning.values import Desired
@@ -33,7 +32,7 @@ def desired_of(key: Key, raw: dict[str, Any]) -> Desired:
     kind = KIND_OF[key.plural]
     metadata = raw["metadata"]
     spec = _converted(raw.get("spec") or {}, KINDS[kind].spec)
-    status = _converted(raw.get("status") or {}, Status)
+    status = _converted(raw.get("status") or {}, KINDS[kind].status)
     return Desired(
         kind=kind,
         namespace=key.namespace,

@@ -15,10 +15,10 @@ from rustqueue_operator import secrets
 from rustqueue_operator.backend import NoAnswer
 from rustqueue_operator.clusters import Cluster, Clusters, Resolved
 from rustqueue_operator.kinds.status import Status
-from rustqueue_operator.kinds.table import GROUP, VERSION
+from rustqueue_operator.kinds.table import GROUP, KINDS, VERSION
 from rustqueue_operator.kube.calls import Calls, Key, KubernetesError
 from rustqueue_operator.metrics import Metrics
-from rustqueue_operator.objects import FINALIZER, InvalidObject, Objects, desired_of
+from rustqueue_operator.objects import FINALIZER, KIND_OF, InvalidObject, Objects, desired_of
 from rustqueue_operator.planning.conditions import Conditions, with_conditions
 from rustqueue_operator.planning.plan import plan
 from rustqueue_operator.planning.values import (
@@ -236,10 +236,11 @@ class Reconciler:
     async def _not_understood(self, key: Key, raw: dict[str, Any], message: str) -> None:
         """The CRD is of another version than this operator, and lets through what we cannot read."""
         log.error("object not understood", extra={"object": "/".join(key), "error": message})
+        kind = KINDS[KIND_OF[key.plural]].status
         try:
-            before = msgspec.convert(raw.get("status") or {}, Status)
+            before = msgspec.convert(raw.get("status") or {}, kind)
         except msgspec.ValidationError:
-            before = Status()
+            before = kind()
         generation = int(raw["metadata"].get("generation") or 0)
         conditions = Conditions(generation, _now())
         for type_, status in (("Ready", "False"), ("Synced", "False"), ("Stalled", "True")):

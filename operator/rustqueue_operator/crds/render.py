@@ -7,7 +7,6 @@ import yaml
 
 from rustqueue_operator.crds.schema import structural
 from rustqueue_operator.kinds.fields import RULES
-from rustqueue_operator.kinds.status import Status
 from rustqueue_operator.kinds.table import CATEGORY, GROUP, KINDS, VERSION, Column, Kind
 
 _NOTE = "# Made by `python -m rustqueue_operator crds`; a test keeps it equal to rustqueue_operator/kinds.\n"
@@ -30,7 +29,7 @@ def crd(kind: Kind) -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": structural(Status),
+            "status": structural(kind.status),
         },
     }
     return {

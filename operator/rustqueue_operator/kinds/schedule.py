@@ -82,6 +82,7 @@ _WRITTEN = (
 # What the API answers where nothing was said.
 _DEFAULTS = {"overlap": "allow", "missed": "once", "jitter_ms": 0, "timezone": "UTC"}
 _TIMES = ("starts_at", "ends_at")
+_RUNS = ("every_ms", "cron_expr", "last_run_at", "next_run_at", "next_runs", "last_job_id", "execution_count")
 
 
 def request_body(spec: ScheduleSpec) -> dict[str, Any]:
@@ -109,6 +110,12 @@ def settings_of(answer: dict[str, Any]) -> dict[str, Any]:
     """The same shape out of the answer to GET /schedules/{name}."""
     schedule = answer.get("schedule") or {}
     return _usual({key: schedule.get(key) for key in _WRITTEN})
+
+
+def activity_of(answer: dict[str, Any]) -> dict[str, Any]:
+    """Its runs, in the words of the API."""
+    schedule = answer.get("schedule") or {}
+    return {key: schedule.get(key) for key in _RUNS}
 
 
 def _usual(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""The status of every kind. It changes slowly: how deep a queue is belongs to the metrics, not here."""
+"""The status of every kind. It changes slowly: how deep a queue is belongs to the metrics, not here, and what runs or
+is delivered is told as seldom as `planning.activity` says.
+"""
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from rustqueue_operator.kinds.fields import ITEMS_MAX, Time
 
@@ -46,3 +48,29 @@ class Status(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
     applied_hash: Annotated[Text | None, Meta(description="Digest of what was applied last.")] = None
     last_sync_time: Annotated[Time | None, Meta(description="When the cluster was changed last.")] = None
     drift: Annotated[Fields | None, Meta(description="Fields that differ and are not corrected.")] = None
+
+
+class ScheduleStatus(Status, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the operator saw and did last, and the runs. Nothing of runs that are less than a minute apart."""
+
+    last_run_time: Annotated[Time | None, Meta(description="When it ran last.")] = None
+    next_run_time: Annotated[
+        Time | None, Meta(description="When it runs next, as seen at the last run; absent while it is paused.")
+    ] = None
+    last_job_id: Annotated[Text | None, Meta(description="The job that the last run pushed.")] = field(
+        default=None, name="lastJobID"
+    )
+    runs: Annotated[Generation | None, Meta(description="How many runs there were.")] = None
+
+
+class WebhookStatus(Status, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the operator saw and did last, and how deliveries fare."""
+
+    last_success_time: Annotated[
+        Time | None, Meta(description="When a delivery succeeded last, up to an hour late.")
+    ] = None
+    last_failure_time: Annotated[Time | None, Meta(description="When a try failed last, up to an hour late.")] = None
+    consecutive_failures: Annotated[
+        Generation | None,
+        Meta(description="Failed tries since the last success, rounded down to 1, 10, 100 and so on."),
+    ] = None

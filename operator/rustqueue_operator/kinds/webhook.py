@@ -140,3 +140,8 @@ def settings_of(answer: dict[str, Any]) -> dict[str, Any]:
         body[key] = body[key] or None
     kept: dict[str, Any] = tidy(body)
     return kept
+
+
+def activity_of(answer: dict[str, Any]) -> dict[str, Any]:
+    """How its deliveries fare, in the words of the API."""
+    return (answer.get("webhook") or {}).get("deliveries") or {}

@@ -14,6 +14,7 @@ import msgspec
 from rustqueue_operator.kinds.status import Status
 from rustqueue_operator.kinds.table import KINDS
 from rustqueue_operator.planning import deleting, ownership
+from rustqueue_operator.planning.activity import next_run_s, with_activity
 from rustqueue_operator.planning.conditions import Conditions, changed, find, with_conditions
 from rustqueue_operator.planning.diff import differing, digest
 from rustqueue_operator.planning.values import (
@@ -97,7 +98,8 @@ def _settled(desired: Desired, observed: Record | Absent, facts: Facts, conditio
     conditions.say("Ready", "True", "Applied")
     assert isinstance(observed, Record)
     status = _status(desired, facts, conditions, drift=None, owner=observed.owner_uid)
-    return Plan(status=status, again="drift")
+    status = with_activity(status, observed.activity)
+    return Plan(status=status, again="drift", due_s=next_run_s(status, facts.now))
 
 
 def keeps_finalizer(desired: Desired) -> bool:
@@ -146,7 +148,8 @@ def _watched(
         conditions.say("Ready", "True", "Identical")
     owner = observed.owner_uid if isinstance(observed, Record) else None
     status = _status(desired, facts, conditions, drift=fields[:_FIELDS_TOLD_MAX] or None, owner=owner)
-    return Plan(status=status, events=_news(desired.status, status), again="drift")
+    status = with_activity(status, observed.activity if isinstance(observed, Record) else {})
+    return Plan(status=status, events=_news(desired.status, status), again="drift", due_s=next_run_s(status, facts.now))
 
 
 def _paused(desired: Desired, conditions: Conditions) -> Plan:

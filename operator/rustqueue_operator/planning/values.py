@@ -40,6 +40,8 @@ class Record(Struct, frozen=True, kw_only=True):
     owner_ref: str | None = None
     revision: int = 0
     """0: it came into being by being used, and nobody has set anything."""
+    activity: dict[str, Any] = {}
+    """What it ran or delivered, in the words of the API."""
 
 
 class Absent(Struct, frozen=True):
@@ -127,9 +129,10 @@ class Event(Struct, frozen=True):
 
 class Plan(Struct, frozen=True, kw_only=True):
     """`again` says when to look at the object next: soon (after the actions), in growing steps, at the drift check, or
-    only when something changes."""
+    only when something changes. With `due_s` there is something to tell in so many seconds."""
 
     status: Status | None
     actions: tuple[Action, ...] = ()
     events: tuple[Event, ...] = ()
     again: Literal["soon", "later", "drift", "never"] = "drift"
+    due_s: float | None = None
