@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.api.operated import Operated, operated
+from e2e.api.receiver import Receiver
 from e2e.harness.control_plane import ControlPlane, control_plane
 from e2e.harness.kubectl import Kubectl
 
@@ -34,3 +35,10 @@ def kubectl(plane: ControlPlane) -> Iterator[Kubectl]:
     mine.wait_account()
     yield mine
     plane.kubectl.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.stop()

@@ -184,6 +184,10 @@ def queue(name: str, /, **spec: Any) -> Object:
     return {"apiVersion": "rustqueue.io/v1alpha1", "kind": "Queue", "metadata": {"name": name}, "spec": spec}
 
 
+def webhook(name: str, **spec: object) -> Object:
+    return {"apiVersion": "rustqueue.io/v1alpha1", "kind": "Webhook", "metadata": {"name": name}, "spec": spec}
+
+
 def ready(kubectl: Kubectl, name: str, status: str = "True", reason: str = "", seconds: float = 60) -> Object:
     """Wait until Ready is so, for the object's present generation."""
 
