@@ -144,6 +144,8 @@ def test_short_forms_do_what_they_stand_for(answers: Path, ports: Ports, capfd: 
         assert [job["queue"] for job in told("peek", "shelf")["jobs"]] == ["shelf"]  # type: ignore[attr-defined]
         assert told("schedule", "run-now", "nightly")["ok"]
         assert [job["name"] for job in told("peek", "reports")["jobs"]] == ["sums"]  # type: ignore[attr-defined]
+    assert kubectl_rq.run(["webhook", "test", "none"]) == 1
+    assert "WEBHOOK_NOT_FOUND: Webhook 'none' not found" in capfd.readouterr().err
 
 
 def test_its_exit_code_is_that_of_the_command(answers: Path, capfd: pytest.CaptureFixture[str]) -> None:
