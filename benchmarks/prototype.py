@@ -22,13 +22,13 @@ from pathlib import Path
 
 from benchmarks import clusters, machine, report
 from benchmarks.cases.cluster import JOBS, NODE
+from benchmarks.cases.tcp import phases
 from benchmarks.context import Context, say
 from benchmarks.load import LoadFailed
 from benchmarks.processes import Process, StartFailed, accepts, spawn
 from benchmarks.results import CaseResult
 from benchmarks.servers import Server, Starter
 from benchmarks.systems import LineSystem
-from benchmarks.verbs import BATCH
 from rustqueue.demo.ports import free_port
 
 PROTOTYPE = "prototype"
@@ -79,25 +79,13 @@ def run(context: Context, result: CaseResult, program: Path) -> None:
             for connections, full in JOBS.items():
                 for system in systems if repeat % 2 == 0 else systems[::-1]:
                     context.rest([each.server for each in systems])
-                    _phases(context, result, system, (repeat, connections, context.jobs(full) // connections))
+                    phases(context, result, system, str(repeat), (connections, context.jobs(full)))
         if ours.leader() is not leader:
             result.notes.append("the leader changed during the run: some figures are of forwarded commands")
     for connections in JOBS:
         for what in ("push", "pull+ack", "end to end"):
             ratio = result.ratio(f"{what} x{connections}", NODE, PROTOTYPE)
             result.require(f"{what} x{connections}: node / prototype", ratio, "at least", KEPT_OF_PROTOTYPE)
-
-
-def _phases(context: Context, result: CaseResult, system: LineSystem, size: tuple[int, int, int]) -> None:
-    repeat, connections, share = size
-    filled, passed = f"p{connections}-{repeat}", f"e{connections}-{repeat}"
-    phases = {
-        "push": system.push(filled, share // BATCH),
-        "pull+ack": system.pull_and_ack(filled, share),
-        "end to end": system.end_to_end(passed, share // BATCH),
-    }
-    for what, prepare in phases.items():
-        context.rate(result, f"{what} x{connections}", [prepare] * connections, system.server)
 
 
 def main() -> int:

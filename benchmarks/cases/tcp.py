@@ -29,7 +29,7 @@ def run(context: Context, result: CaseResult) -> None:
                 # Every other repeat goes round the other way, so that nobody always runs in another's wake.
                 for system in systems if repeat % 2 == 0 else systems[::-1]:
                     context.rest([each.server for each in systems])
-                    _phases(context, result, system, str(repeat), (connections, context.jobs(jobs)))
+                    phases(context, result, system, str(repeat), (connections, context.jobs(jobs)))
     for connections in JOBS:
         for what in ("push", "pull+ack", "end to end"):
             shape = f"{what} x{connections}"
@@ -41,17 +41,17 @@ def run(context: Context, result: CaseResult) -> None:
                 result.record(f"{shape}: server CPU, yardstick / node", spent)
 
 
-def _phases(context: Context, result: CaseResult, system: System, series: str, size: tuple[int, int]) -> None:
+def phases(context: Context, result: CaseResult, system: System, series: str, size: tuple[int, int]) -> None:
     """Push, pull + ack, and end to end on a queue of its own."""
     connections, jobs = size
     share = jobs // connections
     filled, passed = f"p{connections}-{series}", f"e{connections}-{series}"
     system.declare(filled)
     system.declare(passed)
-    phases = {
+    prepared = {
         "push": system.push(filled, share // BATCH),
         "pull+ack": system.pull_and_ack(filled, share),
         "end to end": system.end_to_end(passed, share // BATCH),
     }
-    for what, prepare in phases.items():
+    for what, prepare in prepared.items():
         context.rate(result, f"{what} x{connections}", [prepare] * connections, system.server)
